@@ -1,0 +1,1 @@
+"""Text to batches, with NumPy only: tokenizer, corpus, sentence pairs, packing, loading."""

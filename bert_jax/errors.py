@@ -1,0 +1,44 @@
+"""Errors for people: what is wrong, what was expected, what to do, and the exit code that goes with it."""
+
+from typing import ClassVar
+
+
+class UserError(ValueError):
+    """Something that the user can mend; scripts print it as three lines, without a traceback.
+
+    Args:
+        wrong: what is wrong, with the value and, where there is one, `file:line`.
+        expected: what would have been right.
+        fix: the next step to take.
+    """
+
+    exit_code: ClassVar[int] = 2
+
+    def __init__(self, wrong: str, expected: str, fix: str):
+        super().__init__(f"{wrong}\n  expected: {expected}\n  fix:      {fix}")
+
+
+class ConfigError(UserError):
+    """A configuration, option or vocabulary that cannot work, or that does not match the run."""
+
+
+class DataError(UserError):
+    """Input data that cannot be used."""
+
+    exit_code = 3
+
+
+class CheckpointError(UserError):
+    """No usable checkpoint where one is needed."""
+
+    exit_code = 4
+
+
+class DivergedError(UserError):
+    """Training produced NaN or Inf too often to go on."""
+
+    exit_code = 5
+
+
+EXIT_WATCHDOG = 6  # a step took far too long: stacks are printed, the process ends itself
+EXIT_PREEMPTED = 75  # saved after SIGTERM or SIGINT; the same command goes on

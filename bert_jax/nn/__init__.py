@@ -1,0 +1,1 @@
+"""Layers, with JAX only: attention, embeddings, Transformer blocks."""

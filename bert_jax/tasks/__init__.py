@@ -1,0 +1,1 @@
+"""One file per task: how its batches become a loss and its metrics."""

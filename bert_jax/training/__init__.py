@@ -1,0 +1,1 @@
+"""Training: losses, optimizers, masking, the step and how it is spread, the loop, checkpoints."""

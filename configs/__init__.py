@@ -1,0 +1,1 @@
+"""Runs as Python values, one file per script."""
