@@ -7,7 +7,9 @@ import json
 import types
 import typing
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
+
+import tyro
 
 from bert_jax.errors import ConfigError
 
@@ -119,6 +121,31 @@ class OptimizerConfig:
 
 
 @dataclasses.dataclass(frozen=True)
+class LoopConfig:
+    """The training loop, the same for every task."""
+
+    steps: int
+    """Updates in the whole run."""
+    log_every: int = 10
+    """Steps between lines of metrics."""
+    eval_every: int = 1000
+    """Steps between evaluations on the held-out split; the last step is always evaluated."""
+    checkpoint_every: int = 1000
+    """Steps between checkpoints; the last step is always saved."""
+    keep_last: int = 2
+    """Newest checkpoints that are kept, beside the best one."""
+    max_bad_steps: int = 5
+    """Consecutive steps with NaN or Inf after which the run ends."""
+    watchdog_seconds: float = 1800.0
+    """A step (or the wait for data) that takes longer ends the process with exit code 6."""
+
+    def __post_init__(self):
+        for field in dataclasses.fields(self):
+            value = getattr(self, field.name)
+            _require(value > 0, field.name, value, "more than 0")
+
+
+@dataclasses.dataclass(frozen=True)
 class Phase:
     """A stretch of a run at one sequence length."""
 
@@ -145,8 +172,8 @@ class PretrainConfig:
     """The encoder."""
     optimizer: OptimizerConfig
     """Optimizer and schedule."""
-    steps: int
-    """Updates in the whole run."""
+    loop: Annotated[LoopConfig, tyro.conf.arg(name="")]
+    """Steps, and what happens how often."""
     phases: tuple[Phase, ...] = (Phase(),)
     """Lengths and batch sizes, one after the other, under one schedule."""
     masking: MaskingConfig = MaskingConfig()
@@ -171,26 +198,13 @@ class PretrainConfig:
     """How the step is spread over devices; both compute the same."""
     dropout_rng: Literal["threefry2x32", "philox4x32", "rbg"] = "philox4x32"
     """Random generator of dropout masks."""
-    log_every: int = 10
-    """Steps between lines of metrics."""
-    eval_every: int = 1000
-    """Steps between evaluations on the held-out split; the last step is always evaluated."""
     eval_rows: int = 2048
     """Held-out rows in one evaluation."""
-    checkpoint_every: int = 1000
-    """Steps between checkpoints; the last step is always saved."""
-    keep_last: int = 2
-    """Newest checkpoints that are kept, beside the best one."""
     tensorboard: bool = False
     """Write TensorBoard files too (needs the [track] extra)."""
-    max_bad_steps: int = 5
-    """Consecutive steps with NaN or Inf after which the run ends."""
-    watchdog_seconds: float = 1800.0
-    """A step (or the wait for data) that takes longer ends the process with exit code 6."""
 
     def __post_init__(self):
-        for name in ("steps", "accumulation_steps", "log_every", "eval_every", "eval_rows",
-                     "checkpoint_every", "keep_last", "max_bad_steps"):  # fmt: skip
+        for name in ("accumulation_steps", "eval_rows"):
             _require(getattr(self, name) >= 1, name, getattr(self, name), "at least 1")
         total = sum(phase.share for phase in self.phases)
         _require(abs(total - 1) < 1e-6, "sum of phases' share", total, "exactly 1")

@@ -1,0 +1,115 @@
+"""The training step: one pure function, the program of one device on a named axis "data"."""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import optax
+from jax import Array
+
+Batch = dict[str, Array]
+Params = dict[str, Any]
+Metrics = dict[str, tuple[Array, Array]]
+
+AXIS = "data"
+
+
+class TrainState(NamedTuple):
+    """Everything that training changes, and a checkpoint holds."""
+
+    step: Array  # int32 []: steps taken, skipped ones included
+    params: Params
+    opt_state: Any
+    bad_steps: Array  # int32 []: steps in a row that were skipped for NaN or Inf
+
+
+class Objective(NamedTuple):
+    """What a task contributes to the step: three pure functions of one device's share of a batch.
+
+    Losses are sums over examples divided by *global* counts, so that the sum over devices and over
+    accumulation steps is the loss of the whole batch, however unevenly the counts are spread.
+    """
+
+    prepare: Callable[[Batch], Batch]
+    """Work outside the gradient, for example masking."""
+    counts: Callable[[Batch], dict[str, Array]]
+    """The denominator of each loss term in this share."""
+    loss: Callable[[Params, Batch, dict[str, Array], Array | None], tuple[Array, Metrics]]
+    """(params, prepared batch, global counts, dropout key or None) → (this share of the loss,
+    metrics as sums and counts)."""
+
+
+def init_state(params: Params, optimizer: optax.GradientTransformation) -> TrainState:
+    """The state before the first step."""
+    zero = jnp.zeros((), jnp.int32)
+    return TrainState(zero, params, optimizer.init(params), zero)
+
+
+def make_train_step(
+    objective: Objective,
+    optimizer: optax.GradientTransformation,
+    dropout_key: Array,
+    accumulation_steps: int = 1,
+) -> Callable[[TrainState, Batch], tuple[TrainState, Metrics]]:
+    """Builds the step `(state, batch) -> (state, metrics)` of one device.
+
+    A step whose loss or gradient is not finite changes neither parameters nor optimizer state.
+
+    Args:
+        objective: the task's functions.
+        optimizer: an optax transformation; its update sees the gradient of the whole batch.
+        dropout_key: folded with the step, the device's index and the part's index.
+        accumulation_steps: parts into which the device's share is cut, computed one after another.
+    """
+
+    def train_step(state: TrainState, batch: Batch) -> tuple[TrainState, Metrics]:
+        batch = objective.prepare(batch)
+        counts = jax.lax.psum(objective.counts(batch), AXIS)
+        key = jax.random.fold_in(dropout_key, state.step)
+        key = jax.random.fold_in(key, jax.lax.axis_index(AXIS))
+        differentiate = jax.value_and_grad(objective.loss, has_aux=True)
+
+        def add_part(total, part):
+            index, rows = part
+            part_key = jax.random.fold_in(key, index)
+            result = differentiate(state.params, rows, counts, part_key)
+            return jax.tree.map(jnp.add, total, result), None
+
+        parts = jax.tree.map(lambda x: x.reshape(accumulation_steps, -1, *x.shape[1:]), batch)
+        first = jax.tree.map(lambda x: x[0], parts)
+        if accumulation_steps == 1:
+            result = differentiate(state.params, first, counts, key)
+        else:
+            shapes = jax.eval_shape(differentiate, state.params, first, counts, key)
+            zeros = jax.tree.map(lambda s: jnp.zeros(s.shape, s.dtype), shapes)
+            result, _ = jax.lax.scan(add_part, zeros, (jnp.arange(accumulation_steps), parts))
+        (loss, metrics), grads = jax.lax.psum(result, AXIS)
+
+        grad_norm = optax.global_norm(grads)
+        finite = jnp.isfinite(loss) & jnp.isfinite(grad_norm)
+        updates, opt_state = optimizer.update(grads, state.opt_state, state.params)
+        params = optax.apply_updates(state.params, updates)
+        params, opt_state = jax.tree.map(
+            lambda new, old: jnp.where(finite, new, old),
+            (params, opt_state),
+            (state.params, state.opt_state),
+        )
+        bad_steps = jnp.where(finite, 0, state.bad_steps + 1)
+        one = jnp.ones(())
+        metrics |= {"loss": (loss, one), "grad_norm": (grad_norm, one), "bad_steps": (bad_steps, one)}
+        return TrainState(state.step + 1, params, opt_state, bad_steps), metrics
+
+    return train_step
+
+
+def make_eval_step(objective: Objective) -> Callable[[Params, Batch], Metrics]:
+    """Builds the evaluation `(params, batch) -> metrics` of one device: no dropout, no gradient."""
+
+    def eval_step(params: Params, batch: Batch) -> Metrics:
+        batch = objective.prepare(batch)
+        counts = jax.lax.psum(objective.counts(batch), AXIS)
+        _, metrics = objective.loss(params, batch, counts, None)
+        return jax.lax.psum(metrics, AXIS)
+
+    return eval_step
