@@ -1,0 +1,384 @@
+"""Checkpoints that are absent, complete, or detected as bad: Orbax, and a SHA-256 manifest on top.
+
+Orbax writes and reads the arrays; it does not notice a flipped bit. A step is therefore written to
+`<step>.saving/`, hashed, renamed to `<step>/` and vouched for by `<step>.manifest.json`, last.
+"""
+
+import json
+import os
+import platform
+import shutil
+import threading
+import time
+from collections.abc import Callable, Mapping
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+import orbax.checkpoint as ocp
+from jax.experimental import multihost_utils
+
+from bert_jax.errors import CheckpointError, ConfigError
+from bert_jax.training.manifest import (
+    BadStep,
+    hash_files,
+    list_steps,
+    manifest_path,
+    read_manifest,
+    remove_leftovers,
+    remove_step,
+    set_aside,
+    verify_files,
+    write_manifest,
+)
+
+MAX_FAILURES = 3  # saves that may fail in a row before the run ends
+
+
+class Checkpoints:
+    """The checkpoints of one run; every process makes one and calls its methods in the same order.
+
+    Args:
+        folder: where the steps are; made if absent. Hold the run's lock before.
+        identity: values on which a run and its checkpoints must agree.
+        keep_last: newest steps that are kept, beside the one with the lowest `extra["metric"]`.
+        allow_unverified: use a step whose manifest is missing.
+        say: prints one message to the user.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        identity: Mapping[str, str],
+        keep_last: int,
+        *,
+        allow_unverified: bool = False,
+        say: Callable[[str], None] = print,
+    ):
+        self.folder = Path(folder).absolute()
+        self._identity, self._keep_last = dict(identity), keep_last
+        self._allow_unverified, self._say = allow_unverified, say
+        self._first = jax.process_index() == 0
+        self._orbax = ocp.AsyncCheckpointer(ocp.PyTreeCheckpointHandler())
+        self._thread: threading.Thread | None = None
+        self._failures, self._error = 0, ""
+        if self._first:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            remove_leftovers(self.folder)
+
+    def save(self, step: int, state: Any, extra: dict[str, Any], *, block: bool = False) -> None:
+        """Starts to save a pytree of global arrays; returns once they are copied to the host.
+
+        A save that fails says so and is forgotten; the third in a row, and any failure under
+        `block`, raises CheckpointError. A step that is already saved is not saved again.
+
+        Args:
+            step: the number of updates that `state` has seen.
+            state: the arrays; their paths are the names under which they are stored.
+            extra: what else to keep, as JSON; the lowest `extra["metric"]` makes the best step.
+            block: wait until the step is verified on disk.
+        """
+        self._wait()
+        done = self._agree(lambda: [manifest_path(self.folder, step).exists(), self._failures])
+        self._raise_if_failed(done[1], MAX_FAILURES)
+        if done[0]:
+            return
+        started = True
+        try:
+            arrays = {name: x for name, x in _flatten(state).items() if x.size}
+            self._orbax.save(self._saving(step), args=ocp.args.PyTreeSave(arrays))
+        except Exception as error:  # a full disk shows as ValueError, OSError, or worse
+            self._failed(step, error)
+            started = False
+        if started:
+            self._thread = threading.Thread(target=self._finish, args=(step, extra))
+            self._thread.start()
+        if block:
+            self._wait()
+            self._raise_if_failed(self._agree(lambda: self._failures), 1)
+
+    def restore(self, abstract_state: Any) -> tuple[Any, int, dict[str, Any]] | None:
+        """Reads the newest step that is good, into the shapes, types and shardings asked for.
+
+        Args:
+            abstract_state: a pytree of `jax.ShapeDtypeStruct` with shardings, or of arrays.
+
+        Returns:
+            The state, its step and its `extra`; None where there are no steps at all.
+
+        Raises:
+            ConfigError: the step belongs to another run: other identity, names, shapes or types.
+            CheckpointError: there are steps, and none of them is good.
+        """
+        self._wait()
+        bad: dict[int, str] = {}
+        while True:
+            found = self._agree(lambda: self._choose(bad))
+            if found is None:
+                return None
+            if "error" in found:
+                kind = ConfigError if found["kind"] == "config" else CheckpointError
+                raise kind(*found["error"])
+            state = _read(self._orbax, self.folder / str(found["step"]), abstract_state)
+            wrong = _not_finite(state)
+            if not wrong:
+                break
+            bad[found["step"]] = f"{wrong} holds NaN or Inf"
+        if self._first:
+            for step, reason in bad.items():
+                self._set_aside(step, reason)
+            if bad:
+                lost = max(bad) - found["step"]
+                self._say(f"resuming from step {found['step']}: {lost} steps are lost")
+        return state, found["step"], found["extra"]
+
+    def close(self) -> None:
+        """Waits for the save under way; raises CheckpointError if the last three have failed."""
+        self._wait()
+        self._orbax.close()
+        self._raise_if_failed(self._failures, MAX_FAILURES)
+
+    def _saving(self, step: int) -> Path:
+        return self.folder / f"{step}.saving"
+
+    def _wait(self) -> None:
+        if self._thread is not None:
+            self._thread.join()
+            self._thread = None
+
+    def _finish(self, step: int, extra: dict[str, Any]) -> None:
+        try:
+            self._orbax.wait_until_finished()
+            if self._first:
+                self._commit(step, extra)
+            self._failures = 0
+        except Exception as error:
+            self._failed(step, error)
+
+    def _commit(self, step: int, extra: dict[str, Any]) -> None:
+        final = self.folder / str(step)
+        files = hash_files(self._saving(step))
+        if final.exists():
+            self._set_aside(step, "it has no manifest, and a new save takes its place")
+        os.rename(self._saving(step), final)
+        manifest = {"step": step, "files": files, "identity": self._identity, "extra": extra}
+        try:
+            write_manifest(self.folder, {**manifest, "versions": _versions(), "time": time.time()})
+        except BaseException:
+            os.rename(final, self._saving(step))
+            raise
+        self._prune()
+
+    def _failed(self, step: int, error: Exception) -> None:
+        self._failures += 1
+        self._error = f"step {step} was not saved: {' '.join(str(error).split())[:300]}"
+        self._say(f"warning: {self._error}; training goes on ({self._failures} in a row)")
+        if self._first:
+            for path in self.folder.glob(f"{step}.saving*"):
+                shutil.rmtree(path, ignore_errors=True)
+            manifest_path(self.folder, step).with_suffix(".tmp").unlink(missing_ok=True)
+
+    def _raise_if_failed(self, failures: int, limit: int) -> None:
+        if failures >= limit:
+            raise CheckpointError(
+                self._error or "another process could not save its part of the state",
+                f"space for a checkpoint in {self.folder}",
+                "free some space, then run the same command again",
+            )
+
+    def _prune(self) -> None:
+        good = {}
+        for step in list_steps(self.folder):
+            try:
+                good[step] = read_manifest(self.folder, step)["extra"].get("metric")
+            except BadStep:
+                continue
+        keep = sorted(good)[-self._keep_last :]
+        scores = {step: x for step, x in good.items() if isinstance(x, int | float) and x == x}
+        if scores:
+            keep.append(min(scores, key=lambda step: (scores[step], -step)))
+        for step in good.keys() - set(keep):
+            remove_step(self.folder, step)
+
+    def _set_aside(self, step: int, reason: str) -> None:
+        self._say(
+            f"checkpoint {step} is bad: {reason}; set aside as {set_aside(self.folder, step)}"
+        )
+
+    def _choose(self, bad: dict[int, str]) -> dict[str, Any] | None:
+        """The newest good step, as plain values that can be sent to the other processes."""
+        steps = list_steps(self.folder)
+        for step in [step for step in reversed(steps) if step not in bad]:
+            try:
+                if self._allow_unverified and not manifest_path(self.folder, step).exists():
+                    self._say(f"warning: step {step} has no manifest and is used unverified")
+                    return {"step": step, "extra": {}}
+                manifest = read_manifest(self.folder, step)
+                if error := self._identity_error(step, manifest["identity"]):
+                    return {"kind": "config", "error": error}
+                verify_files(self.folder / str(step), manifest)
+                return {"step": step, "extra": manifest["extra"]}
+            except BadStep as reason:
+                bad[step] = str(reason)
+        return {"kind": "checkpoint", "error": _none_good(self.folder, bad)} if steps else None
+
+    def _identity_error(self, step: int, saved: dict[str, str]) -> list[str] | None:
+        given = self._identity
+        names = [k for k in {**saved, **given} if saved.get(k) != given.get(k)]
+        if not names:
+            return None
+        values = ", ".join(
+            f"{k} (saved {saved.get(k, '(absent)')}, given {given.get(k, '(absent)')})"
+            for k in names
+        )
+        return [
+            f"checkpoint {step} in {self.folder} comes from another run: {values}",
+            "the values with which the checkpoint was made",
+            "give the saved values, or choose another name for a new run",
+        ]
+
+    def _agree(self, work: Callable[[], Any]) -> Any:
+        """Process 0's result of `work`, on every process."""
+        if jax.process_count() == 1:
+            return work()
+        text = json.dumps(work()).encode() if self._first else b""
+        size = int(multihost_utils.broadcast_one_to_all(np.int32(len(text))))
+        padded = np.frombuffer(text.ljust(size, b" "), np.uint8)
+        return json.loads(np.asarray(multihost_utils.broadcast_one_to_all(padded)).tobytes())
+
+
+def load_params(
+    folder: Path, which: str = "newest"
+) -> tuple[dict[str, Any], dict[str, Any], dict[str, str]]:
+    """Reads the parameters of a verified step for inference; changes nothing on disk.
+
+    Args:
+        folder: a run's directory, or its checkpoints.
+        which: "newest", or "best" for the lowest `extra["metric"]`.
+
+    Returns:
+        The state's `params` as a nested dict of NumPy arrays, the step's `extra` and its identity.
+
+    Raises:
+        CheckpointError: no step is good, or the step of that kind is not.
+    """
+    folder = Path(folder).absolute()
+    folder = folder / "checkpoints" if (folder / "checkpoints").is_dir() else folder
+    bad: dict[int, str] = {}
+    good: dict[int, dict[str, Any]] = {}
+    for step in list_steps(folder):
+        try:
+            good[step] = read_manifest(folder, step)
+        except BadStep as reason:
+            bad[step] = str(reason)
+    metric = {step: m["extra"].get("metric", float("inf")) for step, m in good.items()}
+    order = sorted(good, key=lambda step: (-metric[step] if which == "best" else 0, step))
+    for step in reversed(order):
+        try:
+            verify_files(folder / str(step), good[step])
+        except BadStep as reason:
+            bad[step] = str(reason)
+            continue
+        with ocp.Checkpointer(ocp.PyTreeCheckpointHandler()) as orbax:
+            saved = orbax.metadata(folder / str(step)).item_metadata
+            names = [name for name in saved if name.startswith("params/")]
+            as_numpy = ocp.args.PyTreeRestore(
+                item=dict.fromkeys(names, 0),
+                restore_args={name: ocp.RestoreArgs(restore_type=np.ndarray) for name in names},
+                partial_restore=True,
+            )
+            flat = orbax.restore(folder / str(step), args=as_numpy)
+        if wrong := _not_finite(flat):
+            bad[step] = f"{wrong} holds NaN or Inf"
+            continue
+        return _nest(flat)["params"], good[step]["extra"], good[step]["identity"]
+    raise CheckpointError(*_none_good(folder, bad))
+
+
+def _flatten(state: Any) -> dict[str, Any]:
+    """Leaves by path, as "params/encoder/kernel": Orbax only ever sees a flat dict."""
+    leaves, _ = jax.tree_util.tree_flatten_with_path(state)
+    flat = {jax.tree_util.keystr(p, simple=True, separator="/"): x for p, x in leaves}
+    assert len(flat) == len(leaves), "two leaves of the state have the same path"
+    return flat
+
+
+def _nest(flat: Mapping[str, Any]) -> dict[str, Any]:
+    nested: dict[str, Any] = {}
+    for name, x in flat.items():
+        *folders, last = name.split("/")
+        inner = nested
+        for folder in folders:
+            inner = inner.setdefault(folder, {})
+        inner[last] = x
+    return nested
+
+
+def _read(orbax: ocp.AsyncCheckpointer, directory: Path, abstract_state: Any) -> Any:
+    """Reads a step into exactly the names, shapes, types and shardings of `abstract_state`."""
+    wanted = _flatten(abstract_state)
+    stored = {name: x for name, x in wanted.items() if x.size}  # Orbax stores no empty arrays
+    saved = orbax.metadata(directory).item_metadata
+    _require_equal(directory, {k: _describe(v) for k, v in saved.items()},
+                   {k: _describe(_physical(v)) for k, v in stored.items()})  # fmt: skip
+    item = {
+        k: jax.ShapeDtypeStruct(v.shape, v.dtype, sharding=v.sharding) for k, v in stored.items()
+    }
+    restore_args = ocp.checkpoint_utils.construct_restore_args(item)
+    flat = orbax.restore(directory, args=ocp.args.PyTreeRestore(item, restore_args=restore_args))
+    _require_equal(directory, {k: _describe(v) for k, v in flat.items()},
+                   {k: _describe(v) for k, v in stored.items()})  # fmt: skip
+    empty = {k: jax.numpy.zeros(v.shape, v.dtype) for k, v in wanted.items() if not v.size}
+    flat = {name: jax.device_put({**flat, **empty}[name], x.sharding) for name, x in wanted.items()}
+    return jax.tree.unflatten(jax.tree.structure(abstract_state), list(flat.values()))
+
+
+def _physical(x: Any) -> Any:
+    typed_key = jax.numpy.issubdtype(x.dtype, jax.dtypes.prng_key)
+    return jax.eval_shape(jax.random.key_data, x) if typed_key else x
+
+
+def _describe(x: Any) -> str:
+    return f"{np.dtype(x.dtype) if not hasattr(x.dtype, 'name') else x.dtype.name}{list(x.shape)}"
+
+
+def _require_equal(directory: Path, saved: dict[str, str], wanted: dict[str, str]) -> None:
+    names = [k for k in sorted({**saved, **wanted}) if saved.get(k) != wanted.get(k)]
+    if names:
+        shown = ", ".join(
+            f"{k} (saved {saved.get(k, 'nothing')}, wanted {wanted.get(k, 'nothing')})"
+            for k in names[:8]
+        )
+        more = f", and {len(names) - 8} more" if len(names) > 8 else ""
+        raise ConfigError(
+            f"checkpoint {directory} does not fit this model: {shown}{more}",
+            "the same names, shapes and types",
+            "give the configuration with which the checkpoint was made",
+        )
+
+
+def _not_finite(state: Any) -> str:
+    """The name of an array that holds NaN or Inf; empty if there is none."""
+    for name, x in _flatten(state).items():
+        if jax.numpy.issubdtype(x.dtype, np.inexact):
+            parts = [s.data for s in x.addressable_shards] if isinstance(x, jax.Array) else [x]
+            if not all(np.isfinite(np.asarray(part)).all() for part in parts[:1]):
+                return name
+    return ""
+
+
+def _none_good(folder: Path, bad: Mapping[int, str]) -> tuple[str, str, str]:
+    reasons = "".join(f"\n    step {step}: {reason}" for step, reason in sorted(bad.items()))
+    return (
+        f"no usable checkpoint in {folder}{reasons}",
+        "a step whose files match its manifest",
+        "restore the files from a copy, or start again under another name"
+        + (" (or pass allow_unverified)" if "missing" in reasons else ""),
+    )
+
+
+def _versions() -> dict[str, str]:
+    packages = ("bert_jax", "jax", "orbax-checkpoint", "numpy")
+    return {"python": platform.python_version(), **{p: metadata.version(p) for p in packages}}

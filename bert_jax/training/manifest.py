@@ -1,0 +1,135 @@
+"""A step's manifest: the SHA-256 of every file, so that a step is trusted because it was checked.
+
+`<step>.manifest.json` stands beside `<step>/` and is written last. It carries its own checksum too.
+"""
+
+import concurrent.futures
+import hashlib
+import json
+import os
+import shutil
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+
+class BadStep(Exception):
+    """A step that cannot be trusted; the text is the reason."""
+
+
+def manifest_path(folder: Path, step: int) -> Path:
+    """Where the manifest of a step is."""
+    return folder / f"{step}.manifest.json"
+
+
+def list_steps(folder: Path) -> list[int]:
+    """Steps that have a directory or a manifest, ascending."""
+    names = (path.name.removesuffix(".manifest.json") for path in folder.glob("*"))
+    return sorted({int(name) for name in names if name.isdecimal()})
+
+
+def remove_leftovers(folder: Path) -> None:
+    """Removes what a save or a removal left behind when the process died."""
+    for path in folder.glob("*.deleting"):
+        manifest_path(folder, int(path.stem)).unlink(missing_ok=True)
+        shutil.rmtree(path, ignore_errors=True)
+    for path in folder.glob("*.saving*"):
+        shutil.rmtree(path, ignore_errors=True)
+    for path in folder.glob("*.manifest.tmp"):
+        path.unlink(missing_ok=True)
+
+
+def remove_step(folder: Path, step: int) -> None:
+    """Removes a step, so that at no moment half of it looks like a whole one."""
+    doomed = folder / f"{step}.deleting"
+    os.rename(folder / str(step), doomed)
+    manifest_path(folder, step).unlink(missing_ok=True)
+    shutil.rmtree(doomed)
+
+
+def set_aside(folder: Path, step: int) -> str:
+    """Renames a step and its manifest to `<step>.bad-<utc>`; returns that name."""
+    now = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime())
+    aside, count = f"{step}.bad-{now}", 1
+    while (folder / aside).exists():
+        aside, count = f"{step}.bad-{now}-{count}", count + 1
+    for path, name in (
+        (folder / str(step), aside),
+        (manifest_path(folder, step), f"{aside}.manifest.json"),
+    ):
+        if path.exists():
+            os.rename(path, folder / name)
+    return aside
+
+
+def hash_files(directory: Path) -> dict[str, dict[str, Any]]:
+    """Size and SHA-256 of every file, each brought to the disk before it is vouched for."""
+
+    def describe(path: Path) -> dict[str, Any]:
+        with path.open("rb") as file:
+            os.fsync(file.fileno())
+            digest = hashlib.file_digest(file, "sha256")  # type: ignore[arg-type]
+        return {"size": path.stat().st_size, "sha256": digest.hexdigest()}
+
+    paths = sorted(path for path in directory.rglob("*") if path.is_file())
+    with concurrent.futures.ThreadPoolExecutor(4) as pool:
+        found = list(pool.map(describe, paths))
+    for path in {path.parent for path in paths}:
+        _sync(path)
+    return {str(p.relative_to(directory)): about for p, about in zip(paths, found, strict=True)}
+
+
+def write_manifest(folder: Path, manifest: Mapping[str, Any]) -> None:
+    """Writes the manifest of `manifest["step"]`: to a temporary file, to the disk, to its name."""
+    path = manifest_path(folder, manifest["step"])
+    partial = path.with_suffix(".tmp")
+    with partial.open("w", encoding="utf-8") as file:
+        json.dump({**manifest, "checksum": _checksum(manifest)}, file, indent=1)
+        file.flush()
+        os.fsync(file.fileno())
+    os.replace(partial, path)
+    _sync(folder)
+
+
+def read_manifest(folder: Path, step: int) -> dict[str, Any]:
+    """Reads a manifest and checks that it is whole; raises BadStep if it is not."""
+    path = manifest_path(folder, step)
+    try:
+        manifest = json.loads(path.read_text(encoding="utf-8"))
+        checksum = manifest.pop("checksum")
+    except FileNotFoundError:
+        raise BadStep(f"{path.name} is missing") from None
+    except (OSError, ValueError, KeyError, AttributeError, TypeError) as error:
+        raise BadStep(f"{path.name} cannot be read: {error}") from None
+    if checksum != _checksum(manifest):
+        raise BadStep(f"{path.name} was changed: it does not match its own checksum")
+    if manifest["step"] != step:
+        raise BadStep(f"{path.name} belongs to step {manifest['step']}")
+    return manifest
+
+
+def verify_files(directory: Path, manifest: Mapping[str, Any]) -> None:
+    """Compares every file with the manifest, cheap checks first; raises BadStep naming the file."""
+    for name, about in manifest["files"].items():
+        path = directory / name
+        if not path.is_file():
+            raise BadStep(f"file {name} is missing")
+        if path.stat().st_size != about["size"]:
+            raise BadStep(f"file {name} has {path.stat().st_size} bytes, not {about['size']}")
+    found = hash_files(directory)
+    for name, about in manifest["files"].items():
+        if found[name] != about:
+            raise BadStep(f"file {name} was changed: its SHA-256 is not the one in the manifest")
+
+
+def _checksum(manifest: Mapping[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(manifest, sort_keys=True).encode()).hexdigest()
+
+
+def _sync(directory: Path) -> None:
+    handle = os.open(directory, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
