@@ -1,0 +1,87 @@
+"""Ends a process that has stopped making progress, and says where it hung."""
+
+import contextlib
+import faulthandler
+import os
+import signal
+import threading
+import time
+from pathlib import Path
+
+from bert_jax.errors import EXIT_WATCHDOG
+
+
+class Watchdog:
+    """While entered, expects a beat every `seconds`; without one it ends the process, exit code 6.
+
+    Every thread's stack goes to stderr and to `log` before. Child processes are killed as well: a
+    data worker that outlives the run holds its pipes and its memory.
+
+    Args:
+        seconds: longest time between two beats.
+        log: a file that gets the stacks too.
+        startup_seconds: time until the first beat, with compilation; None takes twice `seconds`.
+    """
+
+    def __init__(
+        self, seconds: float, log: Path | None = None, startup_seconds: float | None = None
+    ):
+        self._seconds, self._log = seconds, log
+        self._limit = 2 * seconds if startup_seconds is None else startup_seconds
+        self._done = threading.Event()
+        self._thread = threading.Thread(target=self._watch, name="watchdog", daemon=True)
+
+    def __enter__(self) -> "Watchdog":
+        self._last = time.monotonic()
+        self._thread.start()
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._done.set()
+        self._thread.join()
+
+    def beat(self) -> None:
+        """Says that the run makes progress."""
+        self._limit, self._last = self._seconds, time.monotonic()
+
+    def _watch(self) -> None:
+        try:
+            while not self._done.is_set():
+                left = self._last + self._limit - time.monotonic()
+                if left <= 0:
+                    self._end()
+                # Python threads stand still while something holds the interpreter's lock for
+                # ever; faulthandler's thread needs no lock. It knows only exit code 1.
+                faulthandler.dump_traceback_later(left + self._seconds, exit=True, file=2)
+                self._done.wait(min(left, self._seconds / 4))
+        finally:
+            faulthandler.cancel_dump_traceback_later()
+
+    def _end(self) -> None:
+        message = f"no progress for {self._limit:g} s: ending the process. All stacks:\n"
+        with contextlib.ExitStack() as stack:
+            handles = [2]
+            with contextlib.suppress(OSError):
+                if self._log:
+                    handles.append(stack.enter_context(self._log.open("a")).fileno())
+            for handle in handles:
+                with contextlib.suppress(OSError):
+                    os.write(handle, message.encode())
+                    faulthandler.dump_traceback(file=handle, all_threads=True)
+        for child in _descendants(os.getpid()):
+            with contextlib.suppress(OSError):
+                os.kill(child, signal.SIGKILL)
+        os._exit(EXIT_WATCHDOG)
+
+
+def _descendants(pid: int) -> list[int]:
+    """Processes below `pid`; empty where the system has no /proc."""
+    children: dict[int, list[int]] = {}
+    for path in Path("/proc").glob("[0-9]*/stat"):
+        with contextlib.suppress(OSError, ValueError, IndexError):
+            parent = int(path.read_text().rpartition(")")[2].split()[1])
+            children.setdefault(parent, []).append(int(path.parent.name))
+    found = list(children.get(pid, []))
+    for child in found:
+        found += children.get(child, [])
+    return found
