@@ -4,6 +4,7 @@ Orbax writes and reads the arrays; it does not notice a flipped bit. A step is t
 `<step>.saving/`, hashed, renamed to `<step>/` and vouched for by `<step>.manifest.json`, last.
 """
 
+import functools
 import json
 import os
 import platform
@@ -17,7 +18,6 @@ from typing import Any
 
 import jax
 import numpy as np
-import orbax.checkpoint as ocp
 from jax.experimental import multihost_utils
 
 from bert_jax.errors import CheckpointError, ConfigError
@@ -33,6 +33,7 @@ from bert_jax.training.manifest import (
     verify_files,
     write_manifest,
 )
+from bert_jax.training.store import ArrayStore, not_finite, read_params
 
 MAX_FAILURES = 3  # saves that may fail in a row before the run ends
 
@@ -61,7 +62,7 @@ class Checkpoints:
         self._identity, self._keep_last = dict(identity), keep_last
         self._allow_unverified, self._say = allow_unverified, say
         self._first = jax.process_index() == 0
-        self._orbax = ocp.AsyncCheckpointer(ocp.PyTreeCheckpointHandler())
+        self._store = ArrayStore()
         self._thread: threading.Thread | None = None
         self._failures, self._error = 0, ""
         if self._first:
@@ -87,8 +88,7 @@ class Checkpoints:
             return
         started = True
         try:
-            arrays = {name: x for name, x in _flatten(state).items() if x.size}
-            self._orbax.save(self._saving(step), args=ocp.args.PyTreeSave(arrays))
+            self._store.save(self._saving(step), state)
         except Exception as error:  # a full disk shows as ValueError, OSError, or worse
             self._failed(step, error)
             started = False
@@ -121,8 +121,8 @@ class Checkpoints:
             if "error" in found:
                 kind = ConfigError if found["kind"] == "config" else CheckpointError
                 raise kind(*found["error"])
-            state = _read(self._orbax, self.folder / str(found["step"]), abstract_state)
-            wrong = _not_finite(state)
+            state = self._store.read(self.folder / str(found["step"]), abstract_state)
+            wrong = self._agree(functools.partial(not_finite, state))
             if not wrong:
                 break
             bad[found["step"]] = f"{wrong} holds NaN or Inf"
@@ -137,7 +137,7 @@ class Checkpoints:
     def close(self) -> None:
         """Waits for the save under way; raises CheckpointError if the last three have failed."""
         self._wait()
-        self._orbax.close()
+        self._store.close()
         self._raise_if_failed(self._failures, MAX_FAILURES)
 
     def _saving(self, step: int) -> Path:
@@ -150,7 +150,7 @@ class Checkpoints:
 
     def _finish(self, step: int, extra: dict[str, Any]) -> None:
         try:
-            self._orbax.wait_until_finished()
+            self._store.wait()
             if self._first:
                 self._commit(step, extra)
             self._failures = 0
@@ -281,92 +281,12 @@ def load_params(
         except BadStep as reason:
             bad[step] = str(reason)
             continue
-        with ocp.Checkpointer(ocp.PyTreeCheckpointHandler()) as orbax:
-            saved = orbax.metadata(folder / str(step)).item_metadata
-            names = [name for name in saved if name.startswith("params/")]
-            as_numpy = ocp.args.PyTreeRestore(
-                item=dict.fromkeys(names, 0),
-                restore_args={name: ocp.RestoreArgs(restore_type=np.ndarray) for name in names},
-                partial_restore=True,
-            )
-            flat = orbax.restore(folder / str(step), args=as_numpy)
-        if wrong := _not_finite(flat):
+        params = read_params(folder / str(step))
+        if wrong := not_finite(params):
             bad[step] = f"{wrong} holds NaN or Inf"
             continue
-        return _nest(flat)["params"], good[step]["extra"], good[step]["identity"]
+        return params, good[step]["extra"], good[step]["identity"]
     raise CheckpointError(*_none_good(folder, bad))
-
-
-def _flatten(state: Any) -> dict[str, Any]:
-    """Leaves by path, as "params/encoder/kernel": Orbax only ever sees a flat dict."""
-    leaves, _ = jax.tree_util.tree_flatten_with_path(state)
-    flat = {jax.tree_util.keystr(p, simple=True, separator="/"): x for p, x in leaves}
-    assert len(flat) == len(leaves), "two leaves of the state have the same path"
-    return flat
-
-
-def _nest(flat: Mapping[str, Any]) -> dict[str, Any]:
-    nested: dict[str, Any] = {}
-    for name, x in flat.items():
-        *folders, last = name.split("/")
-        inner = nested
-        for folder in folders:
-            inner = inner.setdefault(folder, {})
-        inner[last] = x
-    return nested
-
-
-def _read(orbax: ocp.AsyncCheckpointer, directory: Path, abstract_state: Any) -> Any:
-    """Reads a step into exactly the names, shapes, types and shardings of `abstract_state`."""
-    wanted = _flatten(abstract_state)
-    stored = {name: x for name, x in wanted.items() if x.size}  # Orbax stores no empty arrays
-    saved = orbax.metadata(directory).item_metadata
-    _require_equal(directory, {k: _describe(v) for k, v in saved.items()},
-                   {k: _describe(_physical(v)) for k, v in stored.items()})  # fmt: skip
-    item = {
-        k: jax.ShapeDtypeStruct(v.shape, v.dtype, sharding=v.sharding) for k, v in stored.items()
-    }
-    restore_args = ocp.checkpoint_utils.construct_restore_args(item)
-    flat = orbax.restore(directory, args=ocp.args.PyTreeRestore(item, restore_args=restore_args))
-    _require_equal(directory, {k: _describe(v) for k, v in flat.items()},
-                   {k: _describe(v) for k, v in stored.items()})  # fmt: skip
-    empty = {k: jax.numpy.zeros(v.shape, v.dtype) for k, v in wanted.items() if not v.size}
-    flat = {name: jax.device_put({**flat, **empty}[name], x.sharding) for name, x in wanted.items()}
-    return jax.tree.unflatten(jax.tree.structure(abstract_state), list(flat.values()))
-
-
-def _physical(x: Any) -> Any:
-    typed_key = jax.numpy.issubdtype(x.dtype, jax.dtypes.prng_key)
-    return jax.eval_shape(jax.random.key_data, x) if typed_key else x
-
-
-def _describe(x: Any) -> str:
-    return f"{np.dtype(x.dtype) if not hasattr(x.dtype, 'name') else x.dtype.name}{list(x.shape)}"
-
-
-def _require_equal(directory: Path, saved: dict[str, str], wanted: dict[str, str]) -> None:
-    names = [k for k in sorted({**saved, **wanted}) if saved.get(k) != wanted.get(k)]
-    if names:
-        shown = ", ".join(
-            f"{k} (saved {saved.get(k, 'nothing')}, wanted {wanted.get(k, 'nothing')})"
-            for k in names[:8]
-        )
-        more = f", and {len(names) - 8} more" if len(names) > 8 else ""
-        raise ConfigError(
-            f"checkpoint {directory} does not fit this model: {shown}{more}",
-            "the same names, shapes and types",
-            "give the configuration with which the checkpoint was made",
-        )
-
-
-def _not_finite(state: Any) -> str:
-    """The name of an array that holds NaN or Inf; empty if there is none."""
-    for name, x in _flatten(state).items():
-        if jax.numpy.issubdtype(x.dtype, np.inexact):
-            parts = [s.data for s in x.addressable_shards] if isinstance(x, jax.Array) else [x]
-            if not all(np.isfinite(np.asarray(part)).all() for part in parts[:1]):
-                return name
-    return ""
 
 
 def _none_good(folder: Path, bad: Mapping[int, str]) -> tuple[str, str, str]:

@@ -1,0 +1,103 @@
+"""A run's directory: who holds it, and what was run there on which machine."""
+
+import contextlib
+import fcntl
+import json
+import os
+import platform
+import re
+import shlex
+import socket
+import subprocess
+import time
+from collections.abc import Iterator, Sequence
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import jax
+
+from bert_jax.errors import ConfigError
+
+_SECRET_OPTION = re.compile(r"^(--?[\w.-]*(?:key|token|secret|password))(=.*)?$", re.IGNORECASE)
+_URL_LOGIN = re.compile(r"(\w+://)[^/\s@]+@")
+_PACKAGES = ("bert_jax", "jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "numpy")
+
+
+def redact(text: str) -> str:
+    """Takes logins out of URLs."""
+    return _URL_LOGIN.sub(r"\1***@", text)
+
+
+def command_line(arguments: Sequence[str]) -> str:
+    """A command as a shell reads it, without the values of keys, tokens, secrets and passwords."""
+    shown, hide = [], False
+    for argument in arguments:
+        option = _SECRET_OPTION.match(argument)
+        if hide:
+            argument = "***"
+        elif option and option[2]:
+            argument = f"{option[1]}=***"
+        hide = bool(option and not option[2])
+        shown.append(redact(argument))
+    return shlex.join(shown)
+
+
+def environment() -> dict[str, Any]:
+    """Versions, devices and the code's commit; no values of environment variables."""
+    versions = {}
+    for package in _PACKAGES:
+        with contextlib.suppress(metadata.PackageNotFoundError):
+            versions[package] = metadata.version(package)
+    return {
+        "python": platform.python_version(),
+        "platform": platform.platform(),
+        "versions": versions,
+        "commit": _commit(),
+        "processes": jax.process_count(),
+        "devices": [f"{d.platform} {d.device_kind}" for d in jax.devices()],
+    }
+
+
+def _commit() -> str | None:
+    """The commit of this code, with "-dirty" if files differ from it; None outside a checkout."""
+    with contextlib.suppress(OSError, subprocess.SubprocessError):
+        git = ["git", "-C", str(Path(__file__).parent)]
+        call: Any = {"capture_output": True, "text": True, "timeout": 10, "check": True}
+        subprocess.run([*git, "ls-files", "--error-unmatch", Path(__file__).name], **call)
+        command = [*git, "describe", "--always", "--dirty", "--abbrev=40", "--exclude", "*"]
+        return subprocess.run(command, **call).stdout.strip() or None
+    return None
+
+
+@contextlib.contextmanager
+def run_lock(folder: Path) -> Iterator[None]:
+    """Holds a run's directory for this process; the kernel lets go of it when the process dies.
+
+    Raises:
+        ConfigError: another process holds it.
+    """
+    if jax.process_index() != 0:
+        yield
+        return
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / "LOCK"
+    # A lock of the process, not of the file: a forked data worker does not inherit it.
+    with path.open("a+", encoding="utf-8") as file:
+        try:
+            fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except (BlockingIOError, PermissionError):
+            file.seek(0)
+            raise ConfigError(
+                f"{folder} is in use by another run: {file.read().strip() or 'just starting'}",
+                "one run in a directory",
+                "wait for it or stop it, or give this run another name",
+            ) from None
+        about = {"host": socket.gethostname(), "pid": os.getpid(), "started": time.ctime()}
+        file.truncate(0)
+        file.write(json.dumps(about) + "\n")
+        file.flush()
+        try:
+            yield
+        finally:
+            file.truncate(0)

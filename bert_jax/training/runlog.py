@@ -1,0 +1,217 @@
+"""A run's directory: what was run, its metrics, its log, and what the terminal shows meanwhile.
+
+Only process 0 writes. Nothing here ends a training run: a full disk or a closed terminal is said
+once, and training goes on.
+"""
+
+import contextlib
+import json
+import math
+import os
+import socket
+import sys
+import threading
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import jax
+import rich.console
+import rich.progress
+
+from bert_jax.config import to_json
+from bert_jax.errors import UserError
+from bert_jax.training.rundir import command_line, environment, redact
+
+
+class RunLog:
+    """Writes a run's directory and shows its progress; silent on all processes but the first.
+
+    Args:
+        folder: the run's directory; made if absent.
+        config: the run's configuration, a dataclass.
+        total_steps: where the progress bar ends.
+        tensorboard: write TensorBoard files too.
+
+    Raises:
+        UserError: `tensorboard` without the [track] extra.
+    """
+
+    def __init__(self, folder: Path, config: Any, total_steps: int, tensorboard: bool = False):
+        self.folder = Path(folder)
+        self._active = jax.process_index() == 0
+        self._lock = threading.Lock()  # checkpoints speak from their own thread
+        self._total, self._warned = total_steps, False
+        self._metrics = self._bar = self._board = self._task = None
+        self._new_board = _tensorboard_writer() if tensorboard and self._active else None
+        if self._active:
+            self._attempt(self._describe_run, config)
+            self._attempt(self._start_bar)
+
+    def resume(self, step: int) -> None:
+        """Cuts off what an earlier run of the same directory recorded after `step`.
+
+        Call it once, before the first record; a new run starts at step 0.
+        """
+        if self._active:
+            self._attempt(self._resume, step)
+
+    def train(self, step: int, values: Mapping[str, float]) -> None:
+        """Records training metrics; "loss", "tokens_per_second", "mfu", "eta_seconds" are shown."""
+        self._record("train", step, values)
+
+    def eval(self, step: int, values: Mapping[str, float]) -> None:
+        """Records metrics of the held-out split."""
+        self._record("eval", step, values)
+
+    def say(self, text: str) -> None:
+        """Prints a line, and keeps it in `train.log`."""
+        if self._active:
+            self._attempt(self._say, redact(text))
+
+    def close(self) -> None:
+        """Ends the progress bar and closes the files."""
+        for part, end in (self._bar, "stop"), (self._metrics, "close"), (self._board, "close"):
+            if part is not None:
+                self._attempt(getattr(part, end))
+        self._bar = self._metrics = self._board = None
+
+    def _record(self, split: str, step: int, values: Mapping[str, float]) -> None:
+        if self._active:
+            self._attempt(self._write_metrics, split, step, values)
+            self._attempt(self._show, split, step, values)
+
+    def _attempt(self, work: Callable, *args: Any) -> None:
+        """Does what writes to a file or a terminal; warns once if that cannot be done."""
+        try:
+            with self._lock:
+                work(*args)
+        except (OSError, ValueError) as error:  # ValueError: the file or stream is closed
+            if not self._warned:
+                self._warned = True
+                with contextlib.suppress(OSError, ValueError, AttributeError):
+                    print(f"warning: logging is incomplete: {error}", file=sys.stderr)
+
+    def _describe_run(self, config: Any) -> None:
+        self.folder.mkdir(parents=True, exist_ok=True)
+        (self.folder / "config.json").write_text(redact(to_json(config)), encoding="utf-8")
+        (self.folder / "environment.json").write_text(json.dumps(environment(), indent=2) + "\n")
+        with (self.folder / "command.txt").open("a", encoding="utf-8") as file:
+            file.write(f"# {time.strftime('%Y-%m-%dT%H:%M:%S%z')} {socket.gethostname()}\n")
+            file.write(f"{command_line([sys.executable, *sys.argv])}\n")
+
+    def _start_bar(self) -> None:
+        console = rich.console.Console()
+        if not console.is_terminal:
+            return
+        columns = ("{task.fields[loss]}", "{task.fields[speed]}", "{task.fields[eta]}")
+        self._bar = rich.progress.Progress(
+            rich.progress.MofNCompleteColumn(),
+            rich.progress.BarColumn(bar_width=None),
+            rich.progress.TaskProgressColumn(),
+            *(rich.progress.TextColumn(column) for column in columns),
+            console=console,
+        )
+        self._task = self._bar.add_task("", total=self._total, loss="", speed="", eta="")
+        self._bar.start()
+
+    def _resume(self, step: int) -> None:
+        path = self.folder / "metrics.jsonl"
+        if path.exists():
+            kept = "".join(f"{json.dumps(x)}\n" for x in read_metrics(path) if x["step"] <= step)
+            partial = path.with_suffix(".tmp")
+            partial.write_text(kept, encoding="utf-8")
+            os.replace(partial, path)
+        if self._new_board is not None:
+            self._board = self._new_board(str(self.folder / "tb"), purge_step=step + 1)
+        if self._bar is not None:
+            self._bar.update(self._task, completed=step)
+
+    def _write_metrics(self, split: str, step: int, values: Mapping[str, float]) -> None:
+        if self._metrics is None:
+            self._metrics = (self.folder / "metrics.jsonl").open("a", encoding="utf-8")
+        floats = {name: float(value) for name, value in values.items()}
+        finite = {name: x if math.isfinite(x) else None for name, x in floats.items()}  # no NaN
+        line = {"step": step, "split": split, "time": round(time.time(), 3), **finite}
+        self._metrics.write(json.dumps(line) + "\n")
+        self._metrics.flush()
+        if self._board is not None:
+            for name, x in finite.items():
+                if x is not None:
+                    self._board.add_scalar(f"{split}/{name}", x, step)
+
+    def _show(self, split: str, step: int, values: Mapping[str, float]) -> None:
+        parts = describe_values(values)
+        if self._bar is not None and split == "train":
+            speed = "  ".join(
+                filter(None, (parts.pop("tokens_per_second", ""), parts.pop("mfu", "")))
+            )
+            fields = {"loss": parts.get("loss", ""), "speed": speed, "eta": parts.get("eta", "")}
+            self._bar.update(self._task, completed=step, **fields)
+            return
+        name = "" if split == "train" else f"{split} "
+        self._say(f"{name}step {step}/{self._total}  " + "  ".join(parts.values()))
+
+    def _say(self, text: str) -> None:
+        try:
+            if self._bar is not None:
+                self._bar.console.print(text, markup=False, highlight=False)
+            else:
+                print(text, flush=True)
+        except OSError:
+            # What is left in the buffer would fail again at exit, and change the exit code.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            raise
+        finally:
+            with (self.folder / "train.log").open("a", encoding="utf-8") as file:
+                file.write(f"{time.strftime('%Y-%m-%d %H:%M:%S')} {text}\n")
+
+
+def read_metrics(path: Path) -> list[dict[str, Any]]:
+    """The lines of a `metrics.jsonl`; one that a crash cut short is left out."""
+    lines = []
+    for text in path.read_text(encoding="utf-8", errors="replace").split("\n"):
+        with contextlib.suppress(ValueError):
+            line = json.loads(text)
+            if isinstance(line, dict) and isinstance(line.get("step"), int):
+                lines.append(line)
+    return lines
+
+
+def describe_values(values: Mapping[str, float]) -> dict[str, str]:
+    """Metrics as short texts, in reading order: {"loss": "loss 2.345", "mfu": "MFU 41.2%"}."""
+    formats = {
+        "loss": lambda x: f"loss {x:.4f}",
+        "tokens_per_second": lambda x: f"{x:,.0f} tokens/s",
+        "mfu": lambda x: f"MFU {x:.1%}",
+        "eta_seconds": lambda x: f"ETA {_duration(x)}",
+    }
+    first = [name for name in formats if name in values]
+    rest = [name for name in values if name not in formats]
+    return {
+        name.removesuffix("_seconds"): formats.get(name, lambda x, n=name: f"{n} {x:.4g}")(
+            float(values[name])
+        )
+        for name in [*first, *rest]
+    }
+
+
+def _duration(seconds: float) -> str:
+    if not math.isfinite(seconds):
+        return "?"
+    minutes, second = divmod(round(seconds), 60)
+    hours, minute = divmod(minutes, 60)
+    return f"{hours}:{minute:02}:{second:02}"
+
+
+def _tensorboard_writer() -> Callable[..., Any]:
+    try:
+        import tensorboardX
+    except ImportError:
+        raise UserError(
+            "TensorBoard files were asked for, and tensorboardX is not installed",
+            "the [track] extra",
+            'pip install "bert_jax[track]", or run without tensorboard',
+        ) from None
+    return tensorboardX.SummaryWriter

@@ -1,0 +1,122 @@
+"""Arrays on disk, by name: the one module that knows Orbax.
+
+Leaves are stored under their path, as "params/encoder/kernel", so Orbax only ever sees a flat dict.
+"""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+import orbax.checkpoint as ocp
+
+from bert_jax.errors import ConfigError
+
+
+class ArrayStore:
+    """Writes and reads pytrees of global arrays; all processes call it together."""
+
+    def __init__(self) -> None:
+        self._orbax = ocp.AsyncCheckpointer(ocp.PyTreeCheckpointHandler())
+
+    def save(self, directory: Path, state: Any) -> None:
+        """Copies the state to the host, then writes it in the background."""
+        stored = {k: x for k, x in _flatten(state).items() if x.size}  # Orbax: no empty arrays
+        self._orbax.save(directory, args=ocp.args.PyTreeSave(stored))
+
+    def wait(self) -> None:
+        """Waits until the directory is complete; raises what went wrong."""
+        self._orbax.wait_until_finished()
+
+    def close(self) -> None:
+        """Ends the background threads."""
+        self._orbax.close()
+
+    def read(self, directory: Path, abstract_state: Any) -> Any:
+        """Reads exactly the names, shapes, types and shardings of `abstract_state`.
+
+        Raises:
+            ConfigError: the directory holds other names, shapes or types.
+        """
+        wanted = _flatten(abstract_state)
+        stored = {k: x for k, x in wanted.items() if x.size}
+        saved = self._orbax.metadata(directory).item_metadata
+        _require_equal(directory, saved, {k: _physical(x) for k, x in stored.items()})
+        item = {k: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=x.sharding)
+                for k, x in stored.items()}  # fmt: skip
+        args = ocp.args.PyTreeRestore(
+            item, restore_args=ocp.checkpoint_utils.construct_restore_args(item)
+        )
+        found = self._orbax.restore(directory, args=args)
+        _require_equal(directory, found, stored)  # typed keys: other generators look alike on disk
+        found |= {k: jax.numpy.zeros(x.shape, x.dtype) for k, x in wanted.items() if not x.size}
+        leaves = [jax.device_put(found[k], x.sharding) for k, x in wanted.items()]
+        return jax.tree.unflatten(jax.tree.structure(abstract_state), leaves)
+
+
+def read_params(directory: Path) -> dict[str, Any]:
+    """Reads `params` alone, as a nested dict of NumPy arrays; no abstract state is needed."""
+    with ocp.Checkpointer(ocp.PyTreeCheckpointHandler()) as orbax:
+        saved = orbax.metadata(directory).item_metadata
+        names = [name for name in saved if name.startswith("params/")]
+        as_numpy = ocp.args.PyTreeRestore(
+            item=dict.fromkeys(names, 0),
+            restore_args={name: ocp.RestoreArgs(restore_type=np.ndarray) for name in names},
+            partial_restore=True,
+        )
+        return _nest(orbax.restore(directory, args=as_numpy))["params"]
+
+
+def not_finite(state: Any) -> str:
+    """The name of an array that holds NaN or Inf in this process's part; empty if none does."""
+    for name, x in _flatten(state).items():
+        if jax.numpy.issubdtype(x.dtype, np.inexact):
+            shards = x.addressable_shards if isinstance(x, jax.Array) else []
+            parts = {str(s.index): s.data for s in shards} or {"": x}
+            if not all(np.isfinite(np.asarray(part)).all() for part in parts.values()):
+                return name
+    return ""
+
+
+def _flatten(state: Any) -> dict[str, Any]:
+    """Leaves by path, as "params/encoder/kernel": Orbax only ever sees a flat dict."""
+    leaves, _ = jax.tree_util.tree_flatten_with_path(state)
+    flat = {jax.tree_util.keystr(p, simple=True, separator="/"): x for p, x in leaves}
+    assert len(flat) == len(leaves), "two leaves of the state have the same path"
+    return flat
+
+
+def _nest(flat: Mapping[str, Any]) -> dict[str, Any]:
+    nested: dict[str, Any] = {}
+    for name, x in flat.items():
+        *folders, last = name.split("/")
+        inner = nested
+        for folder in folders:
+            inner = inner.setdefault(folder, {})
+        inner[last] = x
+    return nested
+
+
+def _physical(x: Any) -> Any:
+    """What a typed PRNG key is made of; other arrays as they are."""
+    typed_key = jax.numpy.issubdtype(x.dtype, jax.dtypes.prng_key)
+    return jax.eval_shape(jax.random.key_data, x) if typed_key else x
+
+
+def _require_equal(directory: Path, saved: Mapping[str, Any], wanted: Mapping[str, Any]) -> None:
+    """Refuses what Orbax would cast, pad or leave out without a word."""
+
+    def describe(arrays: Mapping[str, Any], name: str) -> str:
+        x = arrays.get(name)
+        return "nothing" if x is None else f"{getattr(x.dtype, 'name', x.dtype)}{list(x.shape)}"
+
+    pairs = [(k, describe(saved, k), describe(wanted, k)) for k in sorted({**saved, **wanted})]
+    wrong = [f"{name} (saved {x}, wanted {y})" for name, x, y in pairs if x != y]
+    if wrong:
+        more = f", and {len(wrong) - 8} more" if len(wrong) > 8 else ""
+        raise ConfigError(
+            f"checkpoint {directory} does not fit this model: {', '.join(wrong[:8])}{more}",
+            "the same names, shapes and types",
+            "give the configuration with which the checkpoint was made",
+        )
