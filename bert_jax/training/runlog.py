@@ -70,6 +70,12 @@ class RunLog:
         if self._active:
             self._attempt(self._say, redact(text))
 
+    def __enter__(self) -> "RunLog":
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.close()
+
     def close(self) -> None:
         """Ends the progress bar and closes the files."""
         for part, end in (self._bar, "stop"), (self._metrics, "close"), (self._board, "close"):
