@@ -1,0 +1,47 @@
+"""BERT's two pretraining heads: masked words and next sentence."""
+
+import jax.numpy as jnp
+from flax import nnx
+from jaxtyping import Array, Float, Int
+
+from bert_jax.config import BertConfig
+from bert_jax.nn.linear import LayerNorm, Linear, activate
+
+
+def gather_positions(
+    x: Float[Array, "B T D"], positions: Int[Array, "B P"]
+) -> Float[Array, "B P D"]:
+    """Takes the vectors at some positions of each row."""
+    return jnp.take_along_axis(x, positions[:, :, None], axis=1)
+
+
+class MaskedLanguageHead(nnx.Module):
+    """LN(act(x W + b)) Eᵀ + c, where E is the word embedding, handed in so that it stays one."""
+
+    def __init__(self, config: BertConfig, rngs: nnx.Rngs):
+        width = config.hidden_size
+        self.dense = Linear((width,), (width,), config.initializer_range, rngs)
+        self.norm = LayerNorm(width, config.layer_norm_eps)
+        self.bias = nnx.Param(jnp.zeros(config.vocab_size))
+        self.activation = config.hidden_act
+
+    def __call__(
+        self, x: Float[Array, "B P D"], embedding: Float[Array, "V D"]
+    ) -> Float[Array, "B P V"]:
+        """Scores every word of the vocabulary, in float32."""
+        x = self.norm(activate(self.activation, self.dense(x)))
+        logits = jnp.einsum(
+            "BPD,VD->BPV", x, embedding.astype(x.dtype), preferred_element_type=jnp.float32
+        )
+        return logits + self.bias[...].astype(jnp.float32)[None, None]
+
+
+class NextSentenceHead(nnx.Module):
+    """x W + b on the pooled vector: class 1 says that B comes from another document."""
+
+    def __init__(self, config: BertConfig, rngs: nnx.Rngs):
+        self.dense = Linear((config.hidden_size,), (2,), config.initializer_range, rngs)
+
+    def __call__(self, pooled: Float[Array, "B J D"]) -> Float[Array, "B J 2"]:
+        """Scores both classes, in float32."""
+        return self.dense(pooled).astype(jnp.float32)

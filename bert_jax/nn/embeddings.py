@@ -1,0 +1,42 @@
+"""BERT's input: word, segment and position embeddings, summed, normalised, dropped out."""
+
+import jax
+import jax.numpy as jnp
+from flax import nnx
+from jaxtyping import Array, Float, PRNGKeyArray
+
+from bert_jax.config import BertConfig
+from bert_jax.nn.compute import Compute
+from bert_jax.nn.dropout import dropout
+from bert_jax.nn.layout import RowLayout
+from bert_jax.nn.linear import LayerNorm, truncated_normal
+
+
+class Embeddings(nnx.Module):
+    """LN(word + segment + position) (Devlin et al. 2019, figure 2)."""
+
+    def __init__(self, config: BertConfig, rngs: nnx.Rngs):
+        if config.vocab_size is None:
+            raise ValueError("vocab_size = None, expected the tokenizer's size: set it first")
+        width, init = config.hidden_size, truncated_normal(config.initializer_range)
+        self.word = nnx.Param(init(rngs.params(), (config.vocab_size, width)))
+        self.segment = nnx.Param(init(rngs.params(), (config.type_vocab_size, width)))
+        self.position = nnx.Param(init(rngs.params(), (config.max_position_embeddings, width)))
+        self.norm = LayerNorm(width, config.layer_norm_eps)
+        self.dropout_rate = config.hidden_dropout_prob
+
+    def __call__(
+        self,
+        tokens: Array,
+        layout: RowLayout,
+        *,
+        key: PRNGKeyArray | None,
+        compute: Compute,
+    ) -> Float[Array, "B T D"]:
+        """Embeds tokens [B, T]; the sum and its norm are float32."""
+        segment = self.segment[...]
+        one_hot = jax.nn.one_hot(layout.segment_ids, segment.shape[0])
+        # A gather of two rows would send every token's gradient to the same two addresses.
+        x = self.word[...][tokens] + self.position[...][layout.positions]
+        x = x + jnp.einsum("BTN,ND->BTD", one_hot, segment, precision="highest")
+        return dropout(self.norm(x).astype(compute.dtype), key, self.dropout_rate)

@@ -1,0 +1,83 @@
+"""The smallest blocks: affine map, layer norm, activations, and how they start."""
+
+import math
+
+import jax
+import jax.numpy as jnp
+from flax import nnx
+from jaxtyping import Array, Float
+
+SQRT_HALF = math.sqrt(0.5)
+
+
+def truncated_normal(stddev: float) -> jax.nn.initializers.Initializer:
+    """Normal cut at two standard deviations, as BERT's kernels start.
+
+    As in TensorFlow, the width that the cut takes away is not given back: the actual standard
+    deviation is 0.88 of `stddev`.
+    """
+    unscaled = jax.nn.initializers.truncated_normal(stddev=1.0, lower=-2.0, upper=2.0)
+    return lambda key, shape, dtype=jnp.float32: stddev * unscaled(key, shape, dtype)
+
+
+class Linear(nnx.Module):
+    """y = x W + b over one or several axes: kernel [*in_shape, *out_shape], bias [*out_shape]."""
+
+    def __init__(
+        self, in_shape: tuple[int, ...], out_shape: tuple[int, ...], stddev: float, rngs: nnx.Rngs
+    ):
+        shape = (*in_shape, *out_shape)
+        self.kernel = nnx.Param(truncated_normal(stddev)(rngs.params(), shape))
+        self.bias = nnx.Param(jnp.zeros(out_shape))
+        self.num_in = len(in_shape)
+
+    def __call__(self, x: Float[Array, "*batch_in"]) -> Float[Array, "*batch_out"]:
+        """Maps the last axes, `in_shape`, to `out_shape`."""
+        kernel, bias = self.kernel[...], self.bias[...]
+        y = jnp.tensordot(x, kernel.astype(x.dtype), axes=self.num_in)
+        return y + jnp.broadcast_to(bias.astype(x.dtype), y.shape)
+
+
+def layer_norm(
+    x: Float[Array, "*batch D"], scale: Float[Array, "D"], bias: Float[Array, "D"], eps: float
+) -> Float[Array, "*batch D"]:
+    """(x - mean) / √(variance + ε) · scale + bias over the last axis (Ba et al. 2016).
+
+    Statistics are float32; the result has the type of `x`.
+    """
+    x32 = x.astype(jnp.float32)
+    mean = x32.mean(axis=-1, keepdims=True)
+    centred = x32 - mean
+    variance = jnp.square(centred).mean(axis=-1, keepdims=True)
+    normal = centred * jax.lax.rsqrt(variance + eps)
+    scale, bias = (jnp.broadcast_to(p.astype(jnp.float32), x.shape) for p in (scale, bias))
+    return (normal * scale + bias).astype(x.dtype)
+
+
+class LayerNorm(nnx.Module):
+    """Layer normalisation; its parameters keep float32."""
+
+    def __init__(self, width: int, eps: float):
+        self.scale = nnx.Param(jnp.ones(width))
+        self.bias = nnx.Param(jnp.zeros(width))
+        self.eps = eps
+
+    def __call__(self, x: Float[Array, "*batch D"]) -> Float[Array, "*batch D"]:
+        """Normalises the last axis."""
+        return layer_norm(x, self.scale[...], self.bias[...], self.eps)
+
+
+def activate(name: str, x: Float[Array, "*shape"]) -> Float[Array, "*shape"]:
+    """Applies an activation by its name in `BertConfig.hidden_act`.
+
+    "gelu" is x Φ(x) with the exact normal distribution (Hendrycks and Gimpel 2016), as in the
+    checkpoints of 2018; "gelu_tanh" is its tanh approximation, as in the original code since
+    February 2019.
+    """
+    if name == "gelu":
+        return x * (0.5 * (1.0 + jax.lax.erf(x * SQRT_HALF)))
+    if name == "gelu_tanh":
+        return jax.nn.gelu(x, approximate=True)
+    if name == "relu":
+        return jax.nn.relu(x)
+    raise ValueError(f"hidden_act = {name!r}, expected 'gelu', 'gelu_tanh' or 'relu'")

@@ -1,0 +1,44 @@
+"""Losses as sums and counts, so that they can be added up over devices before they are divided."""
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float, Int
+
+MLM_EPSILON = 1e-5
+"""The masked-word loss is Σ w·ce / (Σ w + this), as in the original's `get_masked_lm_output`."""
+
+
+def cross_entropy(
+    logits: Float[Array, "*batch C"], labels: Int[Array, "*batch"]
+) -> Float[Array, "*batch"]:
+    """-log softmax(logits)[label], in float32."""
+    logits = logits.astype(jnp.float32)
+    chosen = jnp.take_along_axis(logits, labels[..., None], axis=-1)[..., 0]
+    return jax.nn.logsumexp(logits, axis=-1) - chosen
+
+
+def masked_language_model_sums(
+    logits: Float[Array, "B P V"], labels: Int[Array, "B P"], weights: Float[Array, "B P"]
+) -> tuple[Float[Array, ""], Float[Array, ""]]:
+    """Σ w·ce and Σ w over the predicted positions (Devlin et al. 2019, section 3.1).
+
+    The loss of a global batch is Σ of the first over all devices and parts, divided by Σ of the
+    second plus `MLM_EPSILON`.
+    """
+    return (weights * cross_entropy(logits, labels)).sum(), weights.sum()
+
+
+def next_sentence_sums(
+    logits: Float[Array, "B J 2"], labels: Int[Array, "B J"], lengths: Int[Array, "B J"]
+) -> tuple[Float[Array, ""], Float[Array, ""]]:
+    """Σ ce and count over the pairs; a length of 0 means no pair. The loss is their mean."""
+    weights = (lengths > 0).astype(jnp.float32)
+    return (weights * cross_entropy(logits, labels)).sum(), weights.sum()
+
+
+def accuracy_sums(
+    logits: Float[Array, "*batch C"], labels: Int[Array, "*batch"], weights: Float[Array, "*batch"]
+) -> tuple[Float[Array, ""], Float[Array, ""]]:
+    """Σ w·[the best score is the label's] and Σ w."""
+    correct = (logits.argmax(axis=-1) == labels).astype(jnp.float32)
+    return (weights * correct).sum(), weights.sum()

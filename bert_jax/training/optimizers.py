@@ -1,0 +1,134 @@
+"""Optimizers and schedules: BERT's own Adam, AdamW and LAMB, all with decay by path."""
+
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import optax
+from jaxtyping import Array, Float
+
+from bert_jax.config import OptimizerConfig
+
+
+def make_optimizer(
+    config: OptimizerConfig, steps: int
+) -> tuple[optax.GradientTransformation, optax.Schedule]:
+    """Builds the optimizer and its learning-rate schedule.
+
+    The schedule counts updates from 0: the first update has a learning rate of 0.
+
+    Args:
+        config: which optimizer, and its numbers.
+        steps: updates in the whole run.
+    """
+    direction: optax.GradientTransformation
+    decay = optax.add_decayed_weights(config.weight_decay, mask=decayed)
+    if config.name == "original":
+        schedule = original_schedule(config.learning_rate, config.warmup_steps, steps)
+        direction = optax.chain(scale_by_original_adam(config.b1, config.b2, config.eps), decay)
+    else:
+        schedule = warmup_linear_schedule(config.learning_rate, config.warmup_steps, steps)
+        direction = optax.chain(optax.scale_by_adam(config.b1, config.b2, config.eps), decay)
+        if config.name == "lamb":
+            direction = optax.chain(direction, scale_by_layer_trust_ratio())
+    norm = config.clip_norm
+    clip = optax.identity() if norm is None else optax.clip_by_global_norm(norm)
+    return optax.chain(clip, direction, optax.scale_by_learning_rate(schedule)), schedule
+
+
+def original_schedule(peak: float, warmup_steps: int, steps: int) -> optax.Schedule:
+    """The original's rate (`optimization.py`, `create_optimizer`): decay from step 0 on.
+
+    Linear decay to 0 at `steps`, counted from step 0, and replaced by peak · step / warmup_steps
+    while step < warmup_steps. So the peak is never reached, and the rate drops at the joint.
+    """
+
+    def rate(step: Any) -> Float[Array, ""]:
+        step = jnp.asarray(step, jnp.float32)
+        decayed = peak * (1.0 - jnp.minimum(step, steps) / steps)
+        warm = peak * step / max(warmup_steps, 1)
+        return jnp.where(step < warmup_steps, warm, decayed)
+
+    return rate
+
+
+def warmup_linear_schedule(peak: float, warmup_steps: int, steps: int) -> optax.Schedule:
+    """Linear from 0 to the peak at `warmup_steps`, then linear to 0 at `steps`."""
+    down = optax.linear_schedule(peak, 0.0, max(steps - warmup_steps, 1))
+    if warmup_steps == 0:
+        return down
+    return optax.join_schedules(
+        [optax.linear_schedule(0.0, peak, warmup_steps), down], [warmup_steps]
+    )
+
+
+def decayed(params: Any) -> Any:
+    """Says for each parameter whether weight decay applies: not to biases and layer norms.
+
+    By path, as the original's regular expression does: stacking gives biases and norms a leading
+    axis L, so the number of axes says nothing. Embeddings are decayed.
+    """
+
+    def applies(path: tuple[Any, ...], _: Any) -> bool:
+        names = [str(getattr(key, "key", key)) for key in path]
+        return names[-1] != "bias" and not any("norm" in name for name in names)
+
+    return jax.tree_util.tree_map_with_path(applies, params)
+
+
+class OriginalAdamState(NamedTuple):
+    """First and second moments."""
+
+    mu: Any
+    nu: Any
+
+
+def scale_by_original_adam(b1: float, b2: float, eps: float) -> optax.GradientTransformation:
+    """m / (√v + ε) without bias correction (`optimization.py`, `AdamWeightDecayOptimizer`)."""
+
+    def init(params: Any) -> OriginalAdamState:
+        return OriginalAdamState(
+            mu=jax.tree.map(jnp.zeros_like, params), nu=jax.tree.map(jnp.zeros_like, params)
+        )
+
+    def update(grads: Any, state: OriginalAdamState, params: Any = None):
+        del params
+        mu = jax.tree.map(lambda m, g: b1 * m + (1 - b1) * g, state.mu, grads)
+        nu = jax.tree.map(lambda v, g: b2 * v + (1 - b2) * g * g, state.nu, grads)
+        updates = jax.tree.map(lambda m, v: m / (jnp.sqrt(v) + eps), mu, nu)
+        return updates, OriginalAdamState(mu, nu)
+
+    return optax.GradientTransformation(init, update)
+
+
+def scale_by_layer_trust_ratio() -> optax.GradientTransformation:
+    """Scales each matrix's update to its own norm: ‖w‖ / ‖u‖ (You et al. 2020, algorithm 2).
+
+    `optax.scale_by_trust_ratio` takes one norm per array, which is wrong for stacked layers: here
+    every layer has its own ratio, and so have queries, keys and values in their fused kernel.
+    Biases and layer norms keep a ratio of 1, as in the paper's code.
+    """
+
+    def ratio(path: tuple[Any, ...], update: Array, param: Array) -> Array:
+        names = [str(getattr(key, "key", key)) for key in path]
+        apart = {0} if "layers" in names else set()
+        if "qkv" in names:
+            apart.add(2)  # [L, D, 3, H, K]
+        axes = tuple(axis for axis in range(param.ndim) if axis not in apart)
+        norms = [jnp.sqrt(jnp.square(x).sum(axes, keepdims=True)) for x in (param, update)]
+        ok = (norms[0] > 0) & (norms[1] > 0)
+        return jnp.where(ok, norms[0] / jnp.where(ok, norms[1], 1.0), 1.0)
+
+    def update(updates: Any, state: optax.EmptyState, params: Any = None):
+        assert params is not None
+        scaled = jax.tree_util.tree_map_with_path(
+            lambda path, u, p, adapts: (
+                u * jnp.broadcast_to(ratio(path, u, p), u.shape) if adapts else u
+            ),
+            updates,
+            params,
+            decayed(params),
+        )
+        return scaled, state
+
+    return optax.GradientTransformation(lambda params: optax.EmptyState(), update)
