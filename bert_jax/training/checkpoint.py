@@ -7,12 +7,10 @@ Orbax writes and reads the arrays; it does not notice a flipped bit. A step is t
 import functools
 import json
 import os
-import platform
 import shutil
 import threading
 import time
 from collections.abc import Callable, Mapping
-from importlib import metadata
 from pathlib import Path
 from typing import Any
 
@@ -27,12 +25,14 @@ from bert_jax.training.manifest import (
     list_steps,
     manifest_path,
     read_manifest,
+    read_manifests,
     remove_leftovers,
     remove_step,
     set_aside,
     verify_files,
     write_manifest,
 )
+from bert_jax.training.rundir import versions
 from bert_jax.training.store import ArrayStore, not_finite, read_params
 
 MAX_FAILURES = 3  # saves that may fail in a row before the run ends
@@ -121,7 +121,7 @@ class Checkpoints:
             if "error" in found:
                 kind = ConfigError if found["kind"] == "config" else CheckpointError
                 raise kind(*found["error"])
-            state = self._store.read(self.folder / str(found["step"]), abstract_state)
+            state = self._read(found["step"], abstract_state)
             wrong = self._agree(functools.partial(not_finite, state))
             if not wrong:
                 break
@@ -133,6 +133,18 @@ class Checkpoints:
                 lost = max(bad) - found["step"]
                 self._say(f"resuming from step {found['step']}: {lost} steps are lost")
         return state, found["step"], found["extra"]
+
+    def _read(self, step: int, abstract_state: Any) -> Any:
+        try:
+            return self._store.read(self.folder / str(step), abstract_state)
+        except ConfigError:
+            raise
+        except Exception as error:
+            raise CheckpointError(
+                f"checkpoint {step} in {self.folder} cannot be read: {_one_line(error)}",
+                "files that this version of orbax-checkpoint reads",
+                "install the versions that the manifest names, or restore the files from a copy",
+            ) from error
 
     def close(self) -> None:
         """Waits for the save under way; raises CheckpointError if the last three have failed."""
@@ -159,13 +171,13 @@ class Checkpoints:
 
     def _commit(self, step: int, extra: dict[str, Any]) -> None:
         final = self.folder / str(step)
-        files = hash_files(self._saving(step))
+        files = hash_files(self._saving(step), sync=True)
         if final.exists():
             self._set_aside(step, "it has no manifest, and a new save takes its place")
         os.rename(self._saving(step), final)
         manifest = {"step": step, "files": files, "identity": self._identity, "extra": extra}
         try:
-            write_manifest(self.folder, {**manifest, "versions": _versions(), "time": time.time()})
+            write_manifest(self.folder, {**manifest, "versions": versions(), "time": time.time()})
         except BaseException:
             os.rename(final, self._saving(step))
             raise
@@ -173,12 +185,12 @@ class Checkpoints:
 
     def _failed(self, step: int, error: Exception) -> None:
         self._failures += 1
-        self._error = f"step {step} was not saved: {' '.join(str(error).split())[:300]}"
-        self._say(f"warning: {self._error}; training goes on ({self._failures} in a row)")
         if self._first:
             for path in self.folder.glob(f"{step}.saving*"):
                 shutil.rmtree(path, ignore_errors=True)
             manifest_path(self.folder, step).with_suffix(".tmp").unlink(missing_ok=True)
+        self._error = f"step {step} was not saved: {_one_line(error)}"
+        self._say(f"warning: {self._error} (failure {self._failures} in a row)")
 
     def _raise_if_failed(self, failures: int, limit: int) -> None:
         if failures >= limit:
@@ -189,18 +201,13 @@ class Checkpoints:
             )
 
     def _prune(self) -> None:
-        good = {}
-        for step in list_steps(self.folder):
+        good = read_manifests(self.folder, {})
+        best = min(good, key=lambda step: (_score(good[step]), -step), default=None)
+        for step in good.keys() - {*sorted(good)[-self._keep_last :], best}:
             try:
-                good[step] = read_manifest(self.folder, step)["extra"].get("metric")
-            except BadStep:
-                continue
-        keep = sorted(good)[-self._keep_last :]
-        scores = {step: x for step, x in good.items() if isinstance(x, int | float) and x == x}
-        if scores:
-            keep.append(min(scores, key=lambda step: (scores[step], -step)))
-        for step in good.keys() - set(keep):
-            remove_step(self.folder, step)
+                remove_step(self.folder, step)
+            except OSError as error:
+                self._say(f"warning: step {step} could not be removed: {error}")
 
     def _set_aside(self, step: int, reason: str) -> None:
         self._say(
@@ -250,43 +257,50 @@ class Checkpoints:
 
 
 def load_params(
-    folder: Path, which: str = "newest"
+    folder: Path, which: str = "newest", say: Callable[[str], None] = print
 ) -> tuple[dict[str, Any], dict[str, Any], dict[str, str]]:
     """Reads the parameters of a verified step for inference; changes nothing on disk.
 
     Args:
         folder: a run's directory, or its checkpoints.
         which: "newest", or "best" for the lowest `extra["metric"]`.
+        say: prints one message to the user: another step is used, as the first choice is bad.
 
     Returns:
         The state's `params` as a nested dict of NumPy arrays, the step's `extra` and its identity.
 
     Raises:
-        CheckpointError: no step is good, or the step of that kind is not.
+        CheckpointError: no step is good.
     """
     folder = Path(folder).absolute()
     folder = folder / "checkpoints" if (folder / "checkpoints").is_dir() else folder
     bad: dict[int, str] = {}
-    good: dict[int, dict[str, Any]] = {}
-    for step in list_steps(folder):
-        try:
-            good[step] = read_manifest(folder, step)
-        except BadStep as reason:
-            bad[step] = str(reason)
-    metric = {step: m["extra"].get("metric", float("inf")) for step, m in good.items()}
-    order = sorted(good, key=lambda step: (-metric[step] if which == "best" else 0, step))
-    for step in reversed(order):
+    good = read_manifests(folder, bad)
+    order = sorted(good, reverse=True)
+    if which == "best":
+        order.sort(key=lambda step: _score(good[step]))
+    for step in order:
         try:
             verify_files(folder / str(step), good[step])
-        except BadStep as reason:
-            bad[step] = str(reason)
+            params = read_params(folder / str(step))
+            if wrong := not_finite(params):
+                raise BadStep(f"{wrong} holds NaN or Inf")
+        except Exception as error:  # also Orbax: a run that goes on may remove the step meanwhile
+            bad[step] = _one_line(error)
             continue
-        params = read_params(folder / str(step))
-        if wrong := not_finite(params):
-            bad[step] = f"{wrong} holds NaN or Inf"
-            continue
+        for other, reason in sorted(bad.items()):
+            say(f"warning: checkpoint {other} is bad: {reason}; step {step} is used")
         return params, good[step]["extra"], good[step]["identity"]
     raise CheckpointError(*_none_good(folder, bad))
+
+
+def _score(manifest: Mapping[str, Any]) -> float:
+    metric = manifest["extra"].get("metric")
+    return metric if isinstance(metric, int | float) and metric == metric else float("inf")
+
+
+def _one_line(error: Exception) -> str:
+    return " ".join(str(error).split())[:300]
 
 
 def _none_good(folder: Path, bad: Mapping[int, str]) -> tuple[str, str, str]:
@@ -297,8 +311,3 @@ def _none_good(folder: Path, bad: Mapping[int, str]) -> tuple[str, str, str]:
         "restore the files from a copy, or start again under another name"
         + (" (or pass allow_unverified)" if "missing" in reasons else ""),
     )
-
-
-def _versions() -> dict[str, str]:
-    packages = ("bert_jax", "jax", "orbax-checkpoint", "numpy")
-    return {"python": platform.python_version(), **{p: metadata.version(p) for p in packages}}

@@ -43,9 +43,10 @@ def remove_leftovers(folder: Path) -> None:
 def remove_step(folder: Path, step: int) -> None:
     """Removes a step, so that at no moment half of it looks like a whole one."""
     doomed = folder / f"{step}.deleting"
-    os.rename(folder / str(step), doomed)
+    if (folder / str(step)).exists():
+        os.rename(folder / str(step), doomed)
     manifest_path(folder, step).unlink(missing_ok=True)
-    shutil.rmtree(doomed)
+    shutil.rmtree(doomed, ignore_errors=True)
 
 
 def set_aside(folder: Path, step: int) -> str:
@@ -63,19 +64,20 @@ def set_aside(folder: Path, step: int) -> str:
     return aside
 
 
-def hash_files(directory: Path) -> dict[str, dict[str, Any]]:
-    """Size and SHA-256 of every file, each brought to the disk before it is vouched for."""
+def hash_files(directory: Path, sync: bool = False) -> dict[str, dict[str, Any]]:
+    """Size and SHA-256 of every file; `sync` brings each to the disk before it is vouched for."""
 
     def describe(path: Path) -> dict[str, Any]:
         with path.open("rb") as file:
-            os.fsync(file.fileno())
+            if sync:
+                os.fsync(file.fileno())
             digest = hashlib.file_digest(file, "sha256")  # type: ignore[arg-type]
         return {"size": path.stat().st_size, "sha256": digest.hexdigest()}
 
     paths = sorted(path for path in directory.rglob("*") if path.is_file())
     with concurrent.futures.ThreadPoolExecutor(4) as pool:
         found = list(pool.map(describe, paths))
-    for path in {path.parent for path in paths}:
+    for path in {path.parent for path in paths if sync}:
         _sync(path)
     return {str(p.relative_to(directory)): about for p, about in zip(paths, found, strict=True)}
 
@@ -104,9 +106,23 @@ def read_manifest(folder: Path, step: int) -> dict[str, Any]:
         raise BadStep(f"{path.name} cannot be read: {error}") from None
     if checksum != _checksum(manifest):
         raise BadStep(f"{path.name} was changed: it does not match its own checksum")
-    if manifest["step"] != step:
-        raise BadStep(f"{path.name} belongs to step {manifest['step']}")
+    if manifest.get("step") != step:
+        raise BadStep(f"{path.name} belongs to step {manifest.get('step')}")
+    for key in ("files", "identity", "extra"):
+        if not isinstance(manifest.get(key), dict):
+            raise BadStep(f"{path.name} has no {key}")
     return manifest
+
+
+def read_manifests(folder: Path, bad: dict[int, str]) -> dict[int, dict[str, Any]]:
+    """Every step's manifest; the reasons of those that are not whole go into `bad`."""
+    good = {}
+    for step in list_steps(folder):
+        try:
+            good[step] = read_manifest(folder, step)
+        except BadStep as reason:
+            bad[step] = str(reason)
+    return good
 
 
 def verify_files(directory: Path, manifest: Mapping[str, Any]) -> None:

@@ -43,16 +43,20 @@ def command_line(arguments: Sequence[str]) -> str:
     return shlex.join(shown)
 
 
-def environment() -> dict[str, Any]:
-    """Versions, devices and the code's commit; no values of environment variables."""
-    versions = {}
+def versions() -> dict[str, str]:
+    """Versions of Python and of the packages that decide what a run computes and writes."""
+    found = {"python": platform.python_version()}
     for package in _PACKAGES:
         with contextlib.suppress(metadata.PackageNotFoundError):
-            versions[package] = metadata.version(package)
+            found[package] = metadata.version(package)
+    return found
+
+
+def environment() -> dict[str, Any]:
+    """Versions, devices and the code's commit; no values of environment variables."""
     return {
-        "python": platform.python_version(),
         "platform": platform.platform(),
-        "versions": versions,
+        "versions": versions(),
         "commit": _commit(),
         "processes": jax.process_count(),
         "devices": [f"{d.platform} {d.device_kind}" for d in jax.devices()],
