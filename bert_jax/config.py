@@ -2,10 +2,10 @@
 
 import dataclasses
 import difflib
-import hashlib
 import json
 import types
 import typing
+from itertools import accumulate
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -202,6 +202,11 @@ class PretrainConfig:
     """Held-out rows in one evaluation."""
     tensorboard: bool = False
     """Write TensorBoard files too (needs the [track] extra)."""
+    distributed: bool = False
+    """Join the other processes of this job. Slurm, MPI, Kubernetes and TPU pods are found by
+    themselves; elsewhere set JAX_COORDINATOR_ADDRESS, JAX_NUM_PROCESSES and JAX_PROCESS_ID."""
+    dry_run: bool = False
+    """Print parameters, memory, tokens and the configuration, and stop."""
 
     def __post_init__(self):
         for name in ("accumulation_steps", "eval_rows"):
@@ -214,10 +219,42 @@ class PretrainConfig:
 
 
 @dataclasses.dataclass(frozen=True)
+class PhaseSpan:
+    """The steps of a run that a phase takes: first, …, last - 1."""
+
+    phase: Phase
+    first: int
+    last: int
+
+
+def phase_spans(config: PretrainConfig) -> list[PhaseSpan]:
+    """Divides a run's steps among its phases by their shares; no step is left out."""
+    ends = [round(share * config.loop.steps) for share in accumulate(p.share for p in config.phases)]
+    ends[-1] = config.loop.steps
+    starts = [0, *ends[:-1]]
+    return [PhaseSpan(*span) for span in zip(config.phases, starts, ends, strict=True)]
+
+
+def phase_at(spans: list[PhaseSpan], step: int) -> Phase:
+    """The phase of which update number `step` (from 1) is a part."""
+    return next(span.phase for span in spans if step <= span.last)
+
+
+@dataclasses.dataclass(frozen=True)
+class BeamConfig:
+    """Apache Beam, for more text than one machine can prepare."""
+
+    runner: str | None = None
+    """DirectRunner, DataflowRunner, FlinkRunner, SparkRunner …; None works locally, without Beam."""
+    options: tuple[str, ...] = ()
+    """More pipeline options, without their dashes: project=my-project region=us-central1."""
+
+
+@dataclasses.dataclass(frozen=True)
 class PrepareConfig:
     """How raw text becomes pretraining rows."""
 
-    inputs: tuple[str, ...]
+    inputs: Annotated[tuple[str, ...], tyro.conf.Positional]
     """Files, folders, globs (.txt, .gz, .xz, .jsonl, .parquet), or tfds:NAME."""
     output: str
     """Folder to write: vocabulary, report, and one data set for each length."""
@@ -229,8 +266,12 @@ class PrepareConfig:
     """Size of the vocabulary that is trained."""
     lowercase: bool = False
     """Uncased: lower-case and strip accents (wrong for Korean: it takes Hangul apart)."""
+    strip_accents: bool | None = None
+    """None strips accents exactly when lower-casing; False is how to have uncased Korean."""
     text_column: str = "text"
     """Column of JSONL and Parquet files and of TFDS data sets that holds the text."""
+    tfds_data_dir: str | None = None
+    """Folder of TFDS data sets; None takes TFDS's default (the variable TFDS_DATA_DIR)."""
     sentences: Literal["auto", "lines", "split"] = "auto"
     """"lines": one sentence per line; "split": prose; "auto" looks at the text."""
     language: str = "en"
@@ -251,8 +292,12 @@ class PrepareConfig:
     """Worker processes; None uses all cores."""
     seed: int = 0
     """Seed of the pairs and of the held-out split."""
+    beam: BeamConfig = BeamConfig()
+    """Build rows under Apache Beam, past one machine (needs the [beam] extra)."""
 
     def __post_init__(self):
+        _require(len(self.inputs) > 0, "inputs", self.inputs, "at least one file, folder or name")
+        _require(len(self.lengths) > 0, "lengths", self.lengths, "at least one length")
         for length in self.lengths:
             _require(16 <= length <= 4096, "lengths", length, "16 to 4096 tokens")
         _require(0 <= self.eval_share < 1, "eval_share", self.eval_share, "a number in [0, 1)")
@@ -299,7 +344,19 @@ def read_json(cls: type, path: Path) -> Any:
         ) from None
 
 
-def config_hash(config: Any) -> str:
-    """SHA-256 of a configuration's values."""
-    text = json.dumps(dataclasses.asdict(config), sort_keys=True, ensure_ascii=False)
-    return hashlib.sha256(text.encode()).hexdigest()
+def flatten(config: Any) -> dict[str, str]:
+    """A configuration as flat names and texts, such as `{"model.hidden_size": "768"}`."""
+    flat: dict[str, str] = {}
+
+    def walk(prefix: str, value: Any) -> None:
+        if isinstance(value, dict):
+            for key, inner in value.items():
+                walk(f"{prefix}.{key}" if prefix else key, inner)
+        elif isinstance(value, list | tuple) and any(isinstance(item, dict) for item in value):
+            for index, inner in enumerate(value):
+                walk(f"{prefix}.{index}", inner)
+        else:
+            flat[prefix] = json.dumps(value, ensure_ascii=False)
+
+    walk("", dataclasses.asdict(config))
+    return flat

@@ -41,7 +41,8 @@ class DataParallel:
         if batch_size % parts:
             raise ConfigError(
                 f"batch_size = {batch_size} cannot be cut into {parts} equal parts",
-                f"a multiple of {self.num_devices} devices x {accumulation_steps} accumulation steps",
+                f"a multiple of {self.num_devices} devices x {accumulation_steps} accumulation"
+                " steps",
                 f"pass a batch size of {max(parts, batch_size // parts * parts)}",
             )
 

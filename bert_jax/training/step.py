@@ -86,7 +86,7 @@ def make_train_step(
             result, _ = jax.lax.scan(add_part, zeros, (jnp.arange(accumulation_steps), parts))
         (loss, metrics), grads = jax.lax.psum(result, AXIS)
 
-        grad_norm = optax.global_norm(grads)
+        grad_norm = optax.tree.norm(grads)
         finite = jnp.isfinite(loss) & jnp.isfinite(grad_norm)
         updates, opt_state = optimizer.update(grads, state.opt_state, state.params)
         params = optax.apply_updates(state.params, updates)
@@ -97,7 +97,11 @@ def make_train_step(
         )
         bad_steps = jnp.where(finite, 0, state.bad_steps + 1)
         one = jnp.ones(())
-        metrics |= {"loss": (loss, one), "grad_norm": (grad_norm, one), "bad_steps": (bad_steps, one)}
+        metrics |= {
+            "loss": (loss, one),
+            "grad_norm": (grad_norm, one),
+            "bad_steps": (bad_steps, one),
+        }
         return TrainState(state.step + 1, params, opt_state, bad_steps), metrics
 
     return train_step

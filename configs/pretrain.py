@@ -1,0 +1,127 @@
+"""Pretraining runs: `python pretrain.py NAME`. Each stands for itself; copy one to make your own."""
+
+from bert_jax.config import (
+    BertConfig,
+    LoopConfig,
+    OptimizerConfig,
+    Phase,
+    PretrainConfig,
+)
+
+
+def demo() -> PretrainConfig:
+    """BERT-Tiny on the language reference that Python carries; `make demo` runs it."""
+    return PretrainConfig(
+        data="data/demo",
+        model=BertConfig(
+            hidden_size=128,
+            num_hidden_layers=2,
+            num_attention_heads=2,
+            intermediate_size=512,
+            hidden_dropout_prob=0.0,
+            attention_probs_dropout_prob=0.0,
+        ),
+        optimizer=OptimizerConfig(learning_rate=2e-3, warmup_steps=100),
+        phases=(Phase(length=128, batch_size=32),),
+        loop=LoopConfig(steps=1000, log_every=50, eval_every=250, checkpoint_every=500),
+        eval_rows=128,
+    )
+
+
+def tiny() -> PretrainConfig:
+    """BERT-Tiny, 2 layers of 128: learns on a laptop in minutes."""
+    return PretrainConfig(
+        data="data/corpus",
+        model=BertConfig(
+            hidden_size=128, num_hidden_layers=2, num_attention_heads=2, intermediate_size=512
+        ),
+        optimizer=OptimizerConfig(learning_rate=1e-3, warmup_steps=500),
+        phases=(Phase(length=128, batch_size=64),),
+        loop=LoopConfig(steps=10_000, log_every=50, eval_every=1000, checkpoint_every=1000),
+    )
+
+
+def mini() -> PretrainConfig:
+    """BERT-Mini, 4 layers of 256."""
+    return PretrainConfig(
+        data="data/corpus",
+        model=BertConfig(
+            hidden_size=256, num_hidden_layers=4, num_attention_heads=4, intermediate_size=1024
+        ),
+        optimizer=OptimizerConfig(learning_rate=1e-3, warmup_steps=500),
+        phases=(Phase(length=128, batch_size=32),),
+        loop=LoopConfig(steps=10_000, log_every=50, eval_every=500, checkpoint_every=500),
+    )
+
+
+def small() -> PretrainConfig:
+    """BERT-Small, 4 layers of 512."""
+    return PretrainConfig(
+        data="data/corpus",
+        model=BertConfig(
+            hidden_size=512, num_hidden_layers=4, num_attention_heads=8, intermediate_size=2048
+        ),
+        optimizer=OptimizerConfig(learning_rate=5e-4, warmup_steps=2000),
+        phases=(Phase(length=128, batch_size=256),),
+        loop=LoopConfig(steps=50_000, log_every=100),
+        dtype="bfloat16",
+    )
+
+
+def base() -> PretrainConfig:
+    """BERT-base as we would run it today: AdamW, fused attention (no attention dropout)."""
+    return PretrainConfig(
+        data="data/corpus",
+        model=BertConfig(attention_probs_dropout_prob=0.0),
+        optimizer=OptimizerConfig(learning_rate=1e-4, warmup_steps=10_000),
+        phases=(
+            Phase(length=128, batch_size=256, share=0.9),
+            Phase(length=512, batch_size=256, share=0.1),
+        ),
+        loop=LoopConfig(steps=1_000_000, log_every=100, eval_every=5000, checkpoint_every=5000),
+        dtype="bfloat16",
+    )
+
+
+def base_original() -> PretrainConfig:
+    """BERT-base as in the paper (Devlin et al. 2019, appendix A.2) and its published code.
+
+    Adam without bias correction, dropout 0.1 on attention too, 90 % of the steps at 128 tokens and
+    10 % at 512, in one run with one schedule. For rows as in the paper, prepare with `--no-pack`.
+    """
+    return PretrainConfig(
+        data="data/corpus",
+        model=BertConfig(),
+        optimizer=OptimizerConfig(name="original", learning_rate=1e-4, warmup_steps=10_000),
+        phases=(
+            Phase(length=128, batch_size=256, share=0.9),
+            Phase(length=512, batch_size=256, share=0.1),
+        ),
+        loop=LoopConfig(steps=1_000_000, log_every=100, eval_every=5000, checkpoint_every=5000),
+        dtype="bfloat16",
+    )
+
+
+def large() -> PretrainConfig:
+    """BERT-large: 24 layers of 1024."""
+    return PretrainConfig(
+        data="data/corpus",
+        model=BertConfig(
+            hidden_size=1024,
+            num_hidden_layers=24,
+            num_attention_heads=16,
+            intermediate_size=4096,
+            attention_probs_dropout_prob=0.0,
+        ),
+        optimizer=OptimizerConfig(learning_rate=1e-4, warmup_steps=10_000),
+        phases=(
+            Phase(length=128, batch_size=256, share=0.9),
+            Phase(length=512, batch_size=256, share=0.1),
+        ),
+        loop=LoopConfig(steps=1_000_000, log_every=100, eval_every=5000, checkpoint_every=5000),
+        dtype="bfloat16",
+        remat=True,
+    )
+
+
+RUNS = {run.__name__: run for run in (demo, tiny, mini, small, base, base_original, large)}

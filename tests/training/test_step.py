@@ -1,0 +1,113 @@
+"""The step gives the same numbers however a batch is spread, and never lets NaN in."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from bert_jax.config import BertConfig, MaskingConfig, OptimizerConfig
+from bert_jax.errors import ConfigError
+from bert_jax.models.functional import build
+from bert_jax.nn.compute import Compute
+from bert_jax.tasks.pretraining import finish_metrics, make_objective
+from bert_jax.training.masking import MaskingRules
+from bert_jax.training.optimizers import make_optimizer
+from bert_jax.training.parallel import DataParallel
+from bert_jax.training.step import Objective, init_state, make_eval_step, make_train_step
+from tests.training.batches import random_batch
+
+MODEL = BertConfig(
+    vocab_size=50, hidden_size=16, num_hidden_layers=2, num_attention_heads=2,
+    intermediate_size=32, max_position_embeddings=32, hidden_dropout_prob=0.0,
+    attention_probs_dropout_prob=0.0, initializer_range=0.2,
+)  # fmt: skip
+
+
+def train(mode, num_devices, accumulation_steps, steps=3):
+    parallel = DataParallel(mode, num_devices)
+    init, bind = build(MODEL)
+    rules = MaskingRules(MaskingConfig(), 50, cls_id=2, sep_id=3, mask_id=4)
+    objective = make_objective(bind, jax.random.key(0), rules, np.zeros(50, bool), Compute())
+    optimizer, _ = make_optimizer(OptimizerConfig(learning_rate=0.01, warmup_steps=0), steps + 1)
+    step = make_train_step(objective, optimizer, jax.random.key(1), accumulation_steps)
+    state = parallel.put_state(init_state(jax.jit(init)(jax.random.key(2)), optimizer))
+    step, losses, norms = parallel.spread(step), [], []
+    for i in range(steps):
+        batch = random_batch(16, 32, 3, 50, seed=i)
+        state, metrics = step(state, parallel.put_batch(batch))
+        metrics = parallel.get(metrics)
+        losses.append(finish_metrics(metrics)["mlm_loss"])
+        norms.append(metrics["grad_norm"][0])
+    evaluate = parallel.spread(make_eval_step(objective), donate=False)
+    evaluated = finish_metrics(parallel.get(evaluate(state.params, parallel.put_batch(batch))))
+    return np.array(losses), np.array(norms), parallel.get(state.params), evaluated
+
+
+@pytest.fixture(scope="module")
+def one_device():
+    return train("shard_map", 1, 1)
+
+
+@pytest.mark.parametrize(
+    ("mode", "num_devices", "accumulation_steps"),
+    [("shard_map", 8, 1), ("pmap", 8, 1), ("shard_map", 1, 8), ("pmap", 2, 4)],
+)
+def test_spreading_a_batch_does_not_change_training(
+    one_device, mode, num_devices, accumulation_steps
+):
+    losses, norms, params, evaluated = train(mode, num_devices, accumulation_steps)
+    np.testing.assert_allclose(losses, one_device[0], rtol=1e-5)
+    np.testing.assert_allclose(norms, one_device[1], rtol=1e-4)
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=2e-5), params, one_device[2])
+    assert evaluated == pytest.approx(one_device[3], rel=1e-5)
+
+
+def linear_objective():
+    """A task whose loss is w · x summed over rows, with x given: NaN comes in by the batch."""
+
+    def loss(params, batch, counts, key):
+        total = (params["w"] * batch["x"]).sum() / counts["rows"]
+        return total, {"mean": (batch["x"].sum(), counts["rows"])}
+
+    return Objective(
+        lambda batch: batch, lambda batch: {"rows": jnp.float32(batch["x"].shape[0])}, loss
+    )
+
+
+def test_a_step_with_nan_changes_nothing_but_the_counters():
+    parallel = DataParallel("shard_map", 8)
+    optimizer, _ = make_optimizer(OptimizerConfig(warmup_steps=0), 10)
+    step = make_train_step(linear_objective(), optimizer, jax.random.key(0))
+    step = parallel.spread(step, donate=False)
+    good = {"x": np.arange(8, dtype=np.float32)}
+    bad = {"x": np.where(np.arange(8) == 5, np.nan, 1).astype(np.float32)}
+    before, _ = step(init_state({"w": jnp.float32(1)}, optimizer), parallel.put_batch(good))
+    after, _ = step(before, parallel.put_batch(bad))
+    after, _ = step(after, parallel.put_batch(bad))
+    assert int(after.step) == 3
+    assert int(after.bad_steps) == 2
+    for old, new in zip(
+        jax.tree.leaves((before.params, before.opt_state)),
+        jax.tree.leaves((after.params, after.opt_state)),
+        strict=True,
+    ):
+        np.testing.assert_array_equal(old, new)
+    recovered, _ = step(after, parallel.put_batch(good))
+    assert int(recovered.bad_steps) == 0
+    assert float(recovered.params["w"]) != float(after.params["w"])
+
+
+@pytest.mark.parametrize("mode", ["shard_map", "pmap"])
+def test_the_gradient_is_the_global_mean_not_n_times_it(mode):
+    parallel = DataParallel(mode, 8)
+    optimizer, _ = make_optimizer(OptimizerConfig(warmup_steps=0, clip_norm=None), 10)
+    step = make_train_step(linear_objective(), optimizer, jax.random.key(0))
+    state = parallel.put_state(init_state({"w": jnp.float32(1)}, optimizer))
+    batch = {"x": np.arange(16, dtype=np.float32)}
+    _, metrics = parallel.spread(step)(state, parallel.put_batch(batch))
+    assert parallel.get(metrics)["grad_norm"][0] == pytest.approx(7.5)
+
+
+def test_a_batch_that_cannot_be_cut_evenly_is_refused_with_the_next_size():
+    with pytest.raises(ConfigError, match=r"batch_size = 30 .*\n.*multiple of 8 devices x 2"):
+        DataParallel("shard_map", 8).check_batch_size(30, 2)
