@@ -79,12 +79,15 @@ def num_predictions(length: int, num_sequences: int, config: MaskingConfig) -> i
 
 
 def draw(key: PRNGKeyArray, length: int, vocab_size: int) -> Draws:
-    """Draws the random numbers of one row."""
-    order_key, action_key, replacement_key = jax.random.split(key, 3)
+    """Draws the random numbers of one row, from 32 random bits each.
+
+    The remainder modulo V prefers the first tokens by less than V / 2^32.
+    """
+    order, action, replacement = jax.random.bits(key, (3, length), jnp.uint32)
     return Draws(
-        order=jax.random.bits(order_key, (length,), jnp.uint32),
-        action=jax.random.uniform(action_key, (length,)),
-        replacement=jax.random.randint(replacement_key, (length,), 0, vocab_size, jnp.int32),
+        order=order,
+        action=(action >> 8).astype(jnp.float32) * 2.0**-24,
+        replacement=(replacement % jnp.uint32(vocab_size)).astype(jnp.int32),
     )
 
 
@@ -108,15 +111,27 @@ def mask_rows(
         is_continuation: for each token of the vocabulary, whether it goes on with a word ("##…");
             wanted for whole words only.
     """
-    num = num_predictions(tokens.shape[1], layout.lengths.shape[1], rules.config)
 
     def mask_one(tokens, sequence_ids, lengths, epoch, row):
         row_key = jax.random.fold_in(jax.random.fold_in(key, epoch), row)
         draws = draw(row_key, tokens.shape[0], rules.vocab_size)
-        chosen = choose(draws.order, tokens, sequence_ids, lengths, rules, is_continuation)
-        return replace(draws, tokens, chosen, num, rules)
+        return mask_row(draws, tokens, sequence_ids, lengths, rules, is_continuation)
 
     return jax.vmap(mask_one)(tokens, layout.sequence_ids, layout.lengths, *place)
+
+
+def mask_row(
+    draws: Draws,
+    tokens: Int[Array, "T"],
+    sequence_ids: Int[Array, "T"],
+    lengths: Int[Array, "J"],
+    rules: MaskingRules,
+    is_continuation: Bool[Array, "V"] | None = None,
+) -> MaskedRow:
+    """Masks one row with given random numbers; `data.masking.mask_row` does the same in loops."""
+    chosen = choose(draws.order, tokens, sequence_ids, lengths, rules, is_continuation)
+    num = num_predictions(tokens.shape[0], lengths.shape[0], rules.config)
+    return replace(draws, tokens, chosen, num, rules)
 
 
 def choose(
@@ -142,7 +157,7 @@ def choose(
         assert is_continuation is not None, "whole_word needs is_continuation"
         return _choose_words(order, group, wanted, candidate, is_continuation[tokens])
     group, _, place = jax.lax.sort((group, order, place), num_keys=2)
-    first = jnp.searchsorted(group, group, side="left")
+    first = (group[None, :] < jnp.arange(num_sequences + 1)[:, None]).sum(axis=1)[group]
     chosen = jnp.arange(length) - first < wanted[group]
     return jnp.zeros(length, bool).at[place].set(chosen)
 
