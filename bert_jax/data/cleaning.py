@@ -1,0 +1,98 @@
+"""Bytes to clean lines: what is taken out of a text is counted, with the place where it was first seen."""
+
+import codecs
+import re
+from collections.abc import Iterator
+from typing import BinaryIO
+
+BLOCK_BYTES = 1 << 20
+MAX_LINE_CHARS = 1 << 20  # longer lines are cut at white space
+EXAMPLES_KEPT = 3  # places listed for each reason
+
+# Everything that makes a block worth a second look: control characters but tab and newline, Unicode's line and
+# paragraph separators, byte order marks, the replacement character, surrogates (which JSON can hold).
+_UNCLEAN = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029\ufeff\ufffd\ud800-\udfff]")
+_RULES = (
+    (re.compile("\ufffd"), "\ufffd", "line with invalid UTF-8 (characters replaced)"),
+    (re.compile("\x00"), "", "line with NUL characters (removed)"),
+    (re.compile("\r"), " ", "line with a lone carriage return (made a space)"),
+    (re.compile("[\x01-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f]"), "", "line with control characters (removed)"),
+    (re.compile("[\u2028\u2029]"), " ", "line with U+2028 or U+2029 (made a space)"),
+    (re.compile("\ufeff"), "", "line with a byte order mark inside (removed)"),
+    (re.compile("[\ud800-\udfff]"), "\ufffd", "line with lone surrogates (replaced)"),
+)  # fmt: skip
+
+
+class Findings:
+    """Counts of what was wrong in the input, by reason, with the first places of each."""
+
+    def __init__(self):
+        self.counts: dict[str, int] = {}
+        self.examples: dict[str, list[str]] = {}
+
+    def add(self, reason: str, place: str, count: int = 1) -> None:
+        """Counts one more case of a reason, seen at a place ("file:line")."""
+        self.counts[reason] = self.counts.get(reason, 0) + count
+        examples = self.examples.setdefault(reason, [])
+        if len(examples) < EXAMPLES_KEPT and place not in examples:
+            examples.append(place)
+
+    def merge(self, other: "Findings") -> None:
+        """Adds another's counts."""
+        for reason, count in other.counts.items():
+            for place in other.examples[reason]:
+                self.add(reason, place, 0)
+            self.counts[reason] += count
+
+
+def clean_line(line: str, place: str, findings: Findings) -> str:
+    """One line without characters that are no text, stripped of white space."""
+    line = line.strip(" \t\r\n")  # not what Python calls space besides: that is counted
+    if _UNCLEAN.search(line):
+        for pattern, replacement, reason in _RULES:
+            line, found = pattern.subn(replacement, line)
+            if found:
+                findings.add(reason, place)
+    return line.strip()
+
+
+def clean_lines(stream: BinaryIO, name: str, findings: Findings) -> Iterator[str]:
+    """The lines of a UTF-8 text, clean and stripped; a blank line is "".
+
+    Lines end at "\\n" only. A line of more than MAX_LINE_CHARS comes in several pieces, cut at white space, so that
+    memory stays bounded; where it is cut depends on the line alone.
+    """
+    decode = codecs.getincrementaldecoder("utf-8-sig")("replace").decode
+    number, rest, final = 1, "", False
+    while not final:
+        block = stream.read(BLOCK_BYTES)
+        final = not block
+        text = rest + decode(block, final)
+        unclean = _UNCLEAN.search(text)
+        lines = text.split("\n")
+        rest = "" if final else lines.pop()
+        for line in lines:
+            if unclean or len(line) > MAX_LINE_CHARS:
+                place = f"{name}:{number}"
+                *pieces, line = _cut(line, place, findings)
+                yield from filter(None, (clean_line(piece, place, findings) for piece in pieces))
+                yield clean_line(line, place, findings)
+            else:
+                yield line.strip()
+            number += 1
+        if len(rest) > MAX_LINE_CHARS:
+            place = f"{name}:{number}"
+            *pieces, rest = _cut(rest, place, findings)
+            yield from filter(None, (clean_line(piece, place, findings) for piece in pieces))
+
+
+def _cut(line: str, place: str, findings: Findings) -> list[str]:
+    """A long line in pieces, cut behind the last space of each MAX_LINE_CHARS; the last piece may still grow."""
+    pieces = []
+    start = 0
+    while len(line) - start > MAX_LINE_CHARS:
+        end = line.rfind(" ", start, start + MAX_LINE_CHARS) + 1 or start + MAX_LINE_CHARS
+        pieces.append(line[start:end])
+        findings.add(f"line longer than {MAX_LINE_CHARS} characters (cuts)", place)
+        start = end
+    return [*pieces, line[start:]]

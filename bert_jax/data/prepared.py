@@ -1,0 +1,141 @@
+"""Prepared data: what prepare.py wrote, opened, checked and named."""
+
+import functools
+import hashlib
+import json
+from pathlib import Path
+from typing import Any
+
+from bert_jax.data.loader import PretrainingRows
+from bert_jax.data.rows import RowFormat
+from bert_jax.data.tokenizer import Tokenizer
+from bert_jax.errors import ConfigError, DataError
+
+REPORT = "report.json"
+HASH_BYTES = 1 << 30  # up to this size, `check` compares hashes too
+AGAIN = "run prepare.py again"
+
+
+class PreparedData:
+    """A folder that prepare.py finished.
+
+    Raises:
+        DataError: no such folder, or prepare.py did not finish it.
+    """
+
+    def __init__(self, folder: str | Path):
+        self.folder = Path(folder)
+        path = self.folder / REPORT
+        try:
+            self.report: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+            self._datasets = self.report["datasets"]
+        except (OSError, ValueError, KeyError) as error:
+            raise DataError(
+                f"{self.folder} holds no finished prepared data: {path.name}: {error!r}",
+                f"a folder that prepare.py finished (it writes {REPORT} last)",
+                f"check the path, or {AGAIN}",
+            ) from None
+
+    @property
+    def lengths(self) -> tuple[int, ...]:
+        """The row lengths T that are there."""
+        return tuple(sorted(map(int, self._datasets)))
+
+    @property
+    def fingerprint(self) -> str:
+        """Hash over configuration, tokenizer and every shard."""
+        return self.report["fingerprint"]
+
+    @property
+    def tokenizer_sha256(self) -> str:
+        """Hash of the tokenizer that made the rows."""
+        return self.report["tokenizer_sha256"]
+
+    @property
+    def unigram_entropy(self) -> float:
+        """Entropy of the training tokens in nats: the MLM loss of who knows the frequencies only."""
+        return self.report["unigram_entropy"]
+
+    @property
+    def nsp_majority(self) -> float:
+        """Share of the more frequent NSP label, of the held-out pairs where there are any: the accuracy of who always
+        says the same."""
+        splits = self._entry(self.lengths[0])["splits"]
+        return splits.get("eval", splits["train"])["nsp_majority"]
+
+    @property
+    def tokenizer_folder(self) -> Path:
+        """Folder of the tokenizer's files."""
+        return self.folder / "tokenizer"
+
+    @functools.cached_property
+    def tokenizer(self) -> Tokenizer:
+        """The tokenizer that made the rows.
+
+        Raises:
+            ConfigError: its hash is not the one in the report.
+        """
+        tokenizer = Tokenizer.load(self.tokenizer_folder)
+        if tokenizer.sha256 != self.tokenizer_sha256:
+            raise ConfigError(
+                f"{self.tokenizer_folder} has hash {tokenizer.sha256[:12]}…",
+                f"{self.tokenizer_sha256[:12]}…, with which the rows were made",
+                f"restore the tokenizer's files, or {AGAIN}",
+            )
+        return tokenizer
+
+    @functools.cache  # noqa: B019 - a handful of entries, as long-lived as the data
+    def rows(self, length: int, split: str = "train") -> PretrainingRows:
+        """The rows of one length and split.
+
+        Raises:
+            DataError: no such length or split, or a shard is missing.
+        """
+        entry = self._entry(length)
+        if split not in entry["splits"]:
+            raise DataError(
+                f"{self.folder}/T{length} has no split {split!r}",
+                f"one of {', '.join(entry['splits'])}",
+                "prepare with --eval-share above 0 to hold documents out",
+            )
+        row_format = RowFormat(length, entry["max_sequences"], entry["vocab_size"])
+        shards = [(shard["file"], shard["rows"]) for shard in entry["splits"][split]["shards"]]
+        return PretrainingRows(self.folder / f"T{length}", row_format, shards)
+
+    def _entry(self, length: int) -> dict[str, Any]:
+        if str(length) not in self._datasets:
+            raise DataError(
+                f"{self.folder} has no rows of length {length}",
+                f"one of {', '.join(map(str, self.lengths))}",
+                f"prepare with --lengths {' '.join(map(str, {*self.lengths, length}))}",
+            )
+        return self._datasets[str(length)]
+
+    def check(self) -> None:
+        """Compares every shard's size with the report, and its hash where all are less than 1 GB.
+
+        Raises:
+            DataError: a shard is missing, or is not the one that was written.
+        """
+        shards = [
+            (self.folder / f"T{length}" / shard["file"], shard)
+            for length in self.lengths
+            for split in self._entry(length)["splits"].values()
+            for shard in split["shards"]
+        ]
+        small = sum(shard["bytes"] for _, shard in shards) < HASH_BYTES
+        for path, shard in shards:
+            size = path.stat().st_size if path.is_file() else None
+            if size != shard["bytes"]:
+                found = "is missing" if size is None else f"has {size} bytes"
+                raise DataError(
+                    f"{path} {found}", f"{shard['bytes']} bytes", f"restore it, or {AGAIN}"
+                )
+            if small:
+                digest = hashlib.sha256(path.read_bytes()).hexdigest()
+                if digest != shard["sha256"]:
+                    raise DataError(
+                        f"{path} has changed: sha256 {digest[:12]}…",
+                        f"sha256 {shard['sha256'][:12]}…",
+                        f"restore it, or {AGAIN}",
+                    )

@@ -1,0 +1,210 @@
+"""The doctor's report: what the text is like, and whether the rows made from it are sound."""
+
+import dataclasses
+import hashlib
+import json
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from rich.console import Console
+from rich.table import Table
+
+from bert_jax.config import PrepareConfig
+from bert_jax.data.build import Shard
+from bert_jax.data.bundles import SPLITS
+from bert_jax.data.cleaning import Findings
+from bert_jax.data.datasets import shard_names
+from bert_jax.data.rows import RowFormat
+from bert_jax.data.sample import Sample
+from bert_jax.data.tally import Tally
+from bert_jax.data.tokenizer import Tokenizer
+
+FORMAT = 1  # of report.json
+NOT_HASHED = ("inputs", "output", "workers", "beam", "tfds_data_dir")  # rows do not depend on these
+
+
+def describe(
+    config: PrepareConfig,
+    tokenizer: Tokenizer,
+    tally: Tally,
+    findings: Findings,
+    sample: Sample,
+    formats: Sequence[RowFormat],
+) -> dict[str, Any]:
+    """The report: a function of configuration and input alone, but for the timing that is added to it."""
+    datasets = {
+        str(row_format.length): {
+            "max_sequences": row_format.max_sequences,
+            "vocab_size": row_format.vocab_size,
+            "splits": {
+                split: summarise_shards(shards, split, row_format.length)
+                for split, shards in sorted(tally.shards[row_format.length].items(), reverse=True)
+            },
+        }
+        for row_format in formats
+    }
+    settings = dataclasses.asdict(config)
+    report = {
+        "format": FORMAT,
+        "config": {name: value for name, value in settings.items() if name not in NOT_HASHED},
+        "inputs": list(config.inputs),
+        "sentences": sample.mode,
+        "tokenizer_sha256": tokenizer.sha256,
+        "vocab_size": tokenizer.vocab_size,
+        **summarise_text(tally, tokenizer),
+        "bad_input": {
+            reason: {"count": count, "first": findings.examples[reason]}
+            for reason, count in sorted(findings.counts.items())
+        },
+        "datasets": datasets,
+    }
+    hashed = [report["config"], tokenizer.sha256, datasets]
+    report["fingerprint"] = hashlib.sha256(json.dumps(hashed, sort_keys=True).encode()).hexdigest()
+    report["warnings"] = warnings(report, tokenizer, sample)
+    return report
+
+
+def summarise_shards(shards: Sequence[Shard], split: str, length: int) -> dict[str, Any]:
+    """The report's entry for one split of one length."""
+    names = shard_names(split, len(shards))
+    rows, pairs, random_next, same, tokens = (
+        sum(getattr(shard, name) for shard in shards)
+        for name in ("rows", "pairs", "random_next", "same_document", "tokens")
+    )
+    share = random_next / max(pairs, 1)
+    return {
+        "rows": rows,
+        "pairs": pairs,
+        "tokens": tokens,
+        "row_fill": tokens / max(rows * length, 1),
+        "random_next_share": share,
+        "nsp_majority": max(share, 1 - share),
+        "same_document_randoms": same,
+        "pair_length_histogram": np.sum([s.histogram for s in shards], axis=0).tolist(),
+        "shards": [
+            {"file": name, "rows": s.rows, "bytes": s.num_bytes, "sha256": s.sha256}
+            for name, s in zip(names, shards, strict=True)
+        ],
+    }
+
+
+def unigram_entropy(counts: np.ndarray) -> float:
+    """Entropy in nats of tokens drawn as often as counted."""
+    shares = counts[counts > 0] / counts.sum()
+    return float(-(shares * np.log(shares)).sum())
+
+
+def summarise_text(tally: Tally, tokenizer: Tokenizer) -> dict[str, Any]:
+    """What the text is like: sizes, [UNK], duplicates."""
+    counts = sum(tally.token_counts.values())
+    total = {
+        name: sum(tally.totals[split][name] for split in SPLITS) for name in tally.totals["train"]
+    }
+    return {
+        "text": {
+            **total,
+            "characters_per_token": total["characters"] / max(total["tokens"], 1),
+            "unk_share": int(counts[tokenizer.unk_id]) / max(total["tokens"], 1),
+            "duplicate_document_share": tally.documents.duplicate_share(),
+            "duplicate_line_share": tally.lines.duplicate_share(),
+            "duplicates_estimated": tally.documents.shift + tally.lines.shift > 0,
+            "tokens_never_seen": int((counts == 0).sum()),
+        },
+        "text_by_split": {split: dict(values) for split, values in tally.totals.items()},
+        "unigram_entropy": unigram_entropy(tally.token_counts["train"]),
+    }
+
+
+def warnings(report: dict[str, Any], tokenizer: Tokenizer, sample: Sample) -> list[str]:
+    """What a doctor would say about this corpus."""
+    text, casing, found = report["text"], tokenizer.casing, []
+    if casing.strips_accents and sample.hangul_share > 0.01:
+        found.append(
+            f"{sample.hangul_share:.0%} of the letters are Hangul, which stripping accents takes apart into jamo: "
+            "use a cased vocabulary, or --strip-accents False"
+        )
+    uppercase_tokens = sum(token != token.lower() for token in tokenizer.vocab[5:])
+    if not casing.lowercase and sample.upper_share > 0.01 and uppercase_tokens < 100:
+        found.append(
+            f"{sample.upper_share:.0%} of the letters are capitals, but the vocabulary has none: pass --lowercase"
+        )
+    if casing.lowercase and uppercase_tokens > 0.05 * tokenizer.vocab_size:
+        found.append(
+            f"{uppercase_tokens:,} tokens have capitals and can never occur in lower-cased text: is this a cased "
+            "vocabulary?"
+        )
+    if text["unk_share"] > 0.005:
+        found.append(
+            f"{text['unk_share']:.1%} of the tokens are [UNK]: does the vocabulary fit this text?"
+        )
+    if text["duplicate_line_share"] > 0.1:
+        found.append(
+            f"{text['duplicate_line_share']:.0%} of the lines occur more than once; repeated text is learned by heart"
+        )
+    if text["duplicate_document_share"] > 0.05:
+        found.append(f"{text['duplicate_document_share']:.0%} of the documents are copies")
+    for length, dataset in report["datasets"].items():
+        for split, values in dataset["splits"].items():
+            if values["same_document_randoms"]:
+                found.append(
+                    f"T{length} {split}: {values['same_document_randoms']} random next sentences come from the same "
+                    "document; this is a defect of prepare.py"
+                )
+            if report["config"]["pack"] and values["row_fill"] < 0.9 and values["rows"] > 100:
+                found.append(
+                    f"T{length} {split}: rows are only {values['row_fill']:.0%} full; raise --max-sequences"
+                )
+    return found
+
+
+def print_report(report: dict[str, Any], console: Console) -> None:
+    """Prints the report as tables."""
+    text = report["text"]
+    table = Table(title="Text", show_header=False, title_justify="left")
+    for name in ("documents", "lines", "sentences", "characters", "bytes", "tokens"):
+        by_split = ", ".join(f"{s} {report['text_by_split'][s][name]:,}" for s in SPLITS)
+        table.add_row(name, f"{text[name]:,}", by_split)
+    mode = {"lines": "one sentence per line", "split": "prose, split into sentences"}
+    table.add_row("lines are", mode[report["sentences"]], "")
+    table.add_row("characters per token", f"{text['characters_per_token']:.2f}", "")
+    table.add_row(
+        "vocabulary", f"{report['vocab_size']:,}", f"{text['tokens_never_seen']:,} never seen"
+    )
+    table.add_row("[UNK]", f"{text['unk_share']:.3%}", "")
+    estimated = "estimated from a sample" if text["duplicates_estimated"] else ""
+    table.add_row("duplicate documents", f"{text['duplicate_document_share']:.2%}", estimated)
+    table.add_row("duplicate lines", f"{text['duplicate_line_share']:.2%}", estimated)
+    table.add_row("unigram entropy", f"{report['unigram_entropy']:.3f} nats", "MLM loss to beat")
+    console.print(table)
+
+    table = Table(title="Rows", title_justify="left")
+    for column in ("data set", "rows", "pairs", "fill", "random next", "same document", "shards"):
+        table.add_column(column, justify="left" if column == "data set" else "right")
+    for length, dataset in report["datasets"].items():
+        for split, values in dataset["splits"].items():
+            table.add_row(
+                f"T{length} {split}",
+                f"{values['rows']:,}",
+                f"{values['pairs']:,}",
+                f"{values['row_fill']:.2%}",
+                f"{values['random_next_share']:.2%}",
+                str(values["same_document_randoms"]),
+                str(len(values["shards"])),
+            )
+    console.print(table)
+    for length, dataset in report["datasets"].items():
+        histogram = dataset["splits"]["train"]["pair_length_histogram"]
+        console.print(f"pair lengths, T{length}: {_sparkline(histogram)}  (0 … {length} tokens)")
+    for reason, found in report["bad_input"].items():
+        console.print(f"{found['count']:,} x {reason}: {', '.join(found['first'])}", soft_wrap=True)
+    for warning in report["warnings"]:
+        console.print(f"[bold yellow]warning:[/] {warning}", soft_wrap=True)
+    timing = report["timing"]
+    stages = ", ".join(f"{name} {seconds:.1f} s" for name, seconds in timing["seconds"].items())
+    console.print(f"{stages}; rows at {timing['rows_mb_per_s']:.1f} MB/s")
+
+
+def _sparkline(counts: Sequence[int]) -> str:
+    top = max([*counts, 1])
+    return "".join(" ▁▂▃▄▅▆▇█"[-(-8 * count // top)] for count in counts)
