@@ -1,0 +1,82 @@
+import threading
+import time
+
+from bert_jax.errors import EXIT_WATCHDOG
+from bert_jax.training.watchdog import Watchdog
+from tests.training import children
+
+HANG = """
+import subprocess, sys, time
+from pathlib import Path
+from bert_jax.training.watchdog import Watchdog
+
+def hang_here():
+    time.sleep(60)
+
+child = subprocess.Popen(["sh", "-c", "sleep 61 & echo $!; wait"], stdout=subprocess.PIPE)
+print(child.pid, child.stdout.readline().decode().strip(), flush=True)
+with Watchdog(0.5, Path(sys.argv[1]), startup_seconds=float(sys.argv[2])) as watchdog:
+    for _ in range(int(sys.argv[3])):
+        time.sleep(0.2)
+        watchdog.beat()
+    print("hanging", flush=True)
+    hang_here()
+"""
+
+
+def is_running(pid: int) -> bool:
+    try:
+        with open(f"/proc/{pid}/stat") as file:
+            return file.read().rpartition(")")[2].split()[0] != "Z"
+    except FileNotFoundError:
+        return False
+
+
+def test_a_hang_ends_the_process_and_its_children_and_shows_every_stack(tmp_path):
+    log = tmp_path / "train.log"
+    start = time.monotonic()
+    code, out, err = children.run(HANG, log, 60, 5)
+    assert code == EXIT_WATCHDOG == 6, err
+    assert 1.5 < time.monotonic() - start < 30
+    assert "hanging" in out
+    for text in err, log.read_text():
+        assert "no progress for 0.5 s: ending the process" in text
+        assert "in hang_here" in text
+        assert text.count("most recent call first") >= 2
+    pids = [int(pid) for pid in out.splitlines()[0].split()]
+    assert len(pids) == 2
+    time.sleep(0.2)
+    assert not any(is_running(pid) for pid in pids)
+
+
+def test_start_up_has_its_own_limit(tmp_path):
+    code, _, err = children.run(HANG, tmp_path / "log", 1.0, 0)
+    assert code == EXIT_WATCHDOG
+    assert "no progress for 1 s" in err
+
+
+HOLD = """
+import ctypes, sys
+from bert_jax.training.watchdog import Watchdog
+with Watchdog(0.5) as watchdog:
+    watchdog.beat()
+    ctypes.PyDLL(None).sleep(60)  # a C function that keeps the interpreter's lock
+"""
+
+
+def test_a_hang_that_holds_the_interpreters_lock_ends_too():
+    start = time.monotonic()
+    code, _, err = children.run(HOLD)
+    assert code == 1
+    assert time.monotonic() - start < 30
+    assert "Timeout" in err
+    assert "most recent call first" in err
+
+
+def test_beats_keep_it_quiet_and_leaving_ends_it(capfd):
+    with Watchdog(1.5, startup_seconds=30) as watchdog:
+        for _ in range(25):
+            time.sleep(0.1)
+            watchdog.beat()
+    assert capfd.readouterr().err == ""
+    assert "watchdog" not in {thread.name for thread in threading.enumerate()}
