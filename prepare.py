@@ -1,6 +1,7 @@
 """Prepares text for pretraining: `python prepare.py TEXT … --output FOLDER`.
 
-Text → WordPiece vocabulary → sentence pairs → packed rows, and a report on the text. `--help` lists the options.
+Text → WordPiece vocabulary → sentence pairs → packed rows, and a report on the text. `--help` lists
+the options.
 """
 
 import itertools
@@ -58,7 +59,7 @@ def prepare(config: PrepareConfig, console: Console | None = None) -> dict:
     (output / REPORT).unlink(missing_ok=True)
     clock.lap("look")
 
-    # --- Tokenizer ---------------------------------------------------------------------------------
+    # --- Tokenizer --------------------------------------------------------------------------------
     casing = Casing(config.lowercase, config.strip_accents)
     if config.vocab is None:
         texts = partial(training_texts, parts, reading, cutting)
@@ -69,7 +70,7 @@ def prepare(config: PrepareConfig, console: Console | None = None) -> dict:
     tokenizer.save(output / "tokenizer", model_max_length=max(config.lengths))
     clock.lap("vocabulary")
 
-    # --- Rows --------------------------------------------------------------------------------------
+    # --- Rows -------------------------------------------------------------------------------------
     formats = tuple(
         RowFormat(length, max_sequences(config, length), tokenizer.vocab_size)
         for length in sorted(set(config.lengths))

@@ -1,7 +1,7 @@
 """One bundle of documents to one shard of rows for each length: the work of one process.
 
-`build_shards` is a pure function of (bundle, job) but for the files it writes, so it gives the same bytes in a local
-process, in another worker's, and under Apache Beam.
+`build_shards` is a pure function of (bundle, job) but for the files it writes, so it gives the same
+bytes in a local process, in another worker's, and under Apache Beam.
 """
 
 import dataclasses
@@ -143,7 +143,9 @@ def _tokenizer(folder: str, sha256: str) -> Tokenizer:
 def _tokenise(
     tokenizer: Tokenizer, members: list[Member], sentences: list[list[str]]
 ) -> tuple[np.ndarray, list[Document]]:
-    """One flat token array, and where in it each document's sentences lie; empty sentences are left out."""
+    """One flat token array, and where in it each document's sentences lie; empty sentences are left
+    out.
+    """
     tokens, counts = tokenizer.encode_flat([s for document in sentences for s in document])
     ends = np.cumsum(counts)
     documents, first = [], 0

@@ -1,7 +1,8 @@
 """Documents to bundles: the unit of work of one worker, and of one shard.
 
-Which split a document goes to, and whether two documents are the same, is decided by a hash of its clean text alone:
-exact duplicates are in the same split, and are never each other's "random next document".
+Which split a document goes to, and whether two documents are the same, is decided by a hash of its
+clean text alone: exact duplicates are in the same split, and are never each other's "random next
+document".
 """
 
 import dataclasses
@@ -94,9 +95,11 @@ def _texts(source: Source, options: ReadOptions, findings: Findings) -> Iterator
 def cut_bundles(
     members: Iterable[Member], part: int, options: BundleOptions, findings: Findings
 ) -> Iterator[Bundle]:
-    """Cuts a part's documents into bundles, each with at least two different documents to draw from.
+    """Cuts a part's documents into bundles, each with at least two different documents to draw
+    from.
 
-    A split that has one document only in this part yields nothing for it, and the document is counted in `findings`.
+    A split that has one document only in this part yields nothing for it, and the document is
+    counted in `findings`.
     """
     cutters = {split: _Cutter(part, split, options) for split in SPLITS}
     for member in members:

@@ -1,4 +1,6 @@
-"""Bytes to clean lines: what is taken out of a text is counted, with the place where it was first seen."""
+"""Bytes to clean lines: what is taken out of a text is counted, with the place where it was first
+seen.
+"""
 
 import codecs
 import re
@@ -9,8 +11,9 @@ BLOCK_BYTES = 1 << 20
 MAX_LINE_CHARS = 1 << 20  # longer lines are cut at white space
 EXAMPLES_KEPT = 3  # places listed for each reason
 
-# Everything that makes a block worth a second look: control characters but tab and newline, Unicode's line and
-# paragraph separators, byte order marks, the replacement character, surrogates (which JSON can hold).
+# Everything that makes a block worth a second look: control characters but tab and newline,
+# Unicode's line and paragraph separators, byte order marks, the replacement character, surrogates
+# (which JSON can hold).
 _UNCLEAN = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029\ufeff\ufffd\ud800-\udfff]")
 _RULES = (
     (re.compile("\ufffd"), "\ufffd", "line with invalid UTF-8 (characters replaced)"),
@@ -59,8 +62,8 @@ def clean_line(line: str, place: str, findings: Findings) -> str:
 def clean_lines(stream: BinaryIO, name: str, findings: Findings) -> Iterator[str]:
     """The lines of a UTF-8 text, clean and stripped; a blank line is "".
 
-    Lines end at "\\n" only. A line of more than MAX_LINE_CHARS comes in several pieces, cut at white space, so that
-    memory stays bounded; where it is cut depends on the line alone.
+    Lines end at "\\n" only. A line of more than MAX_LINE_CHARS comes in several pieces, cut at
+    white space, so that memory stays bounded; where it is cut depends on the line alone.
     """
     decode = codecs.getincrementaldecoder("utf-8-sig")("replace").decode
     number, rest, final = 1, "", False
@@ -87,7 +90,9 @@ def clean_lines(stream: BinaryIO, name: str, findings: Findings) -> Iterator[str
 
 
 def _cut(line: str, place: str, findings: Findings) -> list[str]:
-    """A long line in pieces, cut behind the last space of each MAX_LINE_CHARS; the last piece may still grow."""
+    """A long line in pieces, cut behind the last space of each MAX_LINE_CHARS; the last piece may
+    still grow.
+    """
     pieces = []
     start = 0
     while len(line) - start > MAX_LINE_CHARS:

@@ -1,4 +1,6 @@
-"""Rows to batches: random access, a permutation by formula, and a place in the data that is one number."""
+"""Rows to batches: random access, a permutation by formula, and a place in the data that is one
+number.
+"""
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -79,9 +81,9 @@ class PretrainingRows:
 def permute(places: Int[np.ndarray, "n"], size: int, seed: int, epoch: int) -> np.ndarray:
     """The numbers at these places of a pseudo-random permutation of 0 … size−1.
 
-    A Feistel network over Z_a × Z_b with a·b just above `size`, walked on until it falls below (Black and Rogaway
-    2002): any place of an epoch of any size costs the same, nothing is stored, and it never changes between versions
-    of NumPy.
+    A Feistel network over Z_a × Z_b with a·b just above `size`, walked on until it falls below
+    (Black and Rogaway 2002): any place of an epoch of any size costs the same, nothing is stored,
+    and it never changes between versions of NumPy.
     """
     a = int(np.ceil(np.sqrt(size)))
     b = -(-size // a)
@@ -110,7 +112,8 @@ def load_batch(
 ) -> Batch:
     """One process's share of the global batch of one step.
 
-    Step s covers the places s·B … (s+1)·B−1; place g is in epoch g // n, at place g % n of that epoch's permutation.
+    Step s covers the places s·B … (s+1)·B−1; place g is in epoch g // n, at place g % n of that
+    epoch's permutation.
 
     Args:
         rows: the data.
@@ -165,7 +168,9 @@ def eval_batches(
     process_index: int = 0,
     process_count: int = 1,
 ) -> Iterator[Batch]:
-    """The first `max_rows` rows in order; the last batch is filled up with rows of zeros, numbered −1."""
+    """The first `max_rows` rows in order; the last batch is filled up with rows of zeros, numbered
+    −1.
+    """
     _check_share(batch_size, process_count)
     total = min(len(rows), max_rows if max_rows is not None else len(rows))
     share = batch_size // process_count

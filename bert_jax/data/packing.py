@@ -9,8 +9,9 @@ def pack(
 ) -> tuple[Int[np.ndarray, "pairs"], Int[np.ndarray, "pairs"]]:
     """Puts each sequence, longest first, into the row with the least space that it fits in.
 
-    The free spaces of open rows are a set of numbers up to `length`, kept as the bits of one integer, so that the best
-    fit is a shift and a lowest bit: one microsecond per sequence in plain Python.
+    The free spaces of open rows are a set of numbers up to `length`, kept as the bits of one
+    integer, so that the best fit is a shift and a lowest bit: one microsecond per sequence in plain
+    Python.
 
     Args:
         sizes: tokens of each sequence, 1 … length.

@@ -1,8 +1,9 @@
 """Sentence pairs for next-sentence prediction, by the original's algorithm, as ranges of tokens.
 
 Follows `create_instances_from_document` and `truncate_seq_pair` of google-research/bert's
-create_pretraining_data.py. Tokens are never copied: A and B are each a stretch of the bundle's flat token array,
-because sentences of a document lie next to each other, and truncation takes tokens off the two ends of a stretch.
+create_pretraining_data.py. Tokens are never copied: A and B are each a stretch of the bundle's flat
+token array, because sentences of a document lie next to each other, and truncation takes tokens off
+the two ends of a stretch.
 """
 
 import random
@@ -44,7 +45,8 @@ def make_pairs(
     """Pairs of one pass over one document.
 
     Args:
-        documents: all documents of the bundle, from which random next sentences come; at least one has another
+        documents: all documents of the bundle, from which random next sentences come; at least one
+            has another
             identity than this one.
         index: the document to pass over.
         max_tokens: most tokens of A and B together (the row's length less [CLS] and two [SEP]).
@@ -89,8 +91,8 @@ def make_pairs(
 def draw_other_document(documents: Sequence[Document], index: int, rng: random.Random) -> int:
     """A random document with another identity than that of document `index`.
 
-    The original gives up after ten draws and takes the same document, labelled "random"; this does not: it then walks
-    on from the last draw to the next document of another identity.
+    The original gives up after ten draws and takes the same document, labelled "random"; this does
+    not: it then walks on from the last draw to the next document of another identity.
     """
     count, identity = len(documents), documents[index].identity
     for _ in range(10):
@@ -106,10 +108,12 @@ def draw_other_document(documents: Sequence[Document], index: int, rng: random.R
 def truncate(
     a_start: int, a_end: int, b_start: int, b_end: int, max_tokens: int, rng: random.Random
 ) -> tuple[int, int, int, int]:
-    """Takes tokens off the longer of A and B (B where they are equal), front or back with p = ½ each.
+    """Takes tokens off the longer of A and B (B where they are equal), front or back with p = ½
+    each.
 
-    The original takes them one by one. How many each side loses follows from the lengths alone, and how many of those
-    come off the front is binomial: the number of ones among that many random bits.
+    The original takes them one by one. How many each side loses follows from the lengths alone, and
+    how many of those come off the front is binomial: the number of ones among that many random
+    bits.
     """
     excess = b_end - b_start + a_end - a_start - max_tokens
     longer_by = (a_end - a_start) - (b_end - b_start)

@@ -53,13 +53,15 @@ class PreparedData:
 
     @property
     def unigram_entropy(self) -> float:
-        """Entropy of the training tokens in nats: the MLM loss of who knows the frequencies only."""
+        """Entropy of the training tokens in nats: the MLM loss of who knows the frequencies
+        only.
+        """
         return self.report["unigram_entropy"]
 
     @property
     def nsp_majority(self) -> float:
-        """Share of the more frequent NSP label, of the held-out pairs where there are any: the accuracy of who always
-        says the same."""
+        """Share of the more frequent NSP label, of the held-out pairs where there are any: the
+        accuracy of who always says the same."""
         splits = self._entry(self.lengths[0])["splits"]
         return splits.get("eval", splits["train"])["nsp_majority"]
 

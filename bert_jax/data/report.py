@@ -32,7 +32,9 @@ def describe(
     sample: Sample,
     formats: Sequence[RowFormat],
 ) -> dict[str, Any]:
-    """The report: a function of configuration and input alone, but for the timing that is added to it."""
+    """The report: a function of configuration and input alone, but for the timing that is added to
+    it.
+    """
     datasets = {
         str(row_format.length): {
             "max_sequences": row_format.max_sequences,

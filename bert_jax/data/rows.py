@@ -1,8 +1,9 @@
-"""The layout of a row on disk, and how rows become records and records rows, without a loop over them.
+"""The layout of a row on disk, and how rows become records and records rows, without a loop over
+them.
 
-A record is the `tf.train.Example` that TFDS writes for these features (docs/design.md). Every feature has a fixed
-size, so all records of a data set are equal but for their payload: writing fills the payload into copies of one
-template, and reading cuts it out, many records at a time.
+A record is the `tf.train.Example` that TFDS writes for these features (docs/design.md). Every
+feature has a fixed size, so all records of a data set are equal but for their payload: writing
+fills the payload into copies of one template, and reading cuts it out, many records at a time.
 """
 
 import dataclasses
@@ -36,7 +37,9 @@ class RowFormat:
 
     @functools.cached_property
     def template(self) -> bytes:
-        """The record of a row of zeros: Example{features{feature{key, value{bytes_list{value}}}}}."""
+        """The record of a row of zeros: Example{features{feature{key,
+        value{bytes_list{value}}}}}.
+        """
         entries = b""
         for name, (shape, dtype) in self.features.items():
             payload = bytes(int(np.prod(shape)) * dtype.itemsize)
@@ -127,27 +130,21 @@ def gather_rows(
     pairs, (rows, slots) = pairs[order], (places[0][order], places[1][order])
     num_rows = int(rows[-1]) + 1 if len(rows) else 0
     a_start, a_end, b_start, b_end, is_random_next = pairs.T
-    source = np.concatenate([tokens, [cls_id, sep_id]])
-    cls_at = np.full(len(pairs), len(tokens))
-    one = np.ones(len(pairs), np.int64)
-    starts = np.stack([cls_at, a_start, cls_at + 1, b_start, cls_at + 1], axis=1).ravel()
-    sizes = np.stack([one, a_end - a_start, one, b_end - b_start, one], axis=1).ravel()
-    ends = np.cumsum(sizes)
-    total = int(ends[-1]) if len(ends) else 0
-    at = np.arange(total)
-    values = source[np.repeat(starts - ends + sizes, sizes) + at]
-
     lengths = np.zeros((num_rows, row_format.max_sequences, 2), np.int64)
     lengths[rows, slots, 0] = a_end - a_start + 2
     lengths[rows, slots, 1] = b_end - b_start + 1
     labels = np.zeros((num_rows, row_format.max_sequences), np.int64)
     labels[rows, slots] = is_random_next
-    used = lengths.sum(axis=(1, 2))
-    row_shift = np.arange(num_rows) * row_format.length - (np.cumsum(used) - used)
-    grid = np.full(num_rows * row_format.length, pad_id, row_format.features["tokens"][1])
-    grid[np.repeat(row_shift, used) + at] = values
-    return {
-        "tokens": grid.reshape(num_rows, row_format.length),
-        "lengths": lengths,
-        "is_random_next": labels,
-    }
+
+    # [CLS] and [SEP] stand behind the tokens; every pair is five stretches of that array
+    source = np.concatenate([tokens, [cls_id, sep_id]]).astype(row_format.features["tokens"][1])
+    cls_at = np.full(len(pairs), len(tokens))
+    one = np.ones(len(pairs), np.int64)
+    starts = np.stack([cls_at, a_start, cls_at + 1, b_start, cls_at + 1], axis=1).ravel()
+    sizes = np.stack([one, a_end - a_start, one, b_end - b_start, one], axis=1).ravel()
+    ends = np.cumsum(sizes)
+    shifts = np.repeat((starts - ends + sizes).astype(np.int32), sizes)
+    values = source[shifts + np.arange(len(shifts), dtype=np.int32)]
+    grid = np.full((num_rows, row_format.length), pad_id, source.dtype)
+    grid[np.arange(row_format.length) < lengths.sum(axis=(1, 2))[:, None]] = values
+    return {"tokens": grid, "lengths": lengths, "is_random_next": labels}

@@ -1,6 +1,7 @@
 """Where text comes from: names on the command line to files, and files to documents.
 
-Text (.txt, .gz, .xz): a blank line ends a document. JSONL, Parquet and TFDS: a record is a document.
+Text (.txt, .gz, .xz): a blank line ends a document. JSONL, Parquet and TFDS: a record is a
+document.
 """
 
 import dataclasses

@@ -18,7 +18,8 @@ def num_cores() -> int:
 
 
 def build_all(bundles: Iterable[Bundle], job: Job, workers: int) -> Iterator[Built]:
-    """Builds the shards of all bundles, in order; at most `workers` + 1 bundles are in memory beside those at work.
+    """Builds the shards of all bundles, in order; at most `workers` + 1 bundles are in memory
+    beside those at work.
 
     One worker works in this process.
     """

@@ -13,8 +13,9 @@ MOST_HASHES = 1 << 24  # hashes of lines kept for finding duplicates: 128 MB
 class HashSample:
     """Counts duplicates among 64-bit hashes in bounded memory.
 
-    All hashes are kept up to a limit; beyond it, only those of a half, a quarter, … of all possible values, which
-    estimates the share of duplicates without bias, because equal texts are kept or dropped together.
+    All hashes are kept up to a limit; beyond it, only those of a half, a quarter, … of all possible
+    values, which estimates the share of duplicates without bias, because equal texts are kept or
+    dropped together.
     """
 
     def __init__(self, limit: int = MOST_HASHES):

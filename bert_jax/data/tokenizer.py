@@ -1,4 +1,6 @@
-"""BERT's WordPiece tokenizer: `tokenizers`' rules, a word cache in front, and files that Hugging Face loads."""
+"""BERT's WordPiece tokenizer: `tokenizers`' rules, a word cache in front, and files that Hugging
+Face loads.
+"""
 
 import dataclasses
 import functools
@@ -26,7 +28,9 @@ class Casing:
     lowercase: bool = False
     """Lower-case the text (uncased models)."""
     strip_accents: bool | None = None
-    """Take accents off, by NFD, which takes Hangul apart; None does so exactly when lower-casing."""
+    """Take accents off, by NFD, which takes Hangul apart; None does so exactly when
+    lower-casing.
+    """
 
     @property
     def strips_accents(self) -> bool:
@@ -47,7 +51,8 @@ def read_vocab(path: Path) -> list[str]:
     """Reads and checks a vocab.txt: one token a line, its id the line's number from 0.
 
     Raises:
-        ConfigError: missing or undecodable file, an empty line, a token twice, a special token missing.
+        ConfigError: missing or undecodable file, an empty line, a token twice, a special token
+            missing.
     """
     wanted = "one token per line, UTF-8, [PAD] [UNK] [CLS] [SEP] [MASK] among them"
     try:
@@ -81,8 +86,9 @@ def read_vocab(path: Path) -> list[str]:
 class Tokenizer:
     """Text to WordPiece ids and back.
 
-    `encode` equals Hugging Face's BERT tokenizer without special tokens, with one difference on purpose:
-    "[MASK]" or "[SEP]" written in a text are brackets and letters, never the special token.
+    `encode` equals Hugging Face's BERT tokenizer without special tokens, with one difference on
+    purpose: "[MASK]" or "[SEP]" written in a text are brackets and letters, never the special
+    token.
 
     Args:
         vocab: tokens in the order of their ids.
@@ -99,7 +105,9 @@ class Tokenizer:
 
     @classmethod
     def load(cls, folder: str | Path) -> "Tokenizer":
-        """Reads a folder that `save` wrote (or Hugging Face: vocab.txt and tokenizer_config.json)."""
+        """Reads a folder that `save` wrote (or Hugging Face: vocab.txt and
+        tokenizer_config.json).
+        """
         path = Path(folder) / "tokenizer_config.json"
         try:
             config = json.loads(path.read_text(encoding="utf-8"))
@@ -113,7 +121,9 @@ class Tokenizer:
         return cls(read_vocab(path.with_name("vocab.txt")), casing)
 
     def save(self, folder: str | Path, model_max_length: int = 512) -> None:
-        """Writes vocab.txt, tokenizer.json and tokenizer_config.json, as Hugging Face expects them."""
+        """Writes vocab.txt, tokenizer.json and tokenizer_config.json, as Hugging Face expects
+        them.
+        """
         folder = Path(folder)
         folder.mkdir(parents=True, exist_ok=True)
         (folder / "vocab.txt").write_text("".join(f"{t}\n" for t in self.vocab), encoding="utf-8")
@@ -144,7 +154,9 @@ class Tokenizer:
 
     @functools.cached_property
     def sha256(self) -> str:
-        """Hash of the vocabulary and the casing: two tokenizers with the same hash give the same ids."""
+        """Hash of the vocabulary and the casing: two tokenizers with the same hash give the same
+        ids.
+        """
         casing = [self.casing.lowercase, self.casing.strips_accents]
         return hashlib.sha256(json.dumps([self.vocab, casing]).encode()).hexdigest()
 

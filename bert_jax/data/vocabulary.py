@@ -1,8 +1,8 @@
 """Training a WordPiece vocabulary, the same on every run.
 
-`tokenizers`' trainer gives the ids of "##x" characters in the order of a hash map, which differs between runs and
-breaks ties differently. Here the alphabet is worked out first and handed to the trainer in a fixed order, so that
-every id, and with it every tie, is a function of the text.
+`tokenizers`' trainer gives the ids of "##x" characters in the order of a hash map, which differs
+between runs and breaks ties differently. Here the alphabet is worked out first and handed to the
+trainer in a fixed order, so that every id, and with it every tie, is a function of the text.
 """
 
 import unicodedata
@@ -22,10 +22,12 @@ BLOCK_CHARS = 1 << 18
 
 
 def train_vocab(texts: Callable[[], Iterator[str]], size: int, casing: Casing) -> list[str]:
-    """The tokens of a vocabulary learned from texts: special tokens, alphabet, then pieces as they were merged.
+    """The tokens of a vocabulary learned from texts: special tokens, alphabet, then pieces as they
+    were merged.
 
     Args:
-        texts: gives the texts; called twice, for the alphabet and for the words, so that they need not fit in memory.
+        texts: gives the texts; called twice, for the alphabet and for the words, so that they need
+            not fit in memory.
         size: number of tokens; fewer if the texts do not have that many pieces.
         casing: what happens to letters before.
     """
@@ -82,7 +84,9 @@ def choose_alphabet(characters: Counter[str], most: int) -> list[str]:
 
 
 def _goes_inside(character: str) -> bool:
-    """Whether a character can follow another in a word: punctuation and ideographs are words of their own."""
+    """Whether a character can follow another in a word: punctuation and ideographs are words of
+    their own.
+    """
     wide = unicodedata.name(character, "").startswith("CJK UNIFIED IDEOGRAPH")
     ascii_mark = character.isascii() and not character.isalnum()
     return not (wide or ascii_mark or unicodedata.category(character).startswith("P"))

@@ -1,0 +1,78 @@
+"""Words of up to 16 bytes to numbers, by the thousand: an open-addressing hash table in NumPy."""
+
+import numpy as np
+
+KEY_BYTES = 16  # longest word that is a key
+
+_KEEP = [(1 << 8 * n) - 1 for n in range(9)]  # the first n of eight bytes
+_KEEP_FIRST = np.array(_KEEP + _KEEP[-1:] * 8, np.uint64)
+_KEEP_SECOND = np.array([0] * 8 + _KEEP, np.uint64)
+_MIX_FIRST, _MIX_SECOND = np.uint64(0x9E3779B97F4A7C15), np.uint64(0xC2B2AE3D27D4EB4F)
+
+
+class Keys:
+    """Words in a text as keys: their first eight bytes, the eight behind them, and a hash.
+
+    Args:
+        data: the text, with at least KEY_BYTES bytes behind the last word.
+        starts: where each word starts.
+        sizes: bytes of each word; only the first KEY_BYTES count.
+    """
+
+    def __init__(self, data: bytes, starts: np.ndarray, sizes: np.ndarray):
+        every_eight = np.ndarray((len(data) - 7,), "<u8", data, strides=(1,))  # from every byte on
+        size = np.minimum(sizes, KEY_BYTES)
+        self.first = every_eight[starts] & _KEEP_FIRST[size]
+        self.second = every_eight[starts + 8] & _KEEP_SECOND[size]
+        self.hashes = self._hash()
+
+    def mark(self, flags: np.ndarray) -> None:
+        """Makes flagged words other keys than unflagged ones; takes the last of KEY_BYTES."""
+        self.second |= flags.astype(np.uint64) << np.uint64(56)
+        self.hashes = self._hash()
+
+    def _hash(self) -> np.ndarray:
+        return (self.first * _MIX_FIRST ^ self.second * _MIX_SECOND) * _MIX_FIRST
+
+
+class WordTable:
+    """Words → numbers. It holds whole words, so that none is ever taken for another.
+
+    Args:
+        bits: the table has 2**bits slots, and should have at least twice as many as words.
+    """
+
+    def __init__(self, bits: int):
+        self._shift = np.uint64(64 - bits)
+        self._mask = (1 << bits) - 1
+        self._first = np.zeros(1 << bits, np.uint64)
+        self._second = np.zeros(1 << bits, np.uint64)
+        self._number = np.full(1 << bits, -1, np.int32)  # −1 = empty slot
+
+    def find(self, keys: Keys) -> np.ndarray:
+        """Each word's number; −1 = not in the table."""
+        slots = (keys.hashes >> self._shift).astype(np.int64)
+        numbers = self._number[slots]
+        same = (self._first[slots] == keys.first) & (self._second[slots] == keys.second)
+        wrong = np.flatnonzero(~same & (numbers >= 0))
+        while wrong.size:  # another word's slot: look in the next
+            slots[wrong] = (slots[wrong] + 1) & self._mask
+            at = slots[wrong]
+            numbers[wrong] = self._number[at]
+            same = (self._first[at] == keys.first[wrong]) & (self._second[at] == keys.second[wrong])
+            wrong = wrong[~same & (numbers[wrong] >= 0)]
+        return numbers
+
+    def insert(self, keys: Keys, numbers: np.ndarray) -> None:
+        """Enters distinct words that are not in the table yet."""
+        slots = (keys.hashes >> self._shift).astype(np.int64)
+        left = np.arange(len(slots))
+        while left.size:
+            _, chosen = np.unique(slots[left], return_index=True)  # one word for each slot
+            chosen = chosen[self._number[slots[left[chosen]]] < 0]
+            done = left[chosen]
+            self._number[slots[done]] = numbers[done]
+            self._first[slots[done]] = keys.first[done]
+            self._second[slots[done]] = keys.second[done]
+            left = np.delete(left, chosen)
+            slots[left] = (slots[left] + 1) & self._mask
