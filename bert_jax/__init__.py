@@ -6,3 +6,18 @@ One alphabet of axes is used in annotations, einsums and suffixes everywhere:
     F feed-forward · V vocabulary · L layers · P predicted positions in a row
     J pairs (sequences) in a row · N, M memory slots and width
 """
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from bert_jax.pretrained import PretrainedBert as PretrainedBert
+    from bert_jax.pretrained import load as load
+
+
+def __getattr__(name: str) -> Any:
+    """Loads `bert_jax.load` when it is asked for: the data side runs without JAX."""
+    if name in ("load", "PretrainedBert"):
+        from bert_jax import pretrained
+
+        return getattr(pretrained, name)
+    raise AttributeError(f"module 'bert_jax' has no attribute {name!r}")

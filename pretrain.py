@@ -1,0 +1,257 @@
+"""Pretrains BERT on rows that prepare.py wrote: `python pretrain.py NAME [--option value ...]`.
+
+The same command again goes on where the run stopped. Exit codes: 0 done, 2 configuration, 3 data,
+4 no usable checkpoint, 5 diverged, 6 watchdog, 75 saved after a signal (run the command again).
+"""
+
+import shutil
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+import optax
+import tyro
+
+from bert_jax.config import PhaseSpan, PretrainConfig, flatten, phase_at, phase_spans, to_json
+from bert_jax.data.loader import batches, eval_batches
+from bert_jax.data.prepared import PreparedData
+from bert_jax.data.tokenizer import Tokenizer
+from bert_jax.errors import EXIT_PREEMPTED, ConfigError, DataError, UserError
+from bert_jax.models.functional import build, count_parameters
+from bert_jax.nn.attention import choose_attention, device_platform
+from bert_jax.nn.compute import Compute
+from bert_jax.tasks import pretraining
+from bert_jax.training.checkpoint import Checkpoints
+from bert_jax.training.fit import fit, sum_metrics
+from bert_jax.training.flops import flops_per_token, memory_estimate, peak_flops
+from bert_jax.training.masking import MaskingRules
+from bert_jax.training.optimizers import make_optimizer
+from bert_jax.training.parallel import DataParallel
+from bert_jax.training.plots import loss_plot
+from bert_jax.training.rundir import run_lock
+from bert_jax.training.runlog import RunLog
+from bert_jax.training.step import init_state, make_eval_step, make_train_step
+from configs.pretrain import RUNS
+
+# What may change between the parts of one run: it does not change what is computed.
+FREE_TO_CHANGE = {
+    "data", "name", "runs_dir", "loop.log_every", "loop.eval_every", "loop.checkpoint_every",
+    "loop.keep_last", "loop.max_bad_steps", "loop.watchdog_seconds", "eval_rows", "tensorboard",
+    "distributed", "dry_run", "parallel", "remat", "unroll", "attention",
+}  # fmt: skip
+
+
+def main(config: PretrainConfig) -> int:
+    """Runs one pretraining; returns the exit code."""
+    if config.dry_run:
+        print_plan(config)
+        return 0
+    if config.distributed:
+        jax.distributed.initialize()
+
+    # --- Data, and what it decides -----------------------------------------------------------
+    data = PreparedData(config.data)
+    data.check()
+    config = with_vocab_size(config, data.tokenizer)
+    spans = phase_spans(config)
+
+    # --- Model, objective, optimizer, step -----------------------------------------------------
+    parallel = DataParallel(config.parallel)
+    for span in spans:
+        parallel.check_batch_size(span.phase.batch_size, config.accumulation_steps)
+    init, bind = build(config.model)
+    words = data.tokenizer
+    rules = MaskingRules(
+        config.masking, config.model.vocab_size, words.cls_id, words.sep_id, words.mask_id
+    )
+    objective = pretraining.make_objective(
+        bind, jax.random.key(config.seed), rules, words.is_continuation, compute(config)
+    )
+    optimizer, schedule = make_optimizer(config.optimizer, config.loop.steps)
+    dropout_key = jax.random.key(config.seed, impl=config.dropout_rng)
+    train_step = parallel.spread(
+        make_train_step(objective, optimizer, dropout_key, config.accumulation_steps)
+    )
+    eval_step = parallel.spread(make_eval_step(objective), donate=False)
+
+    run = Path(config.runs_dir) / config.name
+    with run_lock(run), RunLog(run, config, config.loop.steps, config.tensorboard) as log:
+        # --- State: new, or the newest good checkpoint -----------------------------------------
+        identity = {k: v for k, v in flatten(config).items() if k not in FREE_TO_CHANGE}
+        identity |= {"tokenizer": data.tokenizer.sha256, "data": data.fingerprint}
+        checkpoints = Checkpoints(run / "checkpoints", identity, config.loop.keep_last, say=log.say)
+        new_state = jax.jit(
+            lambda key: init_state(init(key), optimizer), out_shardings=parallel.replicated
+        )
+        key = jax.random.key(config.seed)
+        restored = checkpoints.restore(jax.eval_shape(new_state, key))
+        state, start, _ = restored or (new_state(key), 0, {})
+        log.resume(start)
+        size, devices = count_parameters(state.params), parallel.num_devices
+        log.say(f"{run}: {size:,} parameters on {devices} device(s), from step {start:,}")
+        shutil.copytree(data.tokenizer_folder, run / "tokenizer", dirs_exist_ok=True)
+
+        # --- Train -----------------------------------------------------------------------------
+        baselines = pretraining.Baselines(data.unigram_entropy, data.nsp_majority)
+        log.say(str(baselines))
+
+        def evaluate(params: Any, step: int) -> dict[str, float]:
+            phase = phase_at(spans, step)
+            held_out = eval_batches(
+                data.rows(phase.length, "eval"),
+                phase.batch_size,
+                config.eval_rows,
+                process_index=jax.process_index(),
+                process_count=jax.process_count(),
+            )
+            sums = sum_metrics(eval_step, params, held_out, parallel)
+            values = pretraining.finish_metrics(sums)
+            if advice := baselines.advice(values, step / config.loop.steps):
+                log.say(advice)
+            return values
+
+        outcome = fit(
+            parallel.put_state(state),
+            train_step,
+            train_batches(spans, data, config.seed, start),
+            config.loop,
+            parallel=parallel,
+            evaluate=evaluate,
+            checkpoints=checkpoints,
+            log=log,
+            describe=describe_speed(config, schedule, parallel.num_devices),
+        )
+        checkpoints.close()
+
+    # --- Report ----------------------------------------------------------------------------------
+    if outcome.stopped:
+        print(f"saved step {outcome.step:,}; run the same command again to go on")
+        return EXIT_PREEMPTED
+    if jax.process_index() == 0:
+        loss_plot(run / "metrics.jsonl", run / "plots" / "loss.svg", baselines.losses)
+        print(f"done: {outcome.step:,} steps; curves in {run}/plots/loss.svg")
+    return 0
+
+
+def with_vocab_size(config: PretrainConfig, tokenizer: Tokenizer) -> PretrainConfig:
+    """Takes the vocabulary's size from the tokenizer where the configuration leaves it open."""
+    size = config.model.vocab_size or tokenizer.vocab_size
+    if size < tokenizer.vocab_size:
+        raise ConfigError(
+            f"model.vocab_size = {size} is smaller than the tokenizer's {tokenizer.vocab_size}",
+            f"at least {tokenizer.vocab_size} (more is padding), or None",
+            "leave model.vocab_size out",
+        )
+    return replace(config, model=replace(config.model, vocab_size=size))
+
+
+def compute(config: PretrainConfig) -> Compute:
+    """Chooses types and kernels for this machine."""
+    attention = choose_attention(
+        config.attention,
+        platform=device_platform(),
+        dtype=config.dtype,
+        dropout_rate=config.model.attention_probs_dropout_prob,
+    )
+    return Compute(config.dtype, attention, config.remat, config.unroll)
+
+
+def train_batches(
+    spans: list[PhaseSpan], data: PreparedData, seed: int, start: int
+) -> Iterator[dict[str, np.ndarray]]:
+    """Yields this process's share of every batch from step `start` on, phase after phase."""
+    for span in spans:
+        if start < span.last:
+            yield from batches(
+                data.rows(span.phase.length, "train"),
+                span.phase.batch_size,
+                seed=seed,
+                start_step=max(start - span.first, 0),
+                num_steps=span.last - max(start, span.first),
+                process_index=jax.process_index(),
+                process_count=jax.process_count(),
+            )
+
+
+def describe_speed(
+    config: PretrainConfig, schedule: optax.Schedule, num_devices: int
+) -> Callable[[int, dict[str, float]], dict[str, float]]:
+    """Adds learning rate, tokens per second, MFU and the time left to a step's metrics."""
+    peak = peak_flops(jax.devices()[0].device_kind)
+
+    def describe(step: int, values: dict[str, float]) -> dict[str, float]:
+        values = values | {"learning_rate": float(schedule(max(step - 1, 0)))}
+        rate = values.get("steps_per_second")
+        if rate and "tokens_per_row" in values:
+            phase = phase_at(phase_spans(config), step)
+            values["tokens_per_second"] = rate * phase.batch_size * values["tokens_per_row"]
+            values["eta_seconds"] = (config.loop.steps - step) / rate
+            if peak:
+                # Packed rows attend to less than T: this counts the row's length, an upper bound.
+                flops = flops_per_token(config.model, phase.length, config.masking.rate)
+                values["mfu"] = values["tokens_per_second"] * flops / (peak * num_devices)
+        return values
+
+    return describe
+
+
+def print_plan(config: PretrainConfig) -> None:
+    """Prints what a run would take: shapes are worked out, no array is allocated."""
+    try:
+        data = PreparedData(config.data)
+        config = with_vocab_size(config, data.tokenizer)
+    except DataError as error:
+        data, size = None, config.model.vocab_size or 30_522
+        print(f"no data yet ({error.args[0].splitlines()[0]}): a vocabulary of {size:,} is assumed")
+        config = replace(config, model=replace(config.model, vocab_size=size))
+    shapes = jax.eval_shape(build(config.model)[0], jax.random.key(0))
+    num_parameters, settings = count_parameters(shapes), compute(config)
+    num_devices = jax.device_count()
+    print(to_json(config))
+    print(f"parameters          {num_parameters:,}")
+    print(f"devices             {num_devices} x {jax.devices()[0].device_kind}")
+    for span in phase_spans(config):
+        phase = span.phase
+        rows = max(1, phase.batch_size // num_devices // config.accumulation_steps)
+        memory = memory_estimate(
+            config.model,
+            num_parameters,
+            rows * phase.length,
+            phase.length,
+            dtype=config.dtype,
+            remat=config.remat,
+            fused_attention=settings.attention == "cudnn",
+        )
+        print(f"steps {span.first:,} to {span.last:,} at length {phase.length}")
+        print(f"  tokens per step   {phase.batch_size * phase.length:,}")
+        if data:
+            num_rows = len(data.rows(phase.length, "train"))
+            steps = span.last - span.first
+            epochs = steps * phase.batch_size / num_rows
+            print(f"  steps per epoch   {num_rows / phase.batch_size:,.1f} ({num_rows:,} rows)")
+            print(f"  epochs            {epochs:,.1f}")
+        print(
+            f"  memory per device {memory.total / 1e9:.2f} GB (parameters "
+            f"{memory.parameters / 1e9:.2f}, optimizer {memory.optimizer / 1e9:.2f}, gradients "
+            f"{memory.gradients / 1e9:.2f}, activations {memory.activations / 1e9:.2f})"
+        )
+
+
+def command_line() -> int:
+    """Reads the command line and runs `main`; a user's error is three lines and an exit code."""
+    docs = {name: (run.__doc__ or "", run()) for name, run in RUNS.items()}
+    name = next((argument for argument in sys.argv[1:] if argument in RUNS), "")
+    config = tyro.extras.overridable_config_cli(docs, prog="pretrain.py", description=__doc__)
+    try:
+        return main(replace(config, name=config.name or name))
+    except UserError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return error.exit_code
+
+
+if __name__ == "__main__":
+    sys.exit(command_line())
