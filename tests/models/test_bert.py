@@ -1,0 +1,182 @@
+"""BERT against a NumPy transcription, and packed rows against sequences on their own."""
+
+import functools
+import math
+
+import jax
+import numpy as np
+import pytest
+
+from bert_jax.config import BertConfig
+from bert_jax.models.functional import build
+from bert_jax.nn.attention import device_platform
+from bert_jax.nn.compute import Compute
+from bert_jax.nn.layout import row_layout
+from bert_jax.training.losses import masked_language_model_sums, next_sentence_sums
+
+CONFIG = BertConfig(
+    hidden_size=24, num_hidden_layers=2, num_attention_heads=3, intermediate_size=40,
+    max_position_embeddings=16, vocab_size=50, initializer_range=0.2,
+)  # fmt: skip
+INIT, BIND = build(CONFIG)
+T = 16
+LENGTHS = np.array([[[3, 2], [4, 3], [2, 0]], [[6, 5], [0, 0], [0, 0]]], np.int32)
+RNG = np.random.default_rng(0)
+TOKENS = RNG.integers(1, 50, (2, T)).astype(np.int32)
+# Two predictions in each of the four sequences; the second row's other places are fillers.
+POSITIONS = np.array([[1, 4, 5, 9, 12, 13], [2, 10, 0, 0, 0, 0]], np.int32)
+WEIGHTS = np.array([[1, 1, 1, 1, 1, 1], [1, 1, 0, 0, 0, 0]], np.float32)
+LABELS = RNG.integers(0, 50, (2, 6)).astype(np.int32)
+NSP = np.array([[0, 1, 1], [1, 0, 0]], np.int32)
+
+
+@functools.cache
+def params():
+    """Start values, with biases and scales moved so that none of them can be forgotten."""
+    rng = np.random.default_rng(1)
+    start = jax.jit(INIT)(jax.random.key(0))
+    return jax.tree.map(lambda p: p + rng.normal(0, 0.05, p.shape).astype(np.float32), start)
+
+
+@functools.cache
+def compiled(compute):
+    """(params, batch) -> outputs, both loss sums, and the gradients of their sum."""
+
+    def loss(params, tokens, lengths, positions, labels, weights, nsp_labels):
+        layout = row_layout(lengths, T)
+        mlm, nsp = BIND(params)(tokens, layout, positions, compute=compute)
+        sums = masked_language_model_sums(mlm, labels, weights)
+        nsp_sums = next_sentence_sums(nsp, nsp_labels, layout.lengths)
+        return sums[0] + nsp_sums[0], (mlm, nsp, sums, nsp_sums)
+
+    return jax.jit(jax.grad(loss, has_aux=True))
+
+
+def unpacked():
+    """The same four sequences, one in a row of its own."""
+    rows = {name: [] for name in ("tokens", "lengths", "positions", "labels", "weights", "nsp")}
+    for b, j in ((0, 0), (0, 1), (0, 2), (1, 0)):
+        start = LENGTHS[b, :j].sum()
+        size = LENGTHS[b, j].sum()
+        tokens = np.zeros(T, np.int32)
+        tokens[:size] = TOKENS[b, start : start + size]
+        inside = (POSITIONS[b] >= start) & (POSITIONS[b] < start + size) & (WEIGHTS[b] > 0)
+        places, labels, weights = np.zeros(6, np.int32), np.zeros(6, np.int32), np.zeros(6)
+        n = inside.sum()
+        places[:n], labels[:n], weights[:n] = POSITIONS[b][inside] - start, LABELS[b][inside], 1
+        lengths, nsp = np.zeros((3, 2), np.int32), np.zeros(3, np.int32)
+        lengths[0], nsp[0] = LENGTHS[b, j], NSP[b, j]
+        row = (tokens, lengths, places, labels, weights.astype(np.float32), nsp)
+        for name, value in zip(rows, row, strict=True):
+            rows[name].append(value)
+    return [np.stack(rows[name]) for name in rows]
+
+
+@pytest.mark.parametrize(
+    ("compute", "atol"),
+    [
+        (Compute(), 1e-5),
+        pytest.param(
+            Compute(dtype="bfloat16", attention="cudnn"),
+            0.1,
+            marks=pytest.mark.skipif(
+                device_platform() != "cuda", reason="cuDNN needs an NVIDIA GPU"
+            ),
+        ),
+    ],
+    ids=["xla", "cudnn"],
+)
+def test_packed_equals_unpacked(compute, atol):
+    step = compiled(compute)
+    grads, (mlm, nsp, sums, nsp_sums) = step(
+        params(), TOKENS, LENGTHS, POSITIONS, LABELS, WEIGHTS, NSP
+    )
+    grads_1, (mlm_1, nsp_1, sums_1, nsp_sums_1) = step(params(), *unpacked())
+    np.testing.assert_allclose(
+        np.concatenate([mlm[0], mlm[1, :2]]), mlm_1[:, :2].reshape(8, -1), atol=atol
+    )
+    np.testing.assert_allclose(np.concatenate([nsp[0], nsp[1, :1]]), nsp_1[:, 0], atol=atol)
+    for packed, alone in ((sums, sums_1), (nsp_sums, nsp_sums_1)):
+        np.testing.assert_allclose(packed, alone, rtol=atol)
+    assert sums[1] == 8
+    assert nsp_sums[1] == 4
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=atol), grads, grads_1)
+    assert min(np.abs(g).max() for g in jax.tree.leaves(grads)) > 1e-3  # every parameter counts
+
+
+# --- An independent transcription -------------------------------------------------------------
+
+
+def numpy_bert(p, tokens, segments):
+    """Hidden states and pooled vector of one sequence, from the paper's equations."""
+
+    def norm(x, q):
+        x = x - x.mean(-1, keepdims=True)
+        return x / np.sqrt((x**2).mean(-1, keepdims=True) + 1e-12) * q["scale"] + q["bias"]
+
+    p = jax.tree.map(lambda x: np.asarray(x, np.float64), p)
+    bert, erf = p["bert"], np.vectorize(math.erf)
+    e = bert["embeddings"]
+    x = norm(e["word"][tokens] + e["segment"][segments] + e["position"][: len(tokens)], e["norm"])
+    for i in range(2):
+        layer = jax.tree.map(lambda leaf, i=i: leaf[i], bert["layers"])
+        qkv, out = layer["attention"]["qkv"], layer["attention"]["out"]
+        heads = []
+        for h in range(3):
+            q, k, v = (x @ qkv["kernel"][:, n, h] + qkv["bias"][n, h] for n in range(3))
+            scores = np.exp(q @ k.T / np.sqrt(8))
+            heads.append(scores / scores.sum(-1, keepdims=True) @ v)
+        attended = np.concatenate(heads, -1) @ out["kernel"].reshape(24, 24) + out["bias"]
+        x = norm(x + attended, layer["attention_norm"])
+        up, down = layer["feed_forward"]["up"], layer["feed_forward"]["down"]
+        y = x @ up["kernel"] + up["bias"]
+        y = y * (1 + erf(y / np.sqrt(2))) / 2
+        x = norm(x + y @ down["kernel"] + down["bias"], layer["feed_forward_norm"])
+    pooled = np.tanh(x[0] @ bert["pooler"]["kernel"] + bert["pooler"]["bias"])
+    dense = p["mlm"]["dense"]
+    y = x @ dense["kernel"] + dense["bias"]
+    y = norm(y * (1 + erf(y / np.sqrt(2))) / 2, p["mlm"]["norm"])
+    mlm = y @ e["word"].T + p["mlm"]["bias"]
+    return x, pooled, mlm, pooled @ p["nsp"]["dense"]["kernel"] + p["nsp"]["dense"]["bias"]
+
+
+def test_equals_a_numpy_transcription():
+    @jax.jit
+    def run(params):
+        model, layout = BIND(params), row_layout(LENGTHS, T)
+        hidden = model.bert(TOKENS, layout)
+        return hidden, model.bert.pool(hidden, layout), *model(TOKENS, layout, POSITIONS)
+
+    hidden, pooled, mlm, nsp = run(params())
+    start = 0
+    for j, places in ((0, [0, 1]), (1, [2, 3]), (2, [4, 5])):
+        first, second = LENGTHS[0, j]
+        part = slice(start, start + first + second)
+        wanted = numpy_bert(params(), TOKENS[0, part], [0] * first + [1] * second)
+        np.testing.assert_allclose(hidden[0, part], wanted[0], atol=1e-5)
+        np.testing.assert_allclose(pooled[0, j], wanted[1], atol=1e-5)
+        at = POSITIONS[0, places] - start
+        np.testing.assert_allclose(mlm[0, places], wanted[2][at], atol=1e-5)
+        np.testing.assert_allclose(nsp[0, j], wanted[3], atol=1e-5)
+        start += first + second
+
+
+def test_the_embedding_is_one_parameter_with_both_gradients():
+    def score(params, positions):
+        mlm, _ = BIND(params)(TOKENS[:, :], row_layout(LENGTHS, T), positions)
+        return mlm[:, :, 7].sum()  # reads row 7 of the embedding only, as output
+
+    grads = jax.jit(jax.grad(score))(params(), POSITIONS)
+    word = np.abs(grads["bert"]["embeddings"]["word"]).max(-1)
+    assert 7 not in TOKENS[0, :14]
+    assert word[7] > 1e-2  # as output
+    assert (word[TOKENS[0, :14]] > 1e-6).all()  # as input
+    unseen = np.setdiff1d(np.arange(50), [*TOKENS.ravel(), 7])
+    assert not word[unseen].any()
+
+
+def test_without_a_key_nothing_is_random_and_with_one_everything_is():
+    run = jax.jit(lambda p, key: BIND(p)(TOKENS, row_layout(LENGTHS, T), POSITIONS, key=key)[0])
+    keys = jax.random.split(jax.random.key(0, impl="philox4x32"), 2)
+    np.testing.assert_array_equal(run(params(), keys[0]), run(params(), keys[0]))
+    assert (run(params(), keys[0]) != run(params(), keys[1])).all()

@@ -1,0 +1,47 @@
+import pytest
+
+from bert_jax.config import BertConfig
+from bert_jax.training.flops import flops_per_token, memory_estimate, peak_flops
+
+BASE = BertConfig(vocab_size=30522)
+
+
+def test_base_by_hand():
+    # 3 · [2·12·(4·768² + 2·768·3072) + 4·12·768·128 + 20/128 · (2·768² + 2·768·30522)]
+    found = flops_per_token(BASE, attended=128, predicted=20 / 128)
+    by_hand = 3 * (169_869_312 + 4_718_592 + 20 / 128 * (1_179_648 + 46_881_792))
+    assert found == pytest.approx(by_hand, rel=1e-12)
+    assert found == pytest.approx(546e6, rel=1e-3)
+    assert flops_per_token(BASE, 512, 76 / 512) == pytest.approx(588e6, rel=1e-3)
+
+
+@pytest.mark.parametrize(
+    ("kind", "peak"),
+    [
+        ("NVIDIA H100 80GB HBM3", 989e12),
+        ("NVIDIA H200", 989e12),
+        ("NVIDIA A100-SXM4-40GB", 312e12),
+        ("TPU v4", 275e12),
+        ("TPU v5 lite", 197e12),
+        ("TPU v5p", 459e12),
+        ("cpu", None),
+    ],
+)
+def test_peaks(kind, peak):
+    assert peak_flops(kind) == peak
+
+
+def estimate(**changes):
+    arguments = {"dtype": "bfloat16", "remat": False, "fused_attention": True} | changes
+    return memory_estimate(BASE, 110_106_428, 65_536, 128, **arguments)
+
+
+def test_memory():
+    # 16 bytes for each parameter: itself, two moments, its gradient
+    full = estimate()
+    assert full.parameters + full.optimizer + full.gradients == 16 * 110_106_428
+    assert full.total == 16 * 110_106_428 + full.activations
+    assert 15e9 < full.activations < 40e9
+    assert estimate(remat=True).activations < 0.35 * full.activations
+    assert estimate(dtype="float32").activations > 1.5 * full.activations
+    assert estimate(fused_attention=False).activations > full.activations

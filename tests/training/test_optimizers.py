@@ -1,0 +1,146 @@
+import dataclasses
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+
+from bert_jax.config import BertConfig, OptimizerConfig
+from bert_jax.models.functional import build
+from bert_jax.training.optimizers import (
+    decayed,
+    make_optimizer,
+    original_schedule,
+    scale_by_layer_trust_ratio,
+    scale_by_original_adam,
+    warmup_linear_schedule,
+)
+
+CONFIG = OptimizerConfig(
+    name="original", learning_rate=0.1, warmup_steps=0, weight_decay=0.5, eps=1e-6, clip_norm=None
+)
+
+
+def test_the_originals_schedule_by_hand():
+    rate = original_schedule(1.0, 4, 10)
+    # warm-up 0, ¼, ½, ¾; then decay as if counted from step 0: the peak is never reached
+    wanted = [0, 0.25, 0.5, 0.75, 0.6, 0.5, 0.4, 0.3, 0.2, 0.1, 0, 0]
+    np.testing.assert_allclose([rate(step) for step in range(12)], wanted, atol=1e-6)
+
+
+def test_the_joined_schedule_by_hand():
+    rate = warmup_linear_schedule(1.0, 4, 10)
+    wanted = [0, 0.25, 0.5, 0.75, 1, 5 / 6, 4 / 6, 3 / 6, 2 / 6, 1 / 6, 0, 0]
+    np.testing.assert_allclose([rate(step) for step in range(12)], wanted, atol=1e-6)
+    np.testing.assert_allclose(warmup_linear_schedule(1.0, 0, 10)(0), 1)
+
+
+def test_two_updates_of_the_originals_adam_by_hand():
+    params = {"kernel": jnp.array([2.0]), "bias": jnp.array([2.0])}
+    optimizer, _ = make_optimizer(CONFIG, steps=10)
+    state = optimizer.init(params)
+    # m = 0.1 g, v = 0.001 g², no correction: 0.4 / (√0.016 + ε) = 3.1622527 whatever decays;
+    # the kernel adds 0.5 · 2 before the rate 0.1 is applied, the bias does not.
+    grads = {"kernel": jnp.array([4.0]), "bias": jnp.array([4.0])}
+    updates, state = optimizer.update(grads, state, params)
+    first = 0.4 / (np.sqrt(0.016) + 1e-6)
+    np.testing.assert_allclose(updates["kernel"], [-0.1 * (first + 1)], rtol=1e-6)
+    np.testing.assert_allclose(updates["bias"], [-0.1 * first], rtol=1e-6)
+    # again with g = 0: m = 0.36, v = 0.015984, and the rate has gone down to 0.09
+    params = optax.apply_updates(params, updates)
+    updates, _ = optimizer.update(jax.tree.map(jnp.zeros_like, grads), state, params)
+    second = 0.36 / (np.sqrt(0.015984) + 1e-6)
+    np.testing.assert_allclose(updates["bias"], [-0.09 * second], rtol=1e-6)
+    wanted = [-0.09 * (second + 0.5 * params["kernel"][0])]
+    np.testing.assert_allclose(updates["kernel"], wanted, rtol=1e-6)
+
+
+def test_epsilon_stands_outside_the_root():
+    optimizer = scale_by_original_adam(0.0, 0.0, 1.0)
+    update, _ = optimizer.update(jnp.array([3.0]), optimizer.init(jnp.zeros(1)))
+    np.testing.assert_allclose(update, [3 / (3 + 1)])
+
+
+def test_clipping_is_by_the_norm_of_everything():
+    config = dataclasses.replace(CONFIG, clip_norm=1.0, weight_decay=0.0)
+    optimizer, _ = make_optimizer(config, steps=10)
+    params = {"kernel": jnp.zeros(1), "bias": jnp.zeros(1)}
+    _, state = optimizer.update(
+        {"kernel": jnp.array([3.0]), "bias": jnp.array([4.0])}, optimizer.init(params), params
+    )
+    moments = optax.tree_utils.tree_get(state, "mu")
+    np.testing.assert_allclose([moments["kernel"][0], moments["bias"][0]], [0.06, 0.08], rtol=1e-5)
+
+
+def test_decay_is_chosen_by_path():
+    init, _ = build(BertConfig(vocab_size=10, hidden_size=8, num_attention_heads=2))
+    chosen = decayed(jax.eval_shape(init, jax.random.key(0)))
+    names = {
+        "/".join(key.key for key in path)
+        for path, applies in jax.tree_util.tree_leaves_with_path(chosen)
+        if applies
+    }
+    assert names == {
+        "bert/embeddings/word", "bert/embeddings/segment", "bert/embeddings/position",
+        "bert/layers/attention/qkv/kernel", "bert/layers/attention/out/kernel",
+        "bert/layers/feed_forward/up/kernel", "bert/layers/feed_forward/down/kernel",
+        "bert/pooler/kernel", "mlm/dense/kernel", "nsp/dense/kernel",
+    }  # fmt: skip
+
+
+def test_adamw_is_optax_adamw():
+    config = OptimizerConfig(learning_rate=0.1, warmup_steps=2, weight_decay=0.5, clip_norm=None)
+    ours, schedule = make_optimizer(config, steps=10)
+    theirs = optax.adamw(schedule, 0.9, 0.999, 1e-6, weight_decay=0.5)
+    params = {"kernel": jnp.array([1.0, -2.0])}
+    states = ours.init(params), theirs.init(params)
+    for step in range(4):
+        grads = {"kernel": jnp.array([0.3, 0.1 * step])}
+        (a, state_a), (b, state_b) = (
+            optimizer.update(grads, state, params)
+            for optimizer, state in zip((ours, theirs), states, strict=True)
+        )
+        np.testing.assert_allclose(a["kernel"], b["kernel"], rtol=1e-6)
+        params, states = optax.apply_updates(params, a), (state_a, state_b)
+
+
+def test_lambs_ratio_is_each_layers_own():
+    params = {
+        "layers": {
+            "qkv": {"kernel": jnp.ones((2, 4, 3, 2, 2)).at[1].mul(10).at[:, :, 2].mul(3)},
+            "norm": {"scale": jnp.full((2, 4), 7.0)},
+        },
+        "word": jnp.full((5, 4), 2.0),
+    }
+    updates = jax.tree.map(lambda p: jnp.full_like(p, 0.5), params)
+    ratio = scale_by_layer_trust_ratio()
+    scaled, _ = ratio.update(updates, ratio.init(params), params)
+    # ‖w‖ / ‖u‖ times 0.5 gives back |w|, where everything under one norm is equal
+    kernel = params["layers"]["qkv"]["kernel"]
+    np.testing.assert_allclose(scaled["layers"]["qkv"]["kernel"], kernel, rtol=1e-5)
+    np.testing.assert_allclose(scaled["word"], params["word"], rtol=1e-5)
+    np.testing.assert_allclose(scaled["layers"]["norm"]["scale"], 0.5)
+    zero = jax.tree.map(jnp.zeros_like, params)
+    untouched, _ = ratio.update(updates, ratio.init(zero), zero)
+    np.testing.assert_allclose(untouched["word"], 0.5)
+
+
+@pytest.mark.parametrize("name", ["original", "adamw", "lamb"])
+def test_it_goes_downhill(name):
+    optimizer, _ = make_optimizer(
+        OptimizerConfig(name=name, learning_rate=0.05, warmup_steps=5), 60
+    )
+    params = {"kernel": jnp.array([3.0, -2.0]), "bias": jnp.array([1.0])}
+
+    def height(params):
+        return jnp.square(params["kernel"] - 1).sum() + jnp.square(params["bias"] + 1).sum()
+
+    @jax.jit
+    def step(_, carry):
+        params, state = carry
+        updates, state = optimizer.update(jax.grad(height)(params), state, params)
+        return optax.apply_updates(params, updates), state
+
+    end, _ = jax.lax.fori_loop(0, 60, step, (params, optimizer.init(params)))
+    assert height(end) < 0.3 * height(params)
