@@ -4,7 +4,6 @@ Text → WordPiece vocabulary → sentence pairs → packed rows, and a report o
 the options.
 """
 
-import itertools
 import json
 import sys
 import time
@@ -17,22 +16,17 @@ import tyro
 from rich.console import Console
 
 from bert_jax.config import PrepareConfig
+from bert_jax.data.beam import build_with_beam
 from bert_jax.data.build import Job
-from bert_jax.data.bundles import (
-    BundleOptions,
-    cut_bundles,
-    identity_of,
-    read_members,
-    split_of,
-)
+from bert_jax.data.bundles import BundleOptions, Corpus, identity_of, split_of
 from bert_jax.data.cleaning import Findings
 from bert_jax.data.datasets import clear, finish_dataset
 from bert_jax.data.prepared import REPORT
 from bert_jax.data.report import describe, print_report
 from bert_jax.data.rows import RowFormat
 from bert_jax.data.sample import take_sample
-from bert_jax.data.sources import ReadOptions, Source, find_sources, group_parts
-from bert_jax.data.spread import build_all, num_cores
+from bert_jax.data.sources import ReadOptions, find_sources, group_parts
+from bert_jax.data.spread import build_locally, num_cores
 from bert_jax.data.tally import Tally
 from bert_jax.data.tokenizer import Casing, Tokenizer, read_vocab
 from bert_jax.data.vocabulary import train_vocab
@@ -49,10 +43,12 @@ def prepare(config: PrepareConfig, console: Console | None = None) -> dict:
 
     # --- Sources ---------------------------------------------------------------------------------
     findings = Findings()
-    reading = ReadOptions(config.text_column, int(config.bundle_mb * 2**20), config.tfds_data_dir)
-    cutting = BundleOptions(int(config.bundle_mb * 2**20), config.eval_share, config.seed)
-    parts = group_parts(find_sources(config.inputs, reading, findings))
-    sample = take_sample(read_all(parts, reading), config.sentences, config.language)
+    bundle_bytes = int(config.bundle_mb * 2**20)
+    reading = ReadOptions(config.text_column, bundle_bytes, config.tfds_data_dir)
+    cutting = BundleOptions(bundle_bytes, config.eval_share, config.seed)
+    corpus = Corpus(group_parts(find_sources(config.inputs, reading, findings)), reading, cutting)
+    beginning = (member.text.decode() for member in corpus.members(Findings()))
+    sample = take_sample(beginning, config.sentences, config.language)
 
     # --- Output folder: report.json goes first and comes last -------------------------------------
     output.mkdir(parents=True, exist_ok=True)
@@ -62,7 +58,7 @@ def prepare(config: PrepareConfig, console: Console | None = None) -> dict:
     # --- Tokenizer --------------------------------------------------------------------------------
     casing = Casing(config.lowercase, config.strip_accents)
     if config.vocab is None:
-        texts = partial(training_texts, parts, reading, cutting)
+        texts = partial(training_texts, corpus)
         vocab = train_vocab(texts, config.vocab_size, casing)
     else:
         vocab = read_vocab(Path(config.vocab))
@@ -90,14 +86,13 @@ def prepare(config: PrepareConfig, console: Console | None = None) -> dict:
         language=config.language,
     )
 
-    bundles = itertools.chain.from_iterable(
-        cut_bundles(read_members(part, reading, findings), number, cutting, findings)
-        for number, part in enumerate(parts)
-    )
-    size = sum(estimated_bytes(source) for part in parts for source in part)
-    workers = min(config.workers or num_cores(), max(1, size // cutting.bundle_bytes))
     tally = Tally(tokenizer.vocab_size)
-    for built in build_all(bundles, job, workers):
+    if config.beam.runner is None:
+        workers = config.workers or num_cores()
+        all_built = build_locally(corpus, job, findings, workers)
+    else:
+        all_built = build_with_beam(corpus, job, findings, config.beam)
+    for built in all_built:
         tally.add(built)
     tally.refuse_what_cannot_work(config.eval_share, findings)
     clock.lap("rows")
@@ -114,29 +109,13 @@ def prepare(config: PrepareConfig, console: Console | None = None) -> dict:
     return report
 
 
-def read_all(parts: list[list[Source]], reading: ReadOptions) -> Iterator[str]:
-    """All texts, for a first look: what is wrong in them is counted when rows are made."""
-    for part in parts:
-        for member in read_members(part, reading, Findings()):
-            yield member.text.decode()
-
-
-def training_texts(
-    parts: list[list[Source]], reading: ReadOptions, cutting: BundleOptions
-) -> Iterator[str]:
+def training_texts(corpus: Corpus) -> Iterator[str]:
     """Texts of the training split, a sample of them where there are more than VOCAB_BYTES."""
-    size = sum(estimated_bytes(source) for part in parts for source in part)
-    share = VOCAB_BYTES / max(size, 1)
-    for part in parts:
-        for number, member in enumerate(read_members(part, reading, Findings())):
-            chosen = identity_of(f"{member.identity}/{number}".encode()) < share * 2**64
-            if chosen and split_of(member.identity, cutting) == "train":
-                yield member.text.decode()
-
-
-def estimated_bytes(source: Source) -> int:
-    """Size of a source's text, by rule of thumb for compressed files."""
-    return source.num_bytes * (3 if source.name.endswith((".gz", ".xz", ".parquet")) else 1)
+    share = VOCAB_BYTES / max(corpus.num_bytes, 1)
+    for number, member in enumerate(corpus.members(Findings())):
+        chosen = identity_of(f"{member.identity}/{number}".encode()) < share * 2**64
+        if chosen and split_of(member.identity, corpus.cutting) == "train":
+            yield member.text.decode()
 
 
 def max_sequences(config: PrepareConfig, length: int) -> int:

@@ -55,6 +55,8 @@ class BertConfig:
             value = getattr(self, field.name)
             if field.type in (int, int | None) and value is not None:
                 _require(1 <= value <= 2**24, field.name, value, "an integer from 1 to 16777216")
+        acts = typing.get_args(typing.get_type_hints(BertConfig)["hidden_act"])
+        _require(self.hidden_act in acts, "hidden_act", self.hidden_act, f"one of {acts}")
         for field_name in ("hidden_dropout_prob", "attention_probs_dropout_prob"):
             value = getattr(self, field_name)
             _require(0 <= value < 1, field_name, value, "a number from 0 up to, not including, 1")
@@ -229,7 +231,9 @@ class PhaseSpan:
 
 def phase_spans(config: PretrainConfig) -> list[PhaseSpan]:
     """Divides a run's steps among its phases by their shares; no step is left out."""
-    ends = [round(share * config.loop.steps) for share in accumulate(p.share for p in config.phases)]
+    ends = [
+        round(share * config.loop.steps) for share in accumulate(p.share for p in config.phases)
+    ]
     ends[-1] = config.loop.steps
     starts = [0, *ends[:-1]]
     return [PhaseSpan(*span) for span in zip(config.phases, starts, ends, strict=True)]

@@ -143,9 +143,7 @@ def _tokenizer(folder: str, sha256: str) -> Tokenizer:
 def _tokenise(
     tokenizer: Tokenizer, members: list[Member], sentences: list[list[str]]
 ) -> tuple[np.ndarray, list[Document]]:
-    """One flat token array, and where in it each document's sentences lie; empty sentences are left
-    out.
-    """
+    """One flat token array, and where in it each document's (non-empty) sentences lie."""
     tokens, counts = tokenizer.encode_flat([s for document in sentences for s in document])
     ends = np.cumsum(counts)
     documents, first = [], 0

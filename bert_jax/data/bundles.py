@@ -58,6 +58,31 @@ class Bundle:
     """Documents that only lend random next sentences, where all members are one document."""
 
 
+@dataclasses.dataclass(frozen=True)
+class Corpus:
+    """A corpus, and how it is read and cut: enough to read any part of it anywhere."""
+
+    parts: tuple[tuple[Source, ...], ...]
+    """Groups of sources; bundles do not reach over them."""
+    reading: ReadOptions
+    cutting: BundleOptions
+
+    @property
+    def num_bytes(self) -> int:
+        """Size of the text, by rule of thumb for compressed files."""
+        return sum(source.text_bytes for part in self.parts for source in part)
+
+    def members(self, findings: Findings) -> Iterator[Member]:
+        """All documents."""
+        for part in self.parts:
+            yield from read_members(part, self.reading, findings)
+
+    def bundles(self, number: int, findings: Findings) -> Iterator[Bundle]:
+        """The bundles of one part."""
+        members = read_members(self.parts[number], self.reading, findings)
+        return cut_bundles(members, number, self.cutting, findings)
+
+
 def identity_of(text: bytes) -> int:
     """64-bit hash of a document's clean text."""
     return int.from_bytes(hashlib.blake2b(text, digest_size=8).digest(), "little")
@@ -95,8 +120,7 @@ def _texts(source: Source, options: ReadOptions, findings: Findings) -> Iterator
 def cut_bundles(
     members: Iterable[Member], part: int, options: BundleOptions, findings: Findings
 ) -> Iterator[Bundle]:
-    """Cuts a part's documents into bundles, each with at least two different documents to draw
-    from.
+    """Cuts a part's documents into bundles, each with two different documents or more.
 
     A split that has one document only in this part yields nothing for it, and the document is
     counted in `findings`.

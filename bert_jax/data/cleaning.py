@@ -1,6 +1,4 @@
-"""Bytes to clean lines: what is taken out of a text is counted, with the place where it was first
-seen.
-"""
+"""Bytes to clean lines; what is taken out of them is counted, with the places."""
 
 import codecs
 import re
@@ -19,7 +17,7 @@ _RULES = (
     (re.compile("\ufffd"), "\ufffd", "line with invalid UTF-8 (characters replaced)"),
     (re.compile("\x00"), "", "line with NUL characters (removed)"),
     (re.compile("\r"), " ", "line with a lone carriage return (made a space)"),
-    (re.compile("[\x01-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f]"), "", "line with control characters (removed)"),
+    (re.compile("[\x01-\x08\x0b-\x1f\x7f-\x9f]"), "", "line with control characters (removed)"),
     (re.compile("[\u2028\u2029]"), " ", "line with U+2028 or U+2029 (made a space)"),
     (re.compile("\ufeff"), "", "line with a byte order mark inside (removed)"),
     (re.compile("[\ud800-\udfff]"), "\ufffd", "line with lone surrogates (replaced)"),
@@ -90,9 +88,7 @@ def clean_lines(stream: BinaryIO, name: str, findings: Findings) -> Iterator[str
 
 
 def _cut(line: str, place: str, findings: Findings) -> list[str]:
-    """A long line in pieces, cut behind the last space of each MAX_LINE_CHARS; the last piece may
-    still grow.
-    """
+    """A long line in pieces, cut at the last space of each MAX_LINE_CHARS; the last may grow."""
     pieces = []
     start = 0
     while len(line) - start > MAX_LINE_CHARS:

@@ -1,6 +1,4 @@
-"""Rows to batches: random access, a permutation by formula, and a place in the data that is one
-number.
-"""
+"""Rows to batches: random access, order by formula, and a place in the data that is a number."""
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -168,9 +166,7 @@ def eval_batches(
     process_index: int = 0,
     process_count: int = 1,
 ) -> Iterator[Batch]:
-    """The first `max_rows` rows in order; the last batch is filled up with rows of zeros, numbered
-    −1.
-    """
+    """The first `max_rows` rows in order; rows of zeros, numbered −1, fill the last batch up."""
     _check_share(batch_size, process_count)
     total = min(len(rows), max_rows if max_rows is not None else len(rows))
     share = batch_size // process_count

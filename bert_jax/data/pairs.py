@@ -46,8 +46,7 @@ def make_pairs(
 
     Args:
         documents: all documents of the bundle, from which random next sentences come; at least one
-            has another
-            identity than this one.
+            has another identity than this one.
         index: the document to pass over.
         max_tokens: most tokens of A and B together (the row's length less [CLS] and two [SEP]).
         short_seq_prob: probability that this pass aims at a random shorter length.
@@ -108,8 +107,7 @@ def draw_other_document(documents: Sequence[Document], index: int, rng: random.R
 def truncate(
     a_start: int, a_end: int, b_start: int, b_end: int, max_tokens: int, rng: random.Random
 ) -> tuple[int, int, int, int]:
-    """Takes tokens off the longer of A and B (B where they are equal), front or back with p = ½
-    each.
+    """Takes tokens off the longer of A and B (B if they are equal), front or back with p = ½.
 
     The original takes them one by one. How many each side loses follows from the lengths alone, and
     how many of those come off the front is binomial: the number of ones among that many random

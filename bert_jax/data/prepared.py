@@ -53,15 +53,15 @@ class PreparedData:
 
     @property
     def unigram_entropy(self) -> float:
-        """Entropy of the training tokens in nats: the MLM loss of who knows the frequencies
-        only.
-        """
+        """Entropy of the training tokens in nats: the MLM loss of who knows only frequencies."""
         return self.report["unigram_entropy"]
 
     @property
     def nsp_majority(self) -> float:
-        """Share of the more frequent NSP label, of the held-out pairs where there are any: the
-        accuracy of who always says the same."""
+        """Share of the more frequent NSP label: the accuracy of who always says the same.
+
+        Of the held-out pairs of the shortest rows, or the training pairs where none are held out.
+        """
         splits = self._entry(self.lengths[0])["splits"]
         return splits.get("eval", splits["train"])["nsp_majority"]
 

@@ -32,9 +32,7 @@ def describe(
     sample: Sample,
     formats: Sequence[RowFormat],
 ) -> dict[str, Any]:
-    """The report: a function of configuration and input alone, but for the timing that is added to
-    it.
-    """
+    """The report, without its timing: a function of configuration and input alone."""
     datasets = {
         str(row_format.length): {
             "max_sequences": row_format.max_sequences,
@@ -123,18 +121,19 @@ def warnings(report: dict[str, Any], tokenizer: Tokenizer, sample: Sample) -> li
     text, casing, found = report["text"], tokenizer.casing, []
     if casing.strips_accents and sample.hangul_share > 0.01:
         found.append(
-            f"{sample.hangul_share:.0%} of the letters are Hangul, which stripping accents takes apart into jamo: "
-            "use a cased vocabulary, or --strip-accents False"
+            f"{sample.hangul_share:.0%} of the letters are Hangul, which stripping accents takes "
+            "apart into jamo: use a cased vocabulary, or --strip-accents False"
         )
     uppercase_tokens = sum(token != token.lower() for token in tokenizer.vocab[5:])
     if not casing.lowercase and sample.upper_share > 0.01 and uppercase_tokens < 100:
         found.append(
-            f"{sample.upper_share:.0%} of the letters are capitals, but the vocabulary has none: pass --lowercase"
+            f"{sample.upper_share:.0%} of the letters are capitals, but the vocabulary has none: "
+            "pass --lowercase"
         )
     if casing.lowercase and uppercase_tokens > 0.05 * tokenizer.vocab_size:
         found.append(
-            f"{uppercase_tokens:,} tokens have capitals and can never occur in lower-cased text: is this a cased "
-            "vocabulary?"
+            f"{uppercase_tokens:,} tokens have capitals and can never occur in lower-cased text: "
+            "is this a cased vocabulary?"
         )
     if text["unk_share"] > 0.005:
         found.append(
@@ -142,7 +141,8 @@ def warnings(report: dict[str, Any], tokenizer: Tokenizer, sample: Sample) -> li
         )
     if text["duplicate_line_share"] > 0.1:
         found.append(
-            f"{text['duplicate_line_share']:.0%} of the lines occur more than once; repeated text is learned by heart"
+            f"{text['duplicate_line_share']:.0%} of the lines have occurred before; repeated text "
+            "is learned by heart"
         )
     if text["duplicate_document_share"] > 0.05:
         found.append(f"{text['duplicate_document_share']:.0%} of the documents are copies")
@@ -150,12 +150,13 @@ def warnings(report: dict[str, Any], tokenizer: Tokenizer, sample: Sample) -> li
         for split, values in dataset["splits"].items():
             if values["same_document_randoms"]:
                 found.append(
-                    f"T{length} {split}: {values['same_document_randoms']} random next sentences come from the same "
-                    "document; this is a defect of prepare.py"
+                    f"T{length} {split}: {values['same_document_randoms']} random next sentences "
+                    "come from the same document; this is a defect of prepare.py"
                 )
             if report["config"]["pack"] and values["row_fill"] < 0.9 and values["rows"] > 100:
                 found.append(
-                    f"T{length} {split}: rows are only {values['row_fill']:.0%} full; raise --max-sequences"
+                    f"T{length} {split}: rows are only {values['row_fill']:.0%} full; raise "
+                    "--max-sequences"
                 )
     return found
 

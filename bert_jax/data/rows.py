@@ -1,5 +1,4 @@
-"""The layout of a row on disk, and how rows become records and records rows, without a loop over
-them.
+"""The layout of a row on disk; rows to records and back, without a loop over them.
 
 A record is the `tf.train.Example` that TFDS writes for these features (docs/design.md). Every
 feature has a fixed size, so all records of a data set are equal but for their payload: writing
@@ -37,9 +36,7 @@ class RowFormat:
 
     @functools.cached_property
     def template(self) -> bytes:
-        """The record of a row of zeros: Example{features{feature{key,
-        value{bytes_list{value}}}}}.
-        """
+        """The record of a row of zeros: Example{features{feature{key, value{bytes_list}}}}."""
         entries = b""
         for name, (shape, dtype) in self.features.items():
             payload = bytes(int(np.prod(shape)) * dtype.itemsize)

@@ -1,7 +1,6 @@
 """Where text comes from: names on the command line to files, and files to documents.
 
-Text (.txt, .gz, .xz): a blank line ends a document. JSONL, Parquet and TFDS: a record is a
-document.
+In text (.txt, .gz, .xz) a blank line ends a document; in JSONL, Parquet and TFDS a record is one.
 """
 
 import dataclasses
@@ -35,6 +34,11 @@ class Source:
     """TFDS only: first record."""
     stop: int = 0
     """TFDS only: end of the records."""
+
+    @property
+    def text_bytes(self) -> int:
+        """Size of the text, by rule of thumb for compressed files."""
+        return self.num_bytes * (3 if self.name.endswith((".gz", ".xz", ".parquet")) else 1)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -95,7 +99,9 @@ def find_sources(inputs: Iterable[str], options: ReadOptions, findings: Findings
     return sources
 
 
-def group_parts(sources: Iterable[Source], part_bytes: int = PART_BYTES) -> list[list[Source]]:
+def group_parts(
+    sources: Iterable[Source], part_bytes: int = PART_BYTES
+) -> tuple[tuple[Source, ...], ...]:
     """Consecutive sources in groups of about `part_bytes`."""
     parts: list[list[Source]] = []
     size = part_bytes
@@ -105,7 +111,7 @@ def group_parts(sources: Iterable[Source], part_bytes: int = PART_BYTES) -> list
             size = 0
         parts[-1].append(source)
         size += source.num_bytes
-    return parts
+    return tuple(map(tuple, parts))
 
 
 def read_texts(source: Source, options: ReadOptions, findings: Findings) -> Iterator[Text]:

@@ -7,6 +7,15 @@ from bert_jax.data.bundles import SPLITS
 from bert_jax.data.cleaning import Findings
 from bert_jax.errors import DataError
 
+TOTALS = (
+    "documents",
+    "lines",
+    "sentences",
+    "characters",
+    "bytes",
+    "tokens",
+    "documents_without_tokens",
+)
 MOST_HASHES = 1 << 24  # hashes of lines kept for finding duplicates: 128 MB
 
 
@@ -57,11 +66,7 @@ class Tally:
     """Adds up what the bundles held, in the order in which they come."""
 
     def __init__(self, vocab_size: int):
-        self.totals = {
-            split: dict.fromkeys(("documents", "lines", "sentences", "characters", "bytes", "tokens",
-                                  "documents_without_tokens"), 0)
-            for split in SPLITS
-        }  # fmt: skip
+        self.totals = {split: dict.fromkeys(TOTALS, 0) for split in SPLITS}
         self.token_counts = {split: np.zeros(vocab_size, np.int64) for split in SPLITS}
         self.shards: dict[int, dict[str, list[Shard]]] = {}
         self.documents, self.lines = HashSample(), HashSample()

@@ -1,6 +1,4 @@
-"""BERT's WordPiece tokenizer: `tokenizers`' rules, a word cache in front, and files that Hugging
-Face loads.
-"""
+"""BERT's WordPiece tokenizer: the rules of `tokenizers`, and files that Hugging Face loads."""
 
 import dataclasses
 import functools

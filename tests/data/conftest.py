@@ -1,0 +1,65 @@
+"""Small corpora and a small tokenizer, made on the spot."""
+
+import random
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from bert_jax.data.tokenizer import SPECIAL_TOKENS, Casing, Tokenizer
+
+WORDS = "the of and to in is was he for it with as his on be at by had not are but from or".split()
+PIECES = "un re able ing ed er est ly ness tion s t m ll 1 12 2024 한국 어 가 나 café é ü İ ß".split()
+
+
+def small_vocab() -> list[str]:
+    """Special tokens, letters, marks, and some words, at the start of a word and inside."""
+    letters = [chr(code) for code in range(33, 127)]
+    pieces = dict.fromkeys([*letters, *WORDS, *PIECES, "extraordinarilylongtoken"])
+    return [*SPECIAL_TOKENS, *pieces, *(f"##{piece}" for piece in pieces if piece.isalnum())]
+
+
+def make_text(num_documents: int, seed: int = 0, sentences: int = 12) -> str:
+    """Documents of made-up sentences, a sentence a line, blank lines between documents."""
+    rng = random.Random(seed)
+    documents = []
+    for number in range(num_documents):
+        lines = []
+        for _ in range(rng.randint(2, sentences)):
+            words = rng.choices(WORDS, k=rng.randint(3, 14))
+            lines.append(f"{' '.join(words)} number {number}.")
+        documents.append("\n".join(lines))
+    return "\n\n".join(documents) + "\n"
+
+
+@pytest.fixture
+def corpus(tmp_path: Path) -> Callable[..., str]:
+    """Writes bytes or text to a file and gives its path."""
+
+    def write(content: str | bytes, name: str = "corpus.txt") -> str:
+        path = tmp_path / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(content.encode() if isinstance(content, str) else content)
+        return str(path)
+
+    return write
+
+
+@pytest.fixture(scope="session")
+def text() -> Callable[..., str]:
+    return make_text
+
+
+@pytest.fixture(scope="session")
+def vocab() -> list[str]:
+    return small_vocab()
+
+
+@pytest.fixture(scope="session", params=["cased", "uncased", "uncased, accents kept"])
+def tokenizer(request, vocab) -> Tokenizer:
+    casings = {
+        "cased": Casing(),
+        "uncased": Casing(lowercase=True),
+        "uncased, accents kept": Casing(lowercase=True, strip_accents=False),
+    }
+    return Tokenizer(vocab, casings[request.param])
