@@ -39,22 +39,24 @@ class RunLog:
     """
 
     def __init__(self, folder: Path, config: Any, total_steps: int, tensorboard: bool = False):
-        self.folder = Path(folder)
+        self.folder, self._config = Path(folder), config
         self._active = jax.process_index() == 0
         self._lock = threading.Lock()  # checkpoints speak from their own thread
         self._total, self._warned = total_steps, False
         self._metrics = self._bar = self._board = self._task = None
         self._new_board = _tensorboard_writer() if tensorboard and self._active else None
         if self._active:
-            self._attempt(self._describe_run, config)
+            self._attempt(os.makedirs, self.folder, 0o777, True)
             self._attempt(self._start_bar)
 
     def resume(self, step: int) -> None:
-        """Cuts off what an earlier run of the same directory recorded after `step`.
+        """Writes down what is run, and cuts off what was recorded after `step` before.
 
-        Call it once, before the first record; a new run starts at step 0.
+        Call it once, before the first record; a new run starts at step 0. A run that is refused
+        earlier, as its configuration is not the checkpoint's, leaves the directory as it was.
         """
         if self._active:
+            self._attempt(self._describe_run)
             self._attempt(self._resume, step)
 
     def train(self, step: int, values: Mapping[str, float]) -> None:
@@ -99,9 +101,8 @@ class RunLog:
                 with contextlib.suppress(OSError, ValueError, AttributeError):
                     print(f"warning: logging is incomplete: {error}", file=sys.stderr)
 
-    def _describe_run(self, config: Any) -> None:
-        self.folder.mkdir(parents=True, exist_ok=True)
-        (self.folder / "config.json").write_text(redact(to_json(config)), encoding="utf-8")
+    def _describe_run(self) -> None:
+        (self.folder / "config.json").write_text(redact(to_json(self._config)), encoding="utf-8")
         (self.folder / "environment.json").write_text(json.dumps(environment(), indent=2) + "\n")
         with (self.folder / "command.txt").open("a", encoding="utf-8") as file:
             file.write(f"# {time.strftime('%Y-%m-%dT%H:%M:%S%z')} {socket.gethostname()}\n")

@@ -82,6 +82,13 @@ def test_a_new_start_forgets_a_run_that_saved_nothing(tmp_path):
     assert len(commands) == 4  # both starts, each with a line that says when
 
 
+def test_a_run_that_is_refused_before_it_starts_leaves_the_directory_as_it_was(tmp_path):
+    open_log(tmp_path).close()
+    before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
+    RunLog(tmp_path, MaskingConfig(rate=0.3), total_steps=100).close()
+    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
+
+
 def test_values_are_described_in_reading_order():
     assert "  ".join(describe_values(VALUES).values()) == PLAIN
     assert describe_values({"eta_seconds": float("inf")}) == {"eta": "ETA ?"}
