@@ -7,25 +7,20 @@ place for everybody: this project's code computed it while the comparison with t
 
 import json
 import os
+import runpy
 from pathlib import Path
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-import optax
 import pytest
 
 from bert_jax.config import BertConfig, OptimizerConfig
 from bert_jax.models.functional import build
 from bert_jax.nn.layout import row_layout
-from bert_jax.training.losses import (
-    MLM_EPSILON,
-    masked_language_model_sums,
-    next_sentence_sums,
-)
+from bert_jax.training.losses import MLM_EPSILON, masked_language_model_sums, next_sentence_sums
 from bert_jax.training.optimizers import make_optimizer
 
-pytestmark = pytest.mark.shared
 SHARED = Path(os.environ.get("BERT_JAX_SHARED", Path(__file__).parent.parent.parent / "shared"))
 TOLERANCE = 1e-5
 
@@ -51,6 +46,10 @@ def model(golden):
     assert raw["hidden_act"] == "gelu"  # which is the tanh approximation in that code
     config = BertConfig(**(raw | {"hidden_act": "gelu_tanh"}))
     return config, build(config)[1]
+
+
+def assert_close(found, wanted, name=""):
+    np.testing.assert_allclose(found, wanted, atol=TOLERANCE, rtol=0, err_msg=name)
 
 
 def from_tensorflow(arrays, prefix, config):
@@ -117,27 +116,34 @@ def segment_lengths(golden, step):
     return np.stack(lengths, axis=-1)[:, None].astype(np.int32)  # [B, 1, 2]
 
 
+@pytest.mark.shared
 def test_outputs_equal_the_originals(golden, model):
     config, bind = model
-    bert = bind(from_tensorflow(golden, "var", config))
-    layout = row_layout(jnp.asarray(segment_lengths(golden, 0)), 24)
-    tokens = jnp.asarray(golden["ids"][0])
-    hidden = bert.bert(tokens, layout)
-    is_real = golden["mask"][0][..., None] == 1
-    # The original lets padding look at the text; nothing reads what comes of it.
-    np.testing.assert_allclose(hidden * is_real, golden["seq0"] * is_real, atol=TOLERANCE, rtol=0)
-    pooled = bert.bert.pool(hidden, layout)[:, 0]
-    np.testing.assert_allclose(pooled, golden["pool0"], atol=TOLERANCE, rtol=0)
-    mlm, nsp = bert(tokens, layout, jnp.asarray(golden["pos"][0]))
-    mlm_logp = jax.nn.log_softmax(mlm).reshape(16, -1)
-    is_predicted = golden["w"][0].reshape(16, 1) == 1
-    np.testing.assert_allclose(
-        mlm_logp * is_predicted, golden["mlmlp0"] * is_predicted, atol=TOLERANCE, rtol=0
+
+    @jax.jit
+    def outputs(params, tokens, lengths, positions):
+        bert, layout = bind(params), row_layout(lengths, 24)
+        hidden = bert.bert(tokens, layout)
+        mlm, nsp = bert(tokens, layout, positions)
+        logp = jax.nn.log_softmax(mlm).reshape(16, -1), jax.nn.log_softmax(nsp[:, 0])
+        return hidden, bert.bert.pool(hidden, layout)[:, 0], *logp
+
+    hidden, pooled, mlm, nsp = outputs(
+        from_tensorflow(golden, "var", config),
+        golden["ids"][0],
+        segment_lengths(golden, 0),
+        golden["pos"][0],
     )
-    nsp_logp = jax.nn.log_softmax(nsp[:, 0])
-    np.testing.assert_allclose(nsp_logp, golden["nsplp0"], atol=TOLERANCE, rtol=0)
+    # The original lets padding look at the text; nothing reads what comes of it.
+    is_real = golden["mask"][0] == 1
+    assert_close(hidden[is_real], golden["seq0"][is_real])
+    assert_close(pooled, golden["pool0"])
+    is_predicted = golden["w"][0].ravel() == 1
+    assert_close(mlm[is_predicted], golden["mlmlp0"][is_predicted])
+    assert_close(nsp, golden["nsplp0"])
 
 
+@pytest.mark.shared
 def test_ten_training_steps_equal_the_originals(golden, model):
     config, bind = model
     optimizer, _ = make_optimizer(
@@ -156,7 +162,8 @@ def test_ten_training_steps_equal_the_originals(golden, model):
 
         grads, losses = jax.grad(loss_fn, has_aux=True)(params)
         updates, opt_state = optimizer.update(grads, opt_state, params)
-        return optax.apply_updates(params, updates), opt_state, losses
+        params = jax.tree.map(jnp.add, params, updates)
+        return params, opt_state, losses
 
     params = jax.tree.map(jnp.asarray, from_tensorflow(golden, "var", config))
     opt_state = optimizer.init(params)
@@ -164,7 +171,7 @@ def test_ten_training_steps_equal_the_originals(golden, model):
         batch = {name: golden[name][i] for name in ("ids", "pos", "lab", "w", "nsp")}
         batch["lengths"] = segment_lengths(golden, i)
         params, opt_state, losses = step(params, opt_state, batch)
-        np.testing.assert_allclose(losses, golden["losses"][i], atol=TOLERANCE, rtol=0)
+        assert_close(losses, golden["losses"][i])
     wanted = from_tensorflow(golden, "end", config)
     start = from_tensorflow(golden, "var", config)
     for (path, ours), theirs, before in zip(
@@ -174,5 +181,25 @@ def test_ten_training_steps_equal_the_originals(golden, model):
         strict=True,
     ):
         name = jax.tree_util.keystr(path)
-        np.testing.assert_allclose(ours, theirs, atol=TOLERANCE, rtol=0, err_msg=name)
+        assert_close(ours, theirs, name)
         assert np.abs(theirs - before).max() > 1e-4, f"{name} has not moved: nothing is compared"
+
+
+def test_the_projects_own_golden_numbers():
+    tiny = runpy.run_path(str(Path(__file__).parent / "golden" / "make_bert_tiny.py"))
+    with np.load(tiny["PATH"]) as archive:
+        arrays = dict(archive)
+    start, end = (tiny["unflatten"](arrays, part) for part in ("start", "end"))
+    batches = tiny["unflatten"](arrays, "batch")
+    by_step = [{k: v[i] for k, v in batches.items()} for i in range(tiny["NUM_STEPS"])]
+    for name, found in jax.jit(tiny["outputs"])(start, by_step[0]).items():
+        assert_close(found, arrays[f"output/{name}"], name)
+    optimizer, _ = make_optimizer(tiny["OPTIMIZER"], tiny["NUM_STEPS"])
+
+    steps = list(tiny["train"](start, by_step, optimizer))
+    for i, (losses, _) in enumerate(steps):
+        assert_close(losses, arrays["losses"][i], f"losses of step {i}")
+    wanted, before = tiny["flatten"](end), tiny["flatten"](start)
+    for name, ours in tiny["flatten"](steps[-1][1]).items():
+        assert_close(ours, wanted[name], name)
+        assert np.abs(wanted[name] - before[name]).max() > 1e-4, f"{name} has not moved"
