@@ -4,6 +4,7 @@ The same command again goes on where the run stopped. Exit codes: 0 done, 2 conf
 4 no usable checkpoint, 5 diverged, 6 watchdog, 75 saved after a signal (run the command again).
 """
 
+import os
 import shutil
 import sys
 from collections.abc import Callable, Iterator
@@ -51,7 +52,7 @@ def main(config: PretrainConfig) -> int:
         print_plan(config)
         return 0
     if config.distributed:
-        jax.distributed.initialize()
+        start_processes()
 
     # --- Data, and what it decides -----------------------------------------------------------
     data = PreparedData(config.data)
@@ -64,15 +65,15 @@ def main(config: PretrainConfig) -> int:
     for span in spans:
         parallel.check_batch_size(span.phase.batch_size, config.accumulation_steps)
     init, bind = build(config.model)
+    init_key, mask_key, dropout_key = jax.random.split(jax.random.key(config.seed), 3)
     words = data.tokenizer
     rules = MaskingRules(
         config.masking, config.model.vocab_size, words.cls_id, words.sep_id, words.mask_id
     )
     objective = pretraining.make_objective(
-        bind, jax.random.key(config.seed), rules, words.is_continuation, compute(config)
+        bind, mask_key, rules, words.is_continuation, compute(config)
     )
     optimizer, schedule = make_optimizer(config.optimizer, config.loop.steps)
-    dropout_key = jax.random.key(config.seed, impl=config.dropout_rng)
     train_step = parallel.spread(
         make_train_step(objective, optimizer, dropout_key, config.accumulation_steps)
     )
@@ -87,9 +88,8 @@ def main(config: PretrainConfig) -> int:
         new_state = jax.jit(
             lambda key: init_state(init(key), optimizer), out_shardings=parallel.replicated
         )
-        key = jax.random.key(config.seed)
-        restored = checkpoints.restore(jax.eval_shape(new_state, key))
-        state, start, _ = restored or (new_state(key), 0, {})
+        restored = checkpoints.restore(jax.eval_shape(new_state, init_key))
+        state, start, _ = restored or (new_state(init_key), 0, {})
         log.resume(start)
         size, devices = count_parameters(state.params), parallel.num_devices
         log.say(f"{run}: {size:,} parameters on {devices} device(s), from step {start:,}")
@@ -135,6 +135,15 @@ def main(config: PretrainConfig) -> int:
         loss_plot(run / "metrics.jsonl", run / "plots" / "loss.svg", baselines.losses)
         print(f"done: {outcome.step:,} steps; curves in {run}/plots/loss.svg")
     return 0
+
+
+def start_processes() -> None:
+    """Joins the other processes of this job."""
+    numbers = [os.environ.get(name) for name in ("JAX_NUM_PROCESSES", "JAX_PROCESS_ID")]
+    if None in numbers:  # Slurm, MPI, Kubernetes, TPU pods: JAX asks them
+        jax.distributed.initialize()
+    else:
+        jax.distributed.initialize(None, *(int(number or 0) for number in numbers))
 
 
 def with_vocab_size(config: PretrainConfig, tokenizer: Tokenizer) -> PretrainConfig:

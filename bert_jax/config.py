@@ -198,8 +198,6 @@ class PretrainConfig:
     """Parts into which a device's share of a batch is cut, one after the other."""
     parallel: Literal["shard_map", "pmap"] = "shard_map"
     """How the step is spread over devices; both compute the same."""
-    dropout_rng: Literal["threefry2x32", "philox4x32", "rbg"] = "philox4x32"
-    """Random generator of dropout masks."""
     eval_rows: int = 2048
     """Held-out rows in one evaluation."""
     tensorboard: bool = False

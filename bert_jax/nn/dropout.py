@@ -2,7 +2,8 @@
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float, PRNGKeyArray
+from jax.lax import RandomAlgorithm
+from jaxtyping import Array, Float, PRNGKeyArray, UInt32
 
 
 def dropout(
@@ -12,13 +13,25 @@ def dropout(
 
     Two elements share one 32-bit random word, so the rate is rounded to a multiple of 1/65536,
     and the scale is the rounded rate's. `key=None`, as in evaluation, or a rate of 0 return `x`.
-    On CPU, Philox keys (`jax.random.key(seed, impl="philox4x32")`) cost a quarter of Threefry's.
     """
     threshold = round(rate * 65536)
     if key is None or threshold == 0:
         return x
     width = x.shape[-1]
-    words = jax.random.bits(key, (*x.shape[:-1], (width + 1) // 2), jnp.uint32)
+    words = random_words(key, (*x.shape[:-1], (width + 1) // 2))
     halves = jax.lax.bitcast_convert_type(words, jnp.uint16).reshape(*x.shape[:-1], -1)
     keep = halves[..., :width] >= jnp.uint16(threshold)
     return jnp.where(keep, x * (65536 / (65536 - threshold)), jnp.zeros((), x.dtype))
+
+
+def random_words(key: PRNGKeyArray, shape: tuple[int, ...]) -> UInt32[Array, "*shape"]:
+    """Random bits from XLA's own generator: a third to a quarter of `jax.random.bits`'s time.
+
+    The bits depend on the platform, so they are for dropout only. JAX's Philox keys would be as
+    fast, but do not compile on several devices (jaxlib 0.10.2: "Unable to convert MHLO to
+    StableHLO" under shard_map).
+    """
+    seed = jax.random.bits(key, (4,), jnp.uint32)
+    on_cpu = jax.default_backend() == "cpu"
+    algorithm = RandomAlgorithm.RNG_THREE_FRY if on_cpu else RandomAlgorithm.RNG_DEFAULT
+    return jax.lax.rng_bit_generator(seed, shape, jnp.uint32, algorithm=algorithm)[1]

@@ -1,0 +1,131 @@
+"""The loop logs, evaluates, saves and stops when it should, on a model of one number."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from bert_jax.config import LoopConfig, OptimizerConfig
+from bert_jax.errors import DivergedError
+from bert_jax.training import fit as fit_module
+from bert_jax.training.checkpoint import Checkpoints
+from bert_jax.training.fit import fit, sum_metrics
+from bert_jax.training.optimizers import make_optimizer
+from bert_jax.training.parallel import DataParallel
+from bert_jax.training.signals import StopSignal
+from bert_jax.training.step import Objective, init_state, make_train_step
+
+
+class Records:
+    """A log that keeps what it is told."""
+
+    def __init__(self):
+        self.trained, self.evaluated, self.said = [], [], []
+
+    def train(self, step, values):
+        self.trained.append((step, values))
+
+    def eval(self, step, values):
+        self.evaluated.append(step)
+
+    def say(self, text):
+        self.said.append(text)
+
+
+def mean_objective():
+    def loss(params, batch, counts, key):
+        return (params["w"] * batch["x"]).sum() / counts["n"], {
+            "x": (batch["x"].sum(), jnp.float32(batch["x"].size))
+        }
+
+    return Objective(lambda b: b, lambda b: {"n": jnp.float32(b["x"].size)}, loss)
+
+
+@pytest.fixture
+def parts(tmp_path):
+    parallel = DataParallel("shard_map", 2)
+    optimizer, _ = make_optimizer(OptimizerConfig(warmup_steps=0), 100)
+    step = parallel.spread(make_train_step(mean_objective(), optimizer, jax.random.key(0)))
+    state = parallel.put_state(init_state({"w": jnp.float32(1)}, optimizer))
+    checkpoints = Checkpoints(tmp_path / "checkpoints", {}, 10, say=lambda text: None)
+    log = Records()
+
+    def run(batches, loop):
+        return fit(
+            state, step, iter(batches), loop, parallel=parallel,
+            evaluate=lambda params, step: {"loss": -step}, checkpoints=checkpoints, log=log,
+            describe=lambda step, values: values,
+        )  # fmt: skip
+
+    return run, log, checkpoints
+
+
+def batches(num, bad=()):
+    return [{"x": np.full(4, np.nan if i in bad else i, np.float32)} for i in range(num)]
+
+
+def test_everything_happens_at_its_steps_and_at_the_last(parts):
+    run, log, checkpoints = parts
+    outcome = run(batches(10), LoopConfig(10, log_every=4, eval_every=3, checkpoint_every=5))
+    assert (outcome.step, outcome.stopped) == (10, False)
+    assert [step for step, _ in log.trained] == [4, 8, 10]
+    assert log.evaluated == [3, 6, 9, 10]
+    assert sorted(p.name for p in checkpoints.folder.glob("*.json")) == [
+        "10.manifest.json", "5.manifest.json",
+    ]  # fmt: skip
+
+
+def test_a_record_is_the_mean_since_the_one_before(parts):
+    run, log, _ = parts
+    run(batches(8), LoopConfig(8, log_every=4))
+    assert [values["x"] for _, values in log.trained] == [1.5, 5.5]
+    assert all(values["steps_per_second"] > 0 for _, values in log.trained)
+
+
+def test_bad_steps_are_said_and_left_out_of_the_mean(parts):
+    run, log, _ = parts
+    run(batches(4, bad={1, 2}), LoopConfig(4, log_every=4, max_bad_steps=3))
+    assert log.trained[0][1]["x"] == 1.5
+    assert sum("skipped" in text for text in log.said) == 2
+
+
+def test_too_many_bad_steps_in_a_row_end_the_run_before_another_save(parts):
+    run, _, checkpoints = parts
+    loop = LoopConfig(20, max_bad_steps=3, checkpoint_every=2)
+    with pytest.raises(DivergedError, match="3 steps in a row up to step 5"):
+        run(batches(20, bad=range(2, 20)), loop)
+    checkpoints.close()
+    assert {int(p.name.split(".")[0]) for p in checkpoints.folder.glob("*.json")} <= {2, 4}
+
+
+def test_a_signal_saves_the_step_and_stops(parts, monkeypatch):
+    run, _, checkpoints = parts
+    monkeypatch.setattr(StopSignal, "requested", lambda self, step: step == 7)
+    outcome = run(batches(20), LoopConfig(20))
+    assert (outcome.step, outcome.stopped) == (7, True)
+    assert (checkpoints.folder / "7.manifest.json").exists()
+
+
+def test_at_most_two_steps_are_in_flight(parts, monkeypatch):
+    run, _, _ = parts
+    meters = []
+
+    class Watched(fit_module.Meter):
+        def add(self, step, metrics):
+            super().add(step, metrics)
+            meters.append(len(self._in_flight))
+
+    monkeypatch.setattr(fit_module, "Meter", Watched)
+    run(batches(10), LoopConfig(10))
+    assert max(meters) == 2
+
+
+def test_sum_metrics_adds_sums_and_counts():
+    parallel = DataParallel("shard_map", 1)
+    result = sum_metrics(
+        lambda params, batch: {"a": (batch["x"].sum(), jnp.float32(2))},
+        None,
+        [{"x": np.ones(2, np.float32)}, {"x": np.ones(2, np.float32) * 3}],
+        parallel,
+    )
+    assert tuple(map(float, result["a"])) == (8.0, 4.0)
