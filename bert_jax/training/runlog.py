@@ -167,7 +167,7 @@ class RunLog:
             else:
                 print(text, flush=True)
         except OSError:
-            # What is left in the buffer would fail again at exit, and change the exit code.
+            # What the script itself prints later must not fail: that would change its exit code.
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             raise
         finally:

@@ -192,8 +192,10 @@ def test_damage_to_any_file_is_found_and_the_step_before_is_used(two_steps, tmp_
         aside = {n for n in steps.names() if n.startswith("20.bad-")}
         assert len(aside) == 1 + (not (damage is Path.unlink and "manifest.json" in name))
         assert not {"20", "20.manifest.json"} & steps.names()
-        steps.save(20, 5.0)
-        assert Steps(folder).restore()[1] == 20
+        steps.checkpoints.close()
+    steps = Steps(folder)
+    steps.save(20, 5.0)  # the steps that were lost are done again
+    assert bits(steps.restore()[0]) == bits(make_state(5.0))
 
 
 @pytest.mark.heavy

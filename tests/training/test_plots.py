@@ -4,7 +4,7 @@ from xml.etree import ElementTree
 
 import pytest
 
-from bert_jax.training.plots import HEIGHT, WIDTH, loss_plot, ticks
+from bert_jax.training.plots import HEIGHT, LEFT, RIGHT, WIDTH, loss_plot, ticks
 
 SVG = "{http://www.w3.org/2000/svg}"
 
@@ -29,6 +29,8 @@ def test_curves_and_baselines_stand_where_the_axes_say(tmp_path):
     texts = {e.text: (float(e.get("x")), float(e.get("y"))) for e in root.iter(f"{SVG}text")}
     assert {"step", "training loss", "held-out loss", "unigram <entropy> 6.00"} <= texts.keys()
     assert {"0", "1,000", "4", "8"} <= texts.keys()
+    assert texts["8"][1] < texts["4"][1]  # the y of an SVG grows downwards
+    assert (texts["0"][0], texts["1,000"][0]) == (LEFT, WIDTH - RIGHT)
     train = points(root, "train")
     assert train[-1] == train[-2]
     assert train[-1][0] == texts["1,000"][0]  # step 1000 above its tick

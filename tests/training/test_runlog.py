@@ -33,6 +33,7 @@ def test_a_run_leaves_what_it_was_and_what_it_did(tmp_path, capsys, monkeypatch)
     monkeypatch.setattr(sys, "argv", ["pretrain.py", "tiny", "--hub-token", "CANARY"])
     with open_log(tmp_path) as log:
         log.train(10, VALUES)
+        assert len(read_metrics(tmp_path / "metrics.jsonl")) == 1  # to be watched as it grows
         log.eval(10, {"loss": 2.25, "nsp_accuracy": float("nan")})
         log.say("saved to https://me:CANARY@host/x [not markup]")
     assert read_json(MaskingConfig, tmp_path / "config.json") == MaskingConfig()
@@ -179,7 +180,7 @@ def test_a_full_disk_is_said_once_and_training_goes_on(tmp_path):
 
 
 def test_a_closed_terminal_is_said_once_and_training_goes_on(tmp_path):
-    script = TERMINAL + "    for _ in range(5): log.say('x' * 1000)\nsys.exit(75)\n"
+    script = TERMINAL + "    for _ in range(5): log.say('x' * 1000)\nprint('end')\nsys.exit(75)\n"
     child = children.start(script.replace("log.resume(0)", "log.resume(0); sys.stdin.readline()"),
                            tmp_path)  # fmt: skip
     child.stdout.close()
