@@ -79,7 +79,7 @@ def test_a_signal_saves_and_ends_one_process_within_seconds(tmp_path, number):
     sent = time.monotonic()
     code, out, err = children.finish(child)
     assert code == 75, err
-    assert time.monotonic() - sent < 5
+    assert time.monotonic() - sent < 15  # about 2 s on an idle machine
     step = json.loads(out)
     assert (tmp_path / f"{step}.manifest.json").exists()
 
