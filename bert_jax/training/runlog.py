@@ -14,7 +14,7 @@ import threading
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 import jax
 import rich.console
@@ -43,7 +43,9 @@ class RunLog:
         self._active = jax.process_index() == 0
         self._lock = threading.Lock()  # checkpoints speak from their own thread
         self._total, self._warned = total_steps, False
-        self._metrics = self._bar = self._board = self._task = None
+        self._metrics: TextIO | None = None
+        self._bar: rich.progress.Progress | None = None
+        self._board: Any = None
         self._new_board = _tensorboard_writer() if tensorboard and self._active else None
         if self._active:
             self._attempt(os.makedirs, self.folder, 0o777, True)
@@ -113,15 +115,15 @@ class RunLog:
         if not console.is_terminal:
             return
         columns = ("{task.fields[loss]}", "{task.fields[speed]}", "{task.fields[eta]}")
-        self._bar = rich.progress.Progress(
+        self._bar = bar = rich.progress.Progress(
             rich.progress.MofNCompleteColumn(),
             rich.progress.BarColumn(bar_width=None),
             rich.progress.TaskProgressColumn(),
             *(rich.progress.TextColumn(column) for column in columns),
             console=console,
         )
-        self._task = self._bar.add_task("", total=self._total, loss="", speed="", eta="")
-        self._bar.start()
+        self._task = bar.add_task("", total=self._total, loss="", speed="", eta="")
+        bar.start()
 
     def _resume(self, step: int) -> None:
         path = self.folder / "metrics.jsonl"
@@ -141,8 +143,7 @@ class RunLog:
         floats = {name: float(value) for name, value in values.items()}
         finite = {name: x if math.isfinite(x) else None for name, x in floats.items()}  # no NaN
         line = {"step": step, "split": split, "time": round(time.time(), 3), **finite}
-        self._metrics.write(json.dumps(line) + "\n")
-        self._metrics.flush()
+        print(json.dumps(line), file=self._metrics, flush=True)
         if self._board is not None:
             for name, x in finite.items():
                 if x is not None:

@@ -42,7 +42,7 @@ class ArrayStore:
         wanted = _flatten(abstract_state)
         stored = {k: x for k, x in wanted.items() if x.size}
         assert all(x.sharding is not None for x in wanted.values()), "shardings are needed"
-        saved = self._orbax.metadata(directory).item_metadata
+        saved: Any = self._orbax.metadata(directory).item_metadata
         _require_equal(directory, saved, {k: _physical(x) for k, x in stored.items()})
         item = {k: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=x.sharding)
                 for k, x in stored.items()}  # fmt: skip
