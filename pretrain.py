@@ -57,7 +57,7 @@ def main(config: PretrainConfig) -> int:
     # --- Data, and what it decides -----------------------------------------------------------
     data = PreparedData(config.data)
     data.check()
-    config = with_vocab_size(config, data.tokenizer)
+    config, vocab_size = with_vocab_size(config, data.tokenizer)
     spans = phase_spans(config)
 
     # --- Model, objective, optimizer, step -----------------------------------------------------
@@ -67,9 +67,7 @@ def main(config: PretrainConfig) -> int:
     init, bind = build(config.model)
     init_key, mask_key, dropout_key = jax.random.split(jax.random.key(config.seed), 3)
     words = data.tokenizer
-    rules = MaskingRules(
-        config.masking, config.model.vocab_size, words.cls_id, words.sep_id, words.mask_id
-    )
+    rules = MaskingRules(config.masking, vocab_size, words.cls_id, words.sep_id, words.mask_id)
     objective = pretraining.make_objective(
         bind, mask_key, rules, words.is_continuation, compute(config)
     )
@@ -139,14 +137,14 @@ def main(config: PretrainConfig) -> int:
 
 def start_processes() -> None:
     """Joins the other processes of this job."""
-    numbers = [os.environ.get(name) for name in ("JAX_NUM_PROCESSES", "JAX_PROCESS_ID")]
-    if None in numbers:  # Slurm, MPI, Kubernetes, TPU pods: JAX asks them
+    count, number = os.environ.get("JAX_NUM_PROCESSES"), os.environ.get("JAX_PROCESS_ID")
+    if count is None or number is None:  # Slurm, MPI, Kubernetes, TPU pods: JAX asks them
         jax.distributed.initialize()
     else:
-        jax.distributed.initialize(None, *(int(number or 0) for number in numbers))
+        jax.distributed.initialize(num_processes=int(count), process_id=int(number))
 
 
-def with_vocab_size(config: PretrainConfig, tokenizer: Tokenizer) -> PretrainConfig:
+def with_vocab_size(config: PretrainConfig, tokenizer: Tokenizer) -> tuple[PretrainConfig, int]:
     """Takes the vocabulary's size from the tokenizer where the configuration leaves it open."""
     size = config.model.vocab_size or tokenizer.vocab_size
     if size < tokenizer.vocab_size:
@@ -155,7 +153,7 @@ def with_vocab_size(config: PretrainConfig, tokenizer: Tokenizer) -> PretrainCon
             f"at least {tokenizer.vocab_size} (more is padding), or None",
             "leave model.vocab_size out",
         )
-    return replace(config, model=replace(config.model, vocab_size=size))
+    return replace(config, model=replace(config.model, vocab_size=size)), size
 
 
 def compute(config: PretrainConfig) -> Compute:
@@ -193,7 +191,7 @@ def describe_speed(
     peak = peak_flops(jax.devices()[0].device_kind)
 
     def describe(step: int, values: dict[str, float]) -> dict[str, float]:
-        values = values | {"learning_rate": float(schedule(max(step - 1, 0)))}
+        values = values | {"learning_rate": float(np.asarray(schedule(step - 1)))}
         rate = values.get("steps_per_second")
         if rate and "tokens_per_row" in values:
             phase = phase_at(phase_spans(config), step)
@@ -212,7 +210,7 @@ def print_plan(config: PretrainConfig) -> None:
     """Prints what a run would take: shapes are worked out, no array is allocated."""
     try:
         data = PreparedData(config.data)
-        config = with_vocab_size(config, data.tokenizer)
+        config, _ = with_vocab_size(config, data.tokenizer)
     except DataError as error:
         data, size = None, config.model.vocab_size or 30_522
         print(f"no data yet ({error.args[0].splitlines()[0]}): a vocabulary of {size:,} is assumed")

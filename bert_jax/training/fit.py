@@ -59,7 +59,8 @@ def fit(
         batches: host batches, the first one for step `state.step`.
         loop: how long, and what happens how often.
         parallel: puts batches on devices and brings metrics back.
-        evaluate: `(params, step) -> values`; "loss" among them decides which checkpoint is best.
+        evaluate: `(params, step) -> values`; "loss" among them decides which checkpoint is
+            best, of those that are saved and evaluated at the same step.
         checkpoints: where states go; the last step is always saved.
         log: where metrics go.
         describe: `(step, mean metrics) -> values` to record, for example with the learning rate;
@@ -70,7 +71,6 @@ def fit(
     """
     step = int(parallel.get(state.step))
     meter = Meter(loop, log, parallel, describe)
-    evaluated: dict[str, float] = {}
     with StopSignal() as stop, Watchdog(loop.watchdog_seconds) as watchdog:
         while step < loop.steps:
             state, metrics = train_step(state, parallel.put_batch(next(batches)))
@@ -78,7 +78,7 @@ def fit(
             meter.add(step, metrics)
             watchdog.beat()
 
-            last = step == loop.steps
+            last, evaluated = step == loop.steps, {}
             if last or step % loop.eval_every == 0:
                 meter.finish()
                 evaluated = evaluate(state.params, step)
@@ -130,10 +130,11 @@ class Meter:
         """Takes the metrics of a step that may still be running."""
         self._in_flight.append((step, metrics))
         if not self._compiled:
+            began = self._start
             self.finish()
-            seconds = time.perf_counter() - self._start
-            self._log.say(f"first step took {seconds:.1f} s, compilation included")
             self._compiled = True
+            seconds = time.perf_counter() - began
+            self._log.say(f"first step took {seconds:.1f} s, compilation included")
             self.start_clock()
         while len(self._in_flight) > MAX_IN_FLIGHT:
             self._take()
@@ -148,7 +149,7 @@ class Meter:
         values = {
             name: np.array(pair, np.float64) for name, pair in self._parallel.get(metrics).items()
         }
-        self._timed_steps += 1
+        self._timed_steps += self._compiled
         bad_steps = int(values.pop("bad_steps")[0])
         if bad_steps:
             self._log.say(f"step {step}: NaN or Inf in the loss or gradient; the step is skipped")

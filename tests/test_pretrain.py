@@ -1,0 +1,326 @@
+"""pretrain.py as a whole, on a small corpus: exit codes, resuming, refusals, learning."""
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import jax
+import numpy as np
+import pytest
+
+import bert_jax
+import prepare
+import pretrain
+from bert_jax.config import (
+    BertConfig,
+    LoopConfig,
+    OptimizerConfig,
+    Phase,
+    PrepareConfig,
+    PretrainConfig,
+    to_json,
+)
+from bert_jax.errors import ConfigError, DivergedError
+from bert_jax.training.checkpoint import load_params
+from bert_jax.training.runlog import read_metrics
+from bert_jax.training.signals import StopSignal
+from tests.corpus import write_corpus
+
+ROOT = Path(__file__).parent.parent
+MODEL = BertConfig(
+    hidden_size=32, num_hidden_layers=2, num_attention_heads=2, intermediate_size=64,
+    max_position_embeddings=64,
+)  # fmt: skip
+
+
+@pytest.fixture(scope="session")
+def prepared(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("data")
+    text = write_corpus(folder / "text.txt")
+    config = PrepareConfig(
+        inputs=(str(text),), output=str(folder / "rows"), lengths=(32, 64), vocab_size=150,
+        eval_share=0.1, workers=1,
+    )  # fmt: skip
+    prepare.prepare(config)
+    return folder / "rows"
+
+
+def make_nano(prepared, folder):
+    """Ten steps of a tiny model on 8 devices, with dropout, over two lengths and an epoch's end."""
+    return PretrainConfig(
+        data=str(prepared),
+        model=MODEL,
+        optimizer=OptimizerConfig(learning_rate=1e-3, warmup_steps=2),
+        phases=(
+            Phase(length=32, batch_size=16, share=0.6),
+            Phase(length=64, batch_size=8, share=0.4),
+        ),
+        loop=LoopConfig(steps=10, log_every=1, eval_every=5, checkpoint_every=4),
+        name="nano",
+        runs_dir=str(folder / "runs"),
+        eval_rows=16,
+    )  # fmt: skip
+
+
+@pytest.fixture
+def nano(prepared, tmp_path):
+    return make_nano(prepared, tmp_path)
+
+
+def final_state(config):
+    """The final parameters, and the losses of every step as text."""
+    run = Path(config.runs_dir) / config.name
+    params, _, _ = load_params(run)
+    records = read_metrics(run / "metrics.jsonl")
+    losses = [(r["step"], r["split"], repr(r["loss"])) for r in records]
+    return jax.tree.leaves(params), losses
+
+
+def assert_same_bits(first, second):
+    assert first[1] == second[1]
+    for a, b in zip(first[0], second[0], strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+@pytest.fixture(scope="module")
+def uninterrupted(prepared, tmp_path_factory):
+    config = make_nano(prepared, tmp_path_factory.mktemp("uninterrupted"))
+    assert pretrain.main(config) == 0
+    return final_state(config)
+
+
+def stop_after(monkeypatch, step):
+    """Makes the loop believe that a signal came during a step."""
+    monkeypatch.setattr(StopSignal, "requested", lambda self, now: now == step)
+
+
+@pytest.mark.parametrize("step", [1, 4, 6, 9])  # 4: just saved; 6: the next phase begins
+def test_resuming_gives_the_same_bits_as_never_stopping(nano, uninterrupted, monkeypatch, step):
+    with monkeypatch.context() as patch:
+        stop_after(patch, step)
+        assert pretrain.main(nano) == 75
+    assert pretrain.main(nano) == 0
+    assert_same_bits(final_state(nano), uninterrupted)
+
+
+def test_another_seed_gives_other_weights(nano, uninterrupted):
+    assert pretrain.main(replace(nano, seed=1)) == 0
+    assert final_state(replace(nano, seed=1))[1] != uninterrupted[1]
+
+
+def test_a_corrupted_checkpoint_is_set_aside_and_the_one_before_is_used(
+    nano, uninterrupted, capsys
+):
+    assert pretrain.main(nano) == 0
+    folder = Path(nano.runs_dir) / "nano" / "checkpoints"
+    victim = max((folder / "10").rglob("*"), key=lambda p: p.stat().st_size * p.is_file())
+    content = bytearray(victim.read_bytes())
+    content[len(content) // 2] ^= 1
+    victim.write_bytes(content)
+    assert pretrain.main(nano) == 0
+    printed = capsys.readouterr().out
+    assert "checkpoint 10 is bad" in printed
+    assert "2 steps are lost" in printed
+    assert_same_bits(final_state(nano), uninterrupted)
+
+
+def no_compilation(*args):
+    raise AssertionError("something was compiled")
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda c: replace(c, model=replace(c.model, num_hidden_layers=3)),
+         r"model.num_hidden_layers \(saved 2, given 3\)"),
+        (lambda c: replace(c, optimizer=replace(c.optimizer, learning_rate=2e-3)),
+         r"optimizer.learning_rate \(saved 0.001, given 0.002\)"),
+        (lambda c: replace(c, seed=5), r"seed \(saved 0, given 5\)"),
+    ],
+)  # fmt: skip
+def test_a_changed_configuration_is_refused_before_compiling(nano, monkeypatch, change, message):
+    with monkeypatch.context() as patch:
+        stop_after(patch, 1)
+        assert pretrain.main(nano) == 75
+    before = (Path(nano.runs_dir) / "nano" / "config.json").read_text()
+    monkeypatch.setattr("pretrain.fit", no_compilation)
+    with pytest.raises(ConfigError, match=message):
+        pretrain.main(change(nano))
+    assert (Path(nano.runs_dir) / "nano" / "config.json").read_text() == before
+
+
+def test_other_data_and_another_vocabulary_are_refused(nano, monkeypatch, tmp_path):
+    with monkeypatch.context() as patch:
+        stop_after(patch, 1)
+        assert pretrain.main(nano) == 75
+    text = write_corpus(tmp_path / "other.txt", seed=7)
+    rows = str(tmp_path / "rows")
+    prepare.prepare(PrepareConfig(
+        inputs=(str(text),), output=rows, lengths=(32, 64), vocab_size=150, eval_share=0.1,
+        workers=1,
+    ))  # fmt: skip
+    with pytest.raises(ConfigError, match=r"data \(saved [0-9a-f]{64}, given [0-9a-f]{64}\)"):
+        pretrain.main(replace(nano, data=rows))
+
+
+def test_a_vocabulary_larger_than_the_model_is_refused(nano):
+    small = replace(nano, model=replace(nano.model, vocab_size=20))
+    with pytest.raises(ConfigError, match=r"vocab_size = 20 is smaller than the tokenizer's"):
+        pretrain.main(small)
+
+
+def test_a_diverging_run_ends_and_leaves_the_last_good_checkpoint(nano, capsys):
+    wild = replace(
+        nano,
+        optimizer=replace(nano.optimizer, learning_rate=1e30, warmup_steps=0),
+        loop=replace(nano.loop, max_bad_steps=3, checkpoint_every=1, eval_every=100),
+        phases=(Phase(length=32, batch_size=16),),
+    )
+    with pytest.raises(DivergedError, match="3 steps in a row"):
+        pretrain.main(wild)
+    assert DivergedError.exit_code == 5
+    params, _, _ = load_params(Path(wild.runs_dir) / "nano")
+    assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(params))
+
+
+def run_script(config, *extra, **environment):
+    """pretrain.py in a process of its own, with a configuration's values as options."""
+    options = [
+        f"--data={config.data}", f"--runs-dir={config.runs_dir}", "--name=script",
+        "--steps=400", "--log-every=10", "--eval-every=400", "--checkpoint-every=400",
+        "--model.hidden-size=32", "--model.intermediate-size=64", "--phases.0.batch-size=16",
+        "--phases.0.length=32", "--eval-rows=16",
+    ]  # fmt: skip
+    return subprocess.Popen(
+        [sys.executable, "pretrain.py", "demo", *options, *extra],
+        cwd=ROOT, env={**os.environ, **environment}, text=True,
+        stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+    )  # fmt: skip
+
+
+def test_sigterm_saves_and_exits_75_and_the_same_command_goes_on(nano):
+    process = run_script(nano)
+    metrics = Path(nano.runs_dir) / "script" / "metrics.jsonl"
+    deadline = time.monotonic() + 120
+    while not (metrics.exists() and metrics.read_text()) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    process.send_signal(signal.SIGTERM)
+    output, _ = process.communicate(timeout=60)
+    assert process.returncode == 75, output
+    saved = int(output.split("saved step ")[1].split(";")[0])
+    process = run_script(nano)
+    output, _ = process.communicate(timeout=120)
+    assert process.returncode == 0, output
+    assert f"from step {saved:,}" in output
+    assert "done: 400 steps" in output
+
+
+def test_a_user_error_is_three_lines_and_its_exit_code(nano):
+    process = run_script(nano, "--data=nowhere")
+    output, _ = process.communicate(timeout=60)
+    assert process.returncode == 3
+    lines = output.strip().splitlines()
+    assert [line.split(":")[0].strip() for line in lines] == ["error", "expected", "fix"]
+
+
+def test_dry_run_prints_the_plan_and_allocates_nothing(nano, capsys):
+    assert pretrain.main(replace(nano, dry_run=True)) == 0
+    printed = capsys.readouterr().out
+    for text in ("parameters", "tokens per step   512", "steps per epoch", "memory per device"):
+        assert text in printed
+    assert not Path(nano.runs_dir).exists()
+
+
+def test_the_run_directory_holds_what_it_should(nano):
+    assert pretrain.main(nano) == 0
+    run = Path(nano.runs_dir) / "nano"
+    files = """config.json command.txt environment.json metrics.jsonl train.log plots/loss.svg
+        tokenizer/vocab.txt checkpoints/10.manifest.json"""
+    assert [name for name in files.split() if not (run / name).is_file()] == []
+    manifest = json.loads((run / "checkpoints/10.manifest.json").read_text())
+    assert manifest["identity"]["model.hidden_size"] == "32"
+
+
+PAIR = """
+import os, sys
+from dataclasses import replace
+import jax
+import pretrain
+from bert_jax.config import PretrainConfig, read_json
+from pathlib import Path
+config = read_json(PretrainConfig, Path(sys.argv[1]))
+sys.exit(pretrain.main(config))
+"""
+
+
+def run_pair(config):
+    """The same run in two processes of four devices each, over loopback."""
+    config = replace(config, name="pair", distributed=True)
+    path = Path(config.runs_dir).parent / "pair.json"
+    path.write_text(to_json(config))
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        address = f"127.0.0.1:{free.getsockname()[1]}"
+    processes = [
+        subprocess.Popen(
+            [sys.executable, "-c", PAIR, str(path)], cwd=ROOT, text=True,
+            stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+            env={**os.environ, "JAX_NUM_CPU_DEVICES": "4", "JAX_COORDINATOR_ADDRESS": address,
+                 "JAX_NUM_PROCESSES": "2", "JAX_PROCESS_ID": str(number)},
+        )
+        for number in range(2)
+    ]  # fmt: skip
+    try:
+        for process in processes:
+            output, _ = process.communicate(timeout=300)
+            assert process.returncode == 0, output
+    finally:
+        for process in processes:
+            process.kill()
+
+
+@pytest.mark.heavy
+def test_two_processes_of_four_devices_train_as_one_of_eight(nano, uninterrupted):
+    run_pair(nano)
+    params, losses = final_state(replace(nano, name="pair"))
+    for (_, _, a), (_, _, b) in zip(losses, uninterrupted[1], strict=True):
+        assert float(a) == pytest.approx(float(b), rel=1e-5)
+    for a, b in zip(params, uninterrupted[0], strict=True):
+        np.testing.assert_allclose(a, b, atol=1e-5)
+
+
+@pytest.mark.heavy
+def test_it_learns(nano):
+    config = replace(
+        nano,
+        model=replace(MODEL, hidden_dropout_prob=0.0, attention_probs_dropout_prob=0.0),
+        optimizer=OptimizerConfig(learning_rate=3e-3, warmup_steps=50),
+        phases=(Phase(length=32, batch_size=64),),
+        loop=LoopConfig(steps=600, log_every=100, eval_every=600, checkpoint_every=600),
+        eval_rows=128,
+    )
+    assert pretrain.main(config) == 0
+    last = read_metrics(Path(config.runs_dir) / "nano" / "metrics.jsonl")[-1]
+    report = json.loads((Path(config.data) / "report.json").read_text())
+    assert last["mlm_loss"] < 0.5 * report["unigram_entropy"]
+
+
+def test_load_gives_vectors_that_do_not_depend_on_the_neighbours(nano):
+    assert pretrain.main(nano) == 0
+    bert = bert_jax.load(Path(nano.runs_dir) / "nano")
+    texts = ["the cat sees the boat .", "a dog", "the old king follows the leaf near the wood ."]
+    together = bert.encode(texts)
+    for text, vectors in zip(texts, together, strict=True):
+        assert vectors.shape == (len(bert.tokenizer.encode(text)) + 2, 32)
+        np.testing.assert_allclose(bert.encode([text])[0], vectors, atol=1e-5)
+    guesses = bert.fill_mask("the [MASK] sees the [MASK] .", top_k=3)
+    assert [len(words) for words in guesses] == [3, 3]
+    assert guesses[0][0][1] >= guesses[0][1][1]
+    with pytest.raises(ConfigError, match=r"no \[MASK\]"):
+        bert.fill_mask("the cat")
