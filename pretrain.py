@@ -18,7 +18,7 @@ import optax
 import tyro
 
 from bert_jax.config import PhaseSpan, PretrainConfig, flatten, phase_at, phase_spans, to_json
-from bert_jax.data.loader import batches, eval_batches
+from bert_jax.data.loader import PretrainingRows, batches, eval_batches
 from bert_jax.data.prepared import PreparedData
 from bert_jax.data.tokenizer import Tokenizer
 from bert_jax.errors import EXIT_PREEMPTED, ConfigError, DataError, UserError
@@ -42,7 +42,7 @@ from configs.pretrain import RUNS
 FREE_TO_CHANGE = {
     "data", "name", "runs_dir", "loop.log_every", "loop.eval_every", "loop.checkpoint_every",
     "loop.keep_last", "loop.max_bad_steps", "loop.watchdog_seconds", "eval_rows", "tensorboard",
-    "distributed", "dry_run", "parallel", "remat", "unroll", "attention",
+    "allow_unverified", "distributed", "dry_run", "parallel", "remat", "unroll", "attention",
 }  # fmt: skip
 
 
@@ -59,6 +59,8 @@ def main(config: PretrainConfig) -> int:
     data.check()
     config, vocab_size = with_vocab_size(config, data.tokenizer)
     spans = phase_spans(config)
+    train_rows = {s.phase.length: data.rows(s.phase.length, "train") for s in spans}
+    eval_rows = {s.phase.length: data.rows(s.phase.length, "eval") for s in spans}
 
     # --- Model, objective, optimizer, step -----------------------------------------------------
     parallel = DataParallel(config.parallel)
@@ -82,7 +84,13 @@ def main(config: PretrainConfig) -> int:
         # --- State: new, or the newest good checkpoint -----------------------------------------
         identity = {k: v for k, v in flatten(config).items() if k not in FREE_TO_CHANGE}
         identity |= {"tokenizer": data.tokenizer.sha256, "data": data.fingerprint}
-        checkpoints = Checkpoints(run / "checkpoints", identity, config.loop.keep_last, say=log.say)
+        checkpoints = Checkpoints(
+            run / "checkpoints",
+            identity,
+            config.loop.keep_last,
+            allow_unverified=config.allow_unverified,
+            say=log.say,
+        )
         new_state = jax.jit(
             lambda key: init_state(init(key), optimizer), out_shardings=parallel.replicated
         )
@@ -91,7 +99,8 @@ def main(config: PretrainConfig) -> int:
         log.resume(start)
         size, devices = count_parameters(state.params), parallel.num_devices
         log.say(f"{run}: {size:,} parameters on {devices} device(s), from step {start:,}")
-        shutil.copytree(data.tokenizer_folder, run / "tokenizer", dirs_exist_ok=True)
+        if jax.process_index() == 0:
+            shutil.copytree(data.tokenizer_folder, run / "tokenizer", dirs_exist_ok=True)
 
         # --- Train -----------------------------------------------------------------------------
         baselines = pretraining.Baselines(data.unigram_entropy, data.nsp_majority)
@@ -100,7 +109,7 @@ def main(config: PretrainConfig) -> int:
         def evaluate(params: Any, step: int) -> dict[str, float]:
             phase = phase_at(spans, step)
             held_out = eval_batches(
-                data.rows(phase.length, "eval"),
+                eval_rows[phase.length],
                 phase.batch_size,
                 config.eval_rows,
                 process_index=jax.process_index(),
@@ -115,7 +124,7 @@ def main(config: PretrainConfig) -> int:
         outcome = fit(
             parallel.put_state(state),
             train_step,
-            train_batches(spans, data, config.seed, start),
+            train_batches(spans, train_rows, config.seed, start),
             config.loop,
             parallel=parallel,
             evaluate=evaluate,
@@ -168,13 +177,13 @@ def compute(config: PretrainConfig) -> Compute:
 
 
 def train_batches(
-    spans: list[PhaseSpan], data: PreparedData, seed: int, start: int
+    spans: list[PhaseSpan], rows: dict[int, PretrainingRows], seed: int, start: int
 ) -> Iterator[dict[str, np.ndarray]]:
     """Yields this process's share of every batch from step `start` on, phase after phase."""
     for span in spans:
         if start < span.last:
             yield from batches(
-                data.rows(span.phase.length, "train"),
+                rows[span.phase.length],
                 span.phase.batch_size,
                 seed=seed,
                 start_step=max(start - span.first, 0),

@@ -205,6 +205,8 @@ class PretrainConfig:
     distributed: bool = False
     """Join the other processes of this job. Slurm, MPI, Kubernetes and TPU pods are found by
     themselves; elsewhere set JAX_COORDINATOR_ADDRESS, JAX_NUM_PROCESSES and JAX_PROCESS_ID."""
+    allow_unverified: bool = False
+    """Go on from a checkpoint even if the manifest that vouches for it is missing."""
     dry_run: bool = False
     """Print parameters, memory, tokens and the configuration, and stop."""
 

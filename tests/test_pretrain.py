@@ -26,7 +26,7 @@ from bert_jax.config import (
     PretrainConfig,
     to_json,
 )
-from bert_jax.errors import ConfigError, DivergedError
+from bert_jax.errors import ConfigError, DataError, DivergedError
 from bert_jax.training.checkpoint import load_params
 from bert_jax.training.runlog import read_metrics
 from bert_jax.training.signals import StopSignal
@@ -173,6 +173,13 @@ def test_a_vocabulary_larger_than_the_model_is_refused(nano):
     small = replace(nano, model=replace(nano.model, vocab_size=20))
     with pytest.raises(ConfigError, match=r"vocab_size = 20 is smaller than the tokenizer's"):
         pretrain.main(small)
+
+
+def test_a_length_that_was_not_prepared_is_refused_at_the_start(nano, monkeypatch):
+    monkeypatch.setattr("pretrain.fit", no_compilation)
+    late = (Phase(length=32, batch_size=16, share=0.9), Phase(length=48, batch_size=8, share=0.1))
+    with pytest.raises(DataError, match=r"no rows of length 48\n.*one of 32, 64"):
+        pretrain.main(replace(nano, phases=late))
 
 
 def test_a_diverging_run_ends_and_leaves_the_last_good_checkpoint(nano, capsys):

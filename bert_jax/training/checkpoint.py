@@ -309,5 +309,5 @@ def _none_good(folder: Path, bad: Mapping[int, str]) -> tuple[str, str, str]:
         f"no usable checkpoint in {folder}{reasons}",
         "a step whose files match its manifest",
         "restore the files from a copy, or start again under another name"
-        + (" (or pass allow_unverified)" if "missing" in reasons else ""),
+        + (" (or pass --allow-unverified)" if "missing" in reasons else ""),
     )

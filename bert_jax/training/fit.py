@@ -71,7 +71,8 @@ def fit(
     """
     step = int(parallel.get(state.step))
     meter = Meter(loop, log, parallel, describe)
-    with StopSignal() as stop, Watchdog(loop.watchdog_seconds) as watchdog:
+    stacks = checkpoints.folder.parent / "train.log"
+    with StopSignal() as stop, Watchdog(loop.watchdog_seconds, stacks) as watchdog:
         while step < loop.steps:
             state, metrics = train_step(state, parallel.put_batch(next(batches)))
             step += 1

@@ -150,6 +150,9 @@ class RunLog:
                     self._board.add_scalar(f"{split}/{name}", x, step)
 
     def _show(self, split: str, step: int, values: Mapping[str, float]) -> None:
+        if split == "train":  # the rest is in metrics.jsonl
+            brief = ("loss", "accuracy", "tokens_per_second", "mfu", "eta_seconds")
+            values = {name: x for name, x in values.items() if name.endswith(brief)}
         parts = describe_values(values)
         if self._bar is not None and split == "train":
             speed = "  ".join(
