@@ -51,7 +51,7 @@ class Shard:
     """What went into one shard."""
 
     path: str
-    """File, under a temporary name until the number of shards is known."""
+    """File, under a temporary name until the number of shards is known; "" if there are no rows."""
     rows: int = 0
     pairs: int = 0
     random_next: int = 0
@@ -181,11 +181,13 @@ def _write_shard(
     pairs: list[Pair],
     rng: random.Random,
 ) -> Shard:
+    if not pairs:
+        return Shard(path="", histogram=[0] * HISTOGRAM_BINS)
     filled = [d for d in documents if len(d.bounds) > 1]
     table = np.array(pairs, np.int64).reshape(-1, len(Pair._fields))
     sizes = table[:, 1] - table[:, 0] + table[:, 3] - table[:, 2] + 3
     rows, slots = pack(sizes, row_format.length, row_format.max_sequences)
-    shuffled = list(range(int(rows.max()) + 1 if len(rows) else 0))
+    shuffled = list(range(int(rows.max()) + 1))
     rng.shuffle(shuffled)
     rows = np.array(shuffled, np.int64)[rows]
     special_ids = (tokenizer.pad_id, tokenizer.cls_id, tokenizer.sep_id)

@@ -73,7 +73,7 @@ def clean_lines(stream: BinaryIO, name: str, findings: Findings) -> Iterator[str
         lines = text.split("\n")
         rest = "" if final else lines.pop()
         for line in lines:
-            if unclean or len(line) > MAX_LINE_CHARS:
+            if unclean or _size(line) > MAX_LINE_CHARS:
                 place = f"{name}:{number}"
                 *pieces, line = _cut(line, place, findings)
                 yield from filter(None, (clean_line(piece, place, findings) for piece in pieces))
@@ -81,7 +81,7 @@ def clean_lines(stream: BinaryIO, name: str, findings: Findings) -> Iterator[str
             else:
                 yield line.strip()
             number += 1
-        if len(rest) > MAX_LINE_CHARS:
+        if _size(rest) > MAX_LINE_CHARS:
             place = f"{name}:{number}"
             *pieces, rest = _cut(rest, place, findings)
             yield from filter(None, (clean_line(piece, place, findings) for piece in pieces))
@@ -90,10 +90,15 @@ def clean_lines(stream: BinaryIO, name: str, findings: Findings) -> Iterator[str
 def _cut(line: str, place: str, findings: Findings) -> list[str]:
     """A long line in pieces, cut at the last space of each MAX_LINE_CHARS; the last may grow."""
     pieces = []
-    start = 0
-    while len(line) - start > MAX_LINE_CHARS:
+    start, size = 0, _size(line)
+    while size - start > MAX_LINE_CHARS:
         end = line.rfind(" ", start, start + MAX_LINE_CHARS) + 1 or start + MAX_LINE_CHARS
         pieces.append(line[start:end])
         findings.add(f"line longer than {MAX_LINE_CHARS} characters (cuts)", place)
         start = end
     return [*pieces, line[start:]]
+
+
+def _size(line: str) -> int:
+    """Characters, but for a carriage return that may be a part of the line's end."""
+    return len(line) - line.endswith("\r")

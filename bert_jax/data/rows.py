@@ -62,9 +62,10 @@ class RowFormat:
         records = np.empty((count, size), np.uint8)
         records[:] = np.frombuffer(self.template, np.uint8)
         for name, (start, end) in self.places.items():
-            dtype = self.features[name][1]
-            values = np.ascontiguousarray(rows[name].reshape(count, -1).astype(dtype))
-            records[:, start:end] = values.view(np.uint8).reshape(count, end - start)
+            values = rows[name].astype(self.features[name][1])
+            records[:, start:end] = np.frombuffer(values.tobytes(), np.uint8).reshape(
+                count, end - start
+            )
         data = records.tobytes()
         return (data[at : at + size] for at in range(0, len(data), size))
 

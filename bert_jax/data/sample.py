@@ -5,6 +5,7 @@ from collections.abc import Iterable
 from typing import Literal
 
 from bert_jax.data.sentences import choose_mode
+from bert_jax.errors import DataError
 
 SAMPLE_CHARS = 1 << 20
 
@@ -24,7 +25,11 @@ class Sample:
 def take_sample(
     texts: Iterable[str], mode: Literal["auto", "lines", "split"], language: str
 ) -> Sample:
-    """Looks at the first SAMPLE_CHARS characters; `mode` is kept unless it is "auto"."""
+    """Looks at the first SAMPLE_CHARS characters; `mode` is kept unless it is "auto".
+
+    Raises:
+        DataError: there is no text at all.
+    """
     lines: list[str] = []
     size = 0
     for text in texts:
@@ -32,6 +37,10 @@ def take_sample(
         size += len(text)
         if size >= SAMPLE_CHARS:
             break
+    if not lines:
+        raise DataError(
+            "the corpus is empty: no text in the input", "some text", "check the input files"
+        )
     letters = [c for c in "".join(lines) if c.isalpha()]
     count = max(len(letters), 1)
     return Sample(

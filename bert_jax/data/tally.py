@@ -85,6 +85,8 @@ class Tally:
         self.documents.add(built.document_hashes)
         self.lines.add(built.line_hashes)
         for length, shard in built.shards.items():
+            if not shard.rows:
+                continue
             self.shards.setdefault(length, {}).setdefault(built.split, []).append(shard)
 
     def refuse_what_cannot_work(self, eval_share: float, findings: Findings) -> None:

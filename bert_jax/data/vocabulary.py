@@ -5,6 +5,7 @@ between runs and breaks ties differently. Here the alphabet is worked out first 
 trainer in a fixed order, so that every id, and with it every tie, is a function of the text.
 """
 
+import re
 import unicodedata
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
@@ -13,12 +14,14 @@ import numpy as np
 from tokenizers import Tokenizer as FastTokenizer
 from tokenizers import models, pre_tokenizers, trainers
 
-from bert_jax.data.tokenizer import SPECIAL_TOKENS, Casing
+from bert_jax.data.tokenizer import MAX_WORD_CHARS, SPECIAL_TOKENS, Casing
 from bert_jax.errors import DataError
 
 COVERAGE = 0.9998  # share of all characters that the alphabet covers; rarer ones become [UNK]
 ALPHABET_SHARE = 0.3  # of the vocabulary, at most, goes to the alphabet's characters
 BLOCK_CHARS = 1 << 18
+# words that are [UNK] whatever the vocabulary, and over which the trainer takes quadratic time
+_TOO_LONG = re.compile(rf"[^\W\u3400-\u9fff\uf900-\ufaff]{{{MAX_WORD_CHARS + 1},}}")
 
 
 def train_vocab(texts: Callable[[], Iterator[str]], size: int, casing: Casing) -> list[str]:
@@ -50,7 +53,7 @@ def train_vocab(texts: Callable[[], Iterator[str]], size: int, casing: Casing) -
         limit_alphabet=len(alphabet),
         show_progress=False,
     )
-    fast.train_from_iterator(_blocks(texts()), trainer)
+    fast.train_from_iterator((_TOO_LONG.sub(" ", b) for b in _blocks(texts())), trainer)
     vocab = fast.get_vocab()
     return sorted(vocab, key=vocab.__getitem__)
 

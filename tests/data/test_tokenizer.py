@@ -75,7 +75,10 @@ def test_hangul_survives_cased_and_uncased_without_stripping(vocab):
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        ("\n".join([*SPECIAL_TOKENS, "a", "b", "a"]), r"vocab.txt:8: token 'a' is already on line 6"),
+        (
+            "\n".join([*SPECIAL_TOKENS, "a", "b", "a"]),
+            r"vocab.txt:8: token 'a' is already on line 6",
+        ),
         ("\n".join([*SPECIAL_TOKENS, "a", "", "b"]), r"vocab.txt:7: empty line"),
         ("\n".join(["[PAD]", "[UNK]", "[CLS]", "a"]), r"\[SEP\] \[MASK\] missing among 4 tokens"),
         (b"\xff\xfe", "cannot be read"),

@@ -36,7 +36,9 @@ HARD = [
 ]
 text = st.text(
     st.one_of(
-        st.sampled_from("the of un able 12 [MASK] .,'-|\"한국어漢é\u0301\u00a0\u3000\x00\x1c\x85\n\t"),
+        st.sampled_from(
+            "the of un able 12 [MASK] .,'-|\"한국어漢é\u0301\u00a0\u3000\x00\x1c\x85\n\t"
+        ),
         st.characters(codec="utf-8"),
     ),
     max_size=60,

@@ -4,7 +4,9 @@ from hypothesis import strategies as st
 
 from bert_jax.data.wordtable import KEY_BYTES, Keys, WordTable
 
-words = st.lists(st.binary(min_size=1, max_size=KEY_BYTES).filter(lambda w: w[-1] != 0), unique=True)
+words = st.lists(
+    st.binary(min_size=1, max_size=KEY_BYTES).filter(lambda w: w[-1] != 0), unique=True
+)
 
 
 def keys_of(words: list[bytes]) -> Keys:

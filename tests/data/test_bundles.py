@@ -1,0 +1,95 @@
+import pytest
+
+from bert_jax.data import bundles as bundles_module
+from bert_jax.data.bundles import (
+    Bundle,
+    BundleOptions,
+    Member,
+    cut_bundles,
+    identity_of,
+    read_members,
+    split_of,
+)
+from bert_jax.data.cleaning import Findings
+from bert_jax.data.sources import ReadOptions, Source
+from bert_jax.errors import DataError
+
+
+def member(text: str, continues: bool = False, identity: int | None = None) -> Member:
+    data = text.encode()
+    return Member(identity_of(data) if identity is None else identity, data, continues)
+
+
+def cut(members, eval_share=0.0, size=10) -> tuple[list[Bundle], Findings]:
+    findings = Findings()
+    options = BundleOptions(size, eval_share, seed=0)
+    return list(cut_bundles(members, 0, options, findings)), findings
+
+
+def test_bundles_are_consecutive_and_of_about_one_size():
+    found, _ = cut([member(f"text{i}") for i in range(7)])
+    texts = [[m.text.decode()[-1] for m in bundle.members] for bundle in found]
+    assert texts == [["0", "1"], ["2", "3"], ["4", "5"], ["6"]]
+    assert [bundle.index for bundle in found] == [0, 1, 2, 3]
+    assert {m.text for m in found[-1].companions} == {b"text4", b"text5"} or found[-1].companions
+
+
+def test_a_bundle_always_has_two_different_documents_to_draw_from():
+    members = [member("the same text")] * 5 + [member("another")] + [member("the same text")] * 3
+    found, _ = cut(members)
+    assert sum(len(bundle.members) for bundle in found) == 9
+    for bundle in found:
+        assert len({m.identity for m in bundle.members + bundle.companions}) >= 2
+
+
+def test_pieces_of_a_long_document_have_one_identity_and_get_companions(corpus):
+    path = corpus("\n".join(["first"] * 9) + "\n\nshort\n\n" + "\n".join(["last"] * 30))
+    options = ReadOptions(piece_chars=20)
+    members = list(read_members([Source(path, 0)], options, Findings()))
+    assert len({m.identity for m in members}) == 3
+    assert [m.continues for m in members[:4]] == [False, True, True, False]
+    found, _ = cut(members, size=20)
+    assert any(bundle.companions for bundle in found)
+    for bundle in found:
+        assert len({m.identity for m in bundle.members + bundle.companions}) >= 2
+
+
+def test_companions_are_short(monkeypatch):
+    monkeypatch.setattr(bundles_module, "COMPANION_BYTES", 5)
+    found, _ = cut([member("ab한글 more"), member("x" * 20), member("x" * 20), member("y")])
+    assert all(len(m.text) <= 5 for bundle in found for m in bundle.companions)
+    assert any(bundle.companions for bundle in found)
+
+
+def test_a_first_document_without_end_is_refused():
+    endless = (member("x" * 10, continues=True, identity=1) for _ in range(10**6))
+    with pytest.raises(DataError, match="blank line"):
+        cut(endless)
+
+
+def test_one_document_alone_in_its_split_is_counted():
+    found, findings = cut([member("only"), member("only")])
+    assert not found
+    assert list(findings.counts) == ["document alone in its split (train; left out)"]
+
+
+def test_the_split_is_by_text_so_copies_never_straddle_it():
+    options = BundleOptions(10, 0.3, seed=5)
+    texts = [f"document {i}" for i in range(2000)]
+    splits = [split_of(identity_of(text.encode()), options) for text in texts]
+    assert 0.27 < splits.count("eval") / len(splits) < 0.33
+    other = [split_of(identity_of(t.encode()), BundleOptions(10, 0.3, 6)) for t in texts]
+    assert splits != other
+    found, _ = cut([member(text) for text in texts * 2], eval_share=0.3)
+    sides = {"train": set(), "eval": set()}
+    for bundle in found:
+        sides[bundle.split] |= {m.identity for m in bundle.members}
+    assert not sides["train"] & sides["eval"]
+    assert len(sides["train"] | sides["eval"]) == 2000
+
+
+def test_files_without_text_are_counted(corpus):
+    paths = [corpus(b"", "empty.txt"), corpus(b" \n\r\n\n", "blank.txt")]
+    findings = Findings()
+    assert not list(read_members([Source(p, 0) for p in paths], ReadOptions(), findings))
+    assert findings.counts == {"file without text": 2}

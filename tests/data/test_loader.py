@@ -1,0 +1,171 @@
+import itertools
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tensorflow_datasets as tfds
+from hypothesis import given
+from hypothesis import strategies as st
+
+from bert_jax.config import PrepareConfig
+from bert_jax.data.loader import batches, eval_batches, load_batch, permute
+from bert_jax.data.prepared import PreparedData
+from bert_jax.errors import ConfigError, DataError
+from prepare import prepare
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory, text) -> Path:
+    where = tmp_path_factory.mktemp("loader")
+    (where / "text.txt").write_text(text(150))
+    config = PrepareConfig(
+        inputs=(str(where / "text.txt"),),
+        output=str(where / "prepared"),
+        lengths=(32, 64),
+        vocab_size=200,
+        eval_share=0.2,
+        bundle_mb=0.01,
+    )
+    prepare(config)
+    return where / "prepared"
+
+
+@pytest.fixture(scope="module")
+def rows(folder):
+    return PreparedData(folder).rows(32, "train")
+
+
+@given(size=st.integers(1, 3000), seed=st.integers(0, 2**63), epoch=st.integers(0, 10**6))
+def test_an_epoch_is_a_permutation(size, seed, epoch):
+    places = permute(np.arange(size), size, seed, epoch)
+    assert sorted(places.tolist()) == list(range(size))
+
+
+def test_a_permutation_depends_on_seed_and_epoch_and_on_each_place_alone():
+    whole = permute(np.arange(1000), 1000, 1, 0)
+    np.testing.assert_array_equal(permute(np.array([7, 999]), 1000, 1, 0), whole[[7, 999]])
+    assert (whole == permute(np.arange(1000), 1000, 2, 0)).mean() < 0.01
+    assert (whole == permute(np.arange(1000), 1000, 1, 1)).mean() < 0.01
+
+
+def test_permutations_look_random():
+    """Where place 0 goes is uniform, and neighbours do not stay neighbours."""
+    size = 37
+    first = np.bincount(
+        [permute(np.array([0]), size, 0, e)[0] for e in range(7400)], minlength=size
+    )
+    assert ((first - 200) ** 2 / 200).sum() < size + 6 * np.sqrt(2 * size)
+    steps = np.diff(permute(np.arange(100_000), 100_000, 0, 0))
+    assert abs(np.corrcoef(steps[:-1], steps[1:])[0, 1] + 0.5) < 0.02  # −½ for a random order
+    assert len(np.unique(steps)) > 50_000
+
+
+def test_the_order_never_changes():
+    """Resuming a run of an older version needs the same order."""
+    assert permute(np.arange(12), 12, 0, 0).tolist() == GOLDEN
+
+
+GOLDEN = [0, 11, 9, 8, 4, 1, 3, 7, 2, 6, 10, 5]
+
+
+def test_a_batch_has_the_keys_and_shapes_of_the_contract(rows):
+    batch = next(iter(batches(rows, 8, seed=0)))
+    assert {name: values.shape for name, values in batch.items()} == {
+        "tokens": (8, 32),
+        "lengths": (8, 2, 2),
+        "is_random_next": (8, 2),
+        "row": (8,),
+        "epoch": (8,),
+    }
+    assert {values.dtype for values in batch.values()} == {np.dtype(np.int32)}
+
+
+# TFDS 4.9 reads its metadata through a protobuf call that protobuf 7 deprecates
+@pytest.mark.filterwarnings("ignore:label\\(\\) is deprecated:DeprecationWarning")
+def test_rows_are_what_tfds_reads(folder, rows):
+    source = tfds.builder_from_directory(str(folder / "T32")).as_data_source(split="train")
+    assert len(source) == len(rows)
+    ours = rows[np.arange(len(rows))]
+    for index, theirs in enumerate(source.__getitems__(list(range(len(rows))))):
+        for name, values in theirs.items():
+            np.testing.assert_array_equal(values, ours[name][index])
+
+
+def test_an_epoch_shows_every_row_once_and_the_next_in_another_order(rows):
+    size = len(rows)
+    steps = -(-2 * size // 8)
+    found = list(batches(rows, 8, seed=3, num_steps=steps))
+    numbers = np.concatenate([batch["row"] for batch in found])[: 2 * size]
+    epochs = np.concatenate([batch["epoch"] for batch in found])[: 2 * size]
+    np.testing.assert_array_equal(epochs, np.repeat([0, 1], size))
+    assert sorted(numbers[:size]) == sorted(numbers[size:]) == list(range(size))
+    assert (numbers[:size] != numbers[size:]).any()
+    for batch in found:
+        whole = rows[batch["row"]]
+        np.testing.assert_array_equal(batch["tokens"], whole["tokens"])
+
+
+def test_starting_at_any_step_goes_on_as_if_never_stopped(rows):
+    whole = list(batches(rows, 8, seed=1, num_steps=30))
+    for start in (0, 1, 13, 29):
+        rest = list(batches(rows, 8, seed=1, start_step=start, num_steps=30 - start))
+        assert len(rest) == 30 - start
+        for ours, theirs in zip(rest, whole[start:], strict=True):
+            for name in ours:
+                np.testing.assert_array_equal(ours[name], theirs[name])
+
+
+@pytest.mark.parametrize("count", [2, 4])
+def test_processes_share_the_same_global_batch(rows, count):
+    for step in (0, 5, 40):
+        whole = load_batch(rows, 8, 1, step)
+        parts = [load_batch(rows, 8, 1, step, (index, count)) for index in range(count)]
+        for name, values in whole.items():
+            np.testing.assert_array_equal(np.concatenate([p[name] for p in parts]), values)
+
+
+def test_a_batch_that_cannot_be_shared_is_refused(rows):
+    with pytest.raises(ConfigError, match="batch_size 8 over 3 processes"):
+        batches(rows, 8, seed=0, process_count=3)
+
+
+@pytest.mark.parametrize(("max_rows", "count"), [(None, 1), (21, 1), (21, 2), (5, 4), (10**6, 2)])
+def test_evaluation_sees_rows_in_order_and_fills_up_with_zeros(rows, max_rows, count):
+    total = min(len(rows), max_rows or len(rows))
+    shares = [list(eval_batches(rows, 8, max_rows, i, count)) for i in range(count)]
+    numbers = [
+        number
+        for together in zip(*shares, strict=True)
+        for batch in together
+        for number in batch["row"].tolist()
+    ]
+    assert len(numbers) == -(-total // 8) * 8
+    assert numbers == [*range(total), *[-1] * (len(numbers) - total)]
+    for batch in itertools.chain.from_iterable(shares):
+        filler = batch["row"] < 0
+        assert not batch["lengths"][filler].any()
+        assert batch["lengths"][~filler].any(axis=(1, 2)).all()
+        assert batch["tokens"].dtype == batch["epoch"].dtype == np.int32
+
+
+@pytest.mark.parametrize("damage", ["vanished", "truncated", "bit flipped"])
+def test_a_damaged_shard_is_named_with_its_record(folder, tmp_path, damage):
+    copy = tmp_path / "prepared"
+    shutil.copytree(folder, copy)
+    data = PreparedData(copy)
+    rows = data.rows(32, "train")
+    shard = sorted((copy / "T32").glob("*train*"))[1]
+    content = bytearray(shard.read_bytes())
+    if damage == "vanished":
+        shard.unlink()
+    elif damage == "truncated":
+        shard.write_bytes(content[: len(content) // 2])
+    else:
+        size = len(rows.format.template)
+        content[content.find(rows.format.template[:4]) + size // 2] ^= 16
+        shard.write_bytes(content)
+    with pytest.raises(DataError, match=rf"{shard.name}, record \d+: cannot be read"):
+        rows[np.arange(len(rows))]
+    with pytest.raises(DataError, match=shard.name):
+        data.check()

@@ -1,0 +1,341 @@
+"""prepare.py as a whole: sound rows, the same bytes again, and every kind of bad input."""
+
+import dataclasses
+import json
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from bert_jax.config import BeamConfig, PrepareConfig
+from bert_jax.data import sources
+from bert_jax.data.prepared import PreparedData
+from bert_jax.errors import ConfigError, DataError
+from prepare import main, prepare
+from tests.data.conftest import make_text
+
+ROOT = Path(__file__).parent.parent
+
+
+def settings(tmp_path: Path, content: str | bytes, **overrides) -> PrepareConfig:
+    """A small configuration for a text that is written for it."""
+    path = tmp_path / "text.txt"
+    path.write_bytes(content.encode() if isinstance(content, str) else content)
+    options = {
+        "inputs": (str(path),),
+        "output": str(tmp_path / "prepared"),
+        "lengths": (32, 64),
+        "vocab_size": 200,
+        "eval_share": 0.2,
+        "bundle_mb": 0.01,
+        "workers": 1,
+    }
+    return PrepareConfig(**options | overrides)
+
+
+def files(folder: str | Path) -> dict[str, bytes]:
+    """All files of a folder, and the report without its timing."""
+    found = {
+        str(path.relative_to(folder)): path.read_bytes()
+        for path in sorted(Path(folder).rglob("*"))
+        if path.is_file()
+    }
+    report = json.loads(found["report.json"])
+    del report["timing"]
+    found["report.json"] = json.dumps(report).encode()
+    return found
+
+
+def sequences(
+    data: PreparedData, length: int, split: str
+) -> list[tuple[list[int], list[int], int]]:
+    """All pairs in the rows, cut apart by their lengths."""
+    rows = data.rows(length, split)
+    batch = rows[np.arange(len(rows))]
+    found = []
+    columns = [batch[name].tolist() for name in ("tokens", "lengths", "is_random_next")]
+    for tokens, lengths, labels in zip(*columns, strict=True):
+        at = 0
+        for (a, b), label in zip(lengths, labels, strict=True):
+            if a:
+                found.append((tokens[at : at + a], tokens[at + a : at + a + b], label))
+                at += a + b
+        assert not any(tokens[at:])
+    return found
+
+
+def test_rows_are_pairs_of_the_text(tmp_path):
+    config = settings(tmp_path, make_text(120))
+    prepare(config)
+    data = PreparedData(config.output)
+    data.check()
+    tokenizer = data.tokenizer
+    text = " ".join(Path(config.inputs[0]).read_text().split())
+    for length in config.lengths:
+        for split in ("train", "eval"):
+            for first, second, _ in sequences(data, length, split):
+                assert first[0] == tokenizer.cls_id
+                assert first[-1] == second[-1] == tokenizer.sep_id
+                assert len(first) > 2
+                assert len(second) > 1
+                assert len(first) + len(second) <= length
+                inner = first[1:-1] + second[:-1]
+                assert not {tokenizer.cls_id, tokenizer.sep_id, tokenizer.pad_id} & {*inner}
+            words = tokenizer.decode(first[1:-1]).removeprefix("##").split()
+            assert all(word in text for word in words)
+
+
+def test_an_actual_next_sentence_follows_and_a_random_one_is_from_another_document(tmp_path):
+    config = settings(tmp_path, make_text(60), lengths=(64,), eval_share=0.0, short_seq_prob=0.5)
+    report = prepare(config)
+    data = PreparedData(config.output)
+    # every sentence of document n ends in "number n."
+    pattern = [data.tokenizer.encode(f"number {n}.") for n in range(60)]
+
+    def documents(ids: list[int]) -> set[int]:
+        text = " ".join(map(str, [*ids, ""]))
+        return {n for n, ids in enumerate(pattern) if " ".join(map(str, [*ids, ""])) in text}
+
+    seen = {0: 0, 1: 0}
+    for first, second, label in sequences(data, 64, "train"):
+        a, b = documents(first[1:-1]), documents(second[:-1])
+        if len(a) == len(b) == 1:
+            assert (a != b) == bool(label)
+            seen[label] += 1
+    assert min(seen.values()) > 50
+    assert report["datasets"]["64"]["splits"]["train"]["same_document_randoms"] == 0
+
+
+def test_the_report_adds_up(tmp_path):
+    config = settings(tmp_path, make_text(100) + "\n" + make_text(100)[:300] + "\n")
+    report = prepare(config)
+    text, by_split = report["text"], report["text_by_split"]
+    for name in ("documents", "sentences", "tokens", "bytes"):
+        assert text[name] == by_split["train"][name] + by_split["eval"][name]
+    assert 100 <= text["documents"] <= 102
+    assert 0 < text["duplicate_line_share"] < 0.1
+    assert text["unk_share"] == 0
+    data = PreparedData(config.output)
+    for length in config.lengths:
+        for split in ("train", "eval"):
+            entry = report["datasets"][str(length)]["splits"][split]
+            pairs = sequences(data, length, split)
+            assert entry["pairs"] == len(pairs) == sum(entry["pair_length_histogram"])
+            assert entry["tokens"] == sum(len(a) + len(b) for a, b, _ in pairs)
+            assert entry["random_next_share"] * len(pairs) == pytest.approx(
+                sum(label for *_, label in pairs)
+            )
+            assert entry["rows"] == len(data.rows(length, split))
+            assert entry["rows"] == sum(shard["rows"] for shard in entry["shards"])
+
+
+def test_one_or_three_workers_and_beam_write_the_same_bytes(tmp_path, monkeypatch):
+    monkeypatch.setattr(sources, "PART_BYTES", 1)  # each file its own part
+    text = make_text(400)
+    (tmp_path / "more").mkdir()
+    (tmp_path / "more" / "b.txt").write_text(make_text(100, seed=1))
+    first = settings(tmp_path, text, output=str(tmp_path / "one"))
+    first = dataclasses.replace(first, inputs=(*first.inputs, str(tmp_path / "more")))
+    prepare(first)
+    prepare(dataclasses.replace(first, output=str(tmp_path / "three"), workers=3))
+    prepare(
+        dataclasses.replace(first, output=str(tmp_path / "beam"), beam=BeamConfig("DirectRunner"))
+    )
+    one, three, beam = (files(tmp_path / name) for name in ("one", "three", "beam"))
+    assert len([name for name in one if "train" in name]) > 6
+    assert one == three
+    assert one == beam
+
+
+def test_running_again_writes_the_same_and_removes_what_is_stale(tmp_path):
+    config = settings(tmp_path, make_text(60))
+    prepare(config)
+    before = files(config.output)
+    prepare(dataclasses.replace(config, bundle_mb=0.002))
+    assert files(config.output) != before
+    (Path(config.output) / "mine.txt").write_text("mine")
+    prepare(config)
+    after = files(config.output)
+    assert after.pop("mine.txt") == b"mine"
+    assert after == before
+
+
+def test_another_seed_gives_other_rows(tmp_path):
+    config = settings(tmp_path, make_text(60))
+    one = prepare(config)
+    two = prepare(dataclasses.replace(config, seed=1))
+    assert one["fingerprint"] != two["fingerprint"]
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda text: text.replace("\n", "\r\n"),
+        lambda text: "\ufeff" + text,
+        lambda text: "\ufeff" + text.replace("\n", "\r\n"),
+        lambda text: text.replace("\n\n", "\n  \n\t\n\n"),
+        lambda text: text.replace(" ", "\x00 ", 50),
+        lambda text: text.replace("the", "th\x01e"),
+    ],
+    ids=["CRLF", "BOM", "BOM and CRLF", "blank lines", "NUL", "control characters"],
+)
+def test_variants_of_a_text_give_the_same_rows(tmp_path, change):
+    text = make_text(60)
+    plain = files(prepare_in(tmp_path / "plain", text))
+    other = files(prepare_in(tmp_path / "other", change(text)))
+    assert {n: c for n, c in plain.items() if "array_record" in n or "vocab" in n} == {
+        n: c for n, c in other.items() if "array_record" in n or "vocab" in n
+    }
+
+
+def prepare_in(folder: Path, text: str | bytes) -> str:
+    folder.mkdir()
+    config = settings(folder, text)
+    prepare(config)
+    return config.output
+
+
+GOOD = make_text(40).encode()
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        (GOOD + b"\n\nbroken \xff\xfe bytes here\n", "invalid UTF-8"),
+        (GOOD + b"\n\nnul \x00 here\n", "NUL"),
+        (GOOD + "\n\nline\u2028separator\n".encode(), "U+2028"),
+        (GOOD + "\n\nnext\x85line\n".encode(), "control characters"),
+        (GOOD + b"\n\n" + b"word " * 1_000_000, "line longer than"),
+        (GOOD + b"\n\n" + b"x" * 3_000_000, "line longer than"),
+    ],
+)
+def test_bad_text_is_counted_with_its_place(tmp_path, content, reason):
+    report = prepare(settings(tmp_path, content))
+    (found,) = [entry for name, entry in report["bad_input"].items() if reason in name]
+    assert found["count"] >= 1
+    path, _, line = found["first"][0].rpartition(":")
+    assert Path(path).name == "text.txt"
+    assert int(line) > 1
+
+
+def test_documents_of_one_sentence_are_paired_at_random(tmp_path):
+    report = prepare(settings(tmp_path, "\n\n".join(f"only number {n} here" for n in range(50))))
+    entry = report["datasets"]["32"]["splits"]["train"]
+    assert entry["random_next_share"] == 1
+    assert entry["same_document_randoms"] == 0
+
+
+def test_documents_without_a_token_do_not_matter(tmp_path):
+    text = make_text(40) + "\n\u200b\n\n\u200b\u200d\n\n"
+    report = prepare(settings(tmp_path, text))
+    assert report["text"]["documents_without_tokens"] == 2
+
+
+@pytest.mark.parametrize(
+    ("content", "overrides", "message"),
+    [
+        (b"", {}, "corpus is empty"),
+        (b"\n \n\r\n\t\n", {}, "corpus is empty"),
+        (b"\x00\x01\n\x02", {}, "corpus is empty"),
+        (b"one document\nof two lines", {"eval_share": 0.0}, "single document"),
+        (b"twice\n\ntwice\n\ntwice\n", {"eval_share": 0.0}, "single document"),
+        (b"one\n\ntwo\n\nthree\n", {"eval_share": 0.001}, "eval split has fewer than two"),
+        (GOOD, {"eval_share": 0.99}, "train split has fewer than two"),
+        ("text".encode("utf-16"), {}, "is UTF-16"),
+    ],
+)
+def test_what_cannot_work_is_refused_by_name(tmp_path, content, overrides, message):
+    config = settings(tmp_path, content, **overrides)
+    with pytest.raises(DataError, match=message) as caught:
+        prepare(config)
+    assert str(caught.value).count("\n") == 2
+    assert not (Path(config.output) / "report.json").exists()
+
+
+def test_a_given_vocabulary_is_used_and_a_bad_one_refused(tmp_path):
+    vocab = tmp_path / "vocab.txt"
+    vocab.write_text("[PAD]\n[UNK]\n[CLS]\n[SEP]\n[MASK]\nthe\nof\n")
+    config = settings(tmp_path, make_text(40), vocab=str(vocab))
+    report = prepare(config)
+    assert report["vocab_size"] == 7
+    assert any("[UNK]" in warning for warning in report["warnings"])
+    vocab.write_text("[PAD]\n[UNK]\n")
+    with pytest.raises(ConfigError, match="missing among 2 tokens"):
+        prepare(config)
+
+
+def test_unpacked_rows_hold_one_pair_each(tmp_path):
+    config = settings(tmp_path, make_text(60), pack=False)
+    report = prepare(config)
+    for length in config.lengths:
+        entry = report["datasets"][str(length)]
+        assert entry["max_sequences"] == 1
+        for split in entry["splits"].values():
+            assert split["rows"] == split["pairs"]
+
+
+def test_more_passes_make_more_pairs(tmp_path):
+    once = prepare(settings(tmp_path, make_text(60)))
+    twice = prepare(settings(tmp_path, make_text(60), dupe_factor=2))
+    one, two = (r["datasets"]["64"]["splits"]["train"]["pairs"] for r in (once, twice))
+    assert 1.8 < two / one < 2.2
+
+
+def test_the_command_line(tmp_path, monkeypatch, capsys):
+    config = settings(tmp_path, make_text(60))
+    arguments = ["prepare.py", *config.inputs, "--output", config.output, "--lengths", "32", "64",
+                 "--vocab-size", "200", "--eval-share", "0.2"]  # fmt: skip
+    monkeypatch.setattr(sys, "argv", arguments)
+    assert main() == 0
+    printed = capsys.readouterr().out
+    assert "T64 train" in printed
+    assert "unigram entropy" in printed
+    monkeypatch.setattr(sys, "argv", ["prepare.py", str(tmp_path / "txt"), "--output", "x"])
+    assert main() == 3
+    lines = capsys.readouterr().err.strip().split("\n")
+    assert [line.split(":")[0].strip() for line in lines] == ["error", "expected", "fix"]
+    monkeypatch.setattr(sys, "argv", [*arguments, "--eval-share", "2"])
+    with pytest.raises(SystemExit) as caught:
+        sys.exit(main())
+    assert caught.value.code == 2
+
+
+@pytest.mark.heavy
+def test_memory_stays_below_a_gigabyte(tmp_path):
+    path = tmp_path / "large.txt"
+    with path.open("w") as file:
+        for seed in range(40):
+            file.write(make_text(4000, seed, sentences=40) + "\n")
+            if seed % 10 == 0:
+                file.write("word " * 2_000_000 + "\n\n")
+    assert path.stat().st_size > 190e6
+    command = [sys.executable, "prepare.py", str(path), "--output", str(tmp_path / "out"),
+               "--vocab-size", "2000", "--workers", "2"]  # fmt: skip
+    process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.DEVNULL)
+    peak = 0
+    while process.poll() is None:
+        peak = max(peak, tree_memory(process.pid))
+        time.sleep(0.1)
+    assert process.returncode == 0
+    print(f"peak {peak / 1e6:.0f} MB")
+    assert peak < 1e9
+
+
+def tree_memory(pid: int) -> int:
+    """Bytes that a process and its children hold (memory they share is counted once, by share)."""
+    total, waiting = 0, [pid]
+    while waiting:
+        one = waiting.pop()
+        try:
+            rollup = Path(f"/proc/{one}/smaps_rollup").read_text()
+            total += sum(int(line.split()[1]) for line in rollup.splitlines() if line[:4] == "Pss:")
+            for thread in os.listdir(f"/proc/{one}/task"):
+                children = Path(f"/proc/{one}/task/{thread}/children").read_text()
+                waiting += map(int, children.split())
+        except OSError:
+            continue  # it ended meanwhile
+    return total * 1024
