@@ -308,7 +308,7 @@ def test_the_command_line(tmp_path, monkeypatch, capsys):
 def test_memory_stays_below_a_gigabyte(tmp_path):
     path = tmp_path / "large.txt"
     with path.open("w") as file:
-        for seed in range(40):
+        for seed in range(45):
             file.write(make_text(4000, seed, sentences=40) + "\n")
             if seed % 10 == 0:
                 file.write("word " * 2_000_000 + "\n\n")

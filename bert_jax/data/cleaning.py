@@ -13,6 +13,8 @@ EXAMPLES_KEPT = 3  # places listed for each reason
 # Unicode's line and paragraph separators, byte order marks, the replacement character, surrogates
 # (which JSON can hold).
 _UNCLEAN = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029\ufeff\ufffd\ud800-\udfff]")
+_CONTROL_BYTES = bytes({*range(32), 127} - set(b"\t\n"))
+_C1_BYTES = re.compile(rb"\xc2[\x80-\x9f]")
 _RULES = (
     (re.compile("\ufffd"), "\ufffd", "line with invalid UTF-8 (characters replaced)"),
     (re.compile("\x00"), "", "line with NUL characters (removed)"),
@@ -64,12 +66,12 @@ def clean_lines(stream: BinaryIO, name: str, findings: Findings) -> Iterator[str
     white space, so that memory stays bounded; where it is cut depends on the line alone.
     """
     decode = codecs.getincrementaldecoder("utf-8-sig")("replace").decode
-    number, rest, final = 1, "", False
+    number, rest, final, block, unclean = 1, "", False, b"", False
     while not final:
-        block = stream.read(BLOCK_BYTES)
+        before, block = block[-1:], stream.read(BLOCK_BYTES)
         final = not block
         text = rest + decode(block, final)
-        unclean = _UNCLEAN.search(text)
+        unclean = (unclean and rest != "") or _may_be_unclean(before + block, text)
         lines = text.split("\n")
         rest = "" if final else lines.pop()
         for line in lines:
@@ -85,6 +87,15 @@ def clean_lines(stream: BinaryIO, name: str, findings: Findings) -> Iterator[str
             place = f"{name}:{number}"
             *pieces, rest = _cut(rest, place, findings)
             yield from filter(None, (clean_line(piece, place, findings) for piece in pieces))
+
+
+def _may_be_unclean(data: bytes, text: str) -> bool:
+    """Whether `_UNCLEAN` may match a decoded block; faster than searching for it."""
+    return (
+        len(data.translate(None, _CONTROL_BYTES)) < len(data)
+        or _C1_BYTES.search(data) is not None
+        or any(character in text for character in "\u2028\u2029\ufeff\ufffd")
+    )
 
 
 def _cut(line: str, place: str, findings: Findings) -> list[str]:

@@ -12,13 +12,14 @@ compare the two on hard strings.
 """
 
 import itertools
+import re
 from collections.abc import Iterable, Sequence
 
 import numpy as np
 from jaxtyping import Int
 from tokenizers import Tokenizer as FastTokenizer
 
-from bert_jax.data.wordpieces import WordPieces
+from bert_jax.data.wordpieces import LONGEST, WordPieces
 from bert_jax.data.wordtable import KEY_BYTES, Keys, WordTable
 
 TABLE_BITS = 20
@@ -26,6 +27,8 @@ MAX_WORDS = 400_000  # words in the table; later ones are looked up one by one
 SLICE_BYTES = 1 << 19  # bytes that are worked on at a time: bounds memory and stays in the cache
 PADDING = 2 * KEY_BYTES  # bytes behind the text, which keys may read
 
+_CONTROL_BYTES = bytes({*range(32), 127} - set(b"\t\n\r"))
+_CONTROL = re.compile(b"[" + re.escape(_CONTROL_BYTES) + b"]")
 _SPACE, _LETTER, _MARK = 0, 1, 2
 _CLASSES = np.full(256, _LETTER, np.uint8)  # also control characters, and all beyond ASCII
 _CLASSES[list(b" \t\n\r")] = _SPACE
@@ -60,15 +63,18 @@ class WordCache:
         return np.concatenate(ids), np.concatenate(counts)
 
     def _encode_slice(self, texts: Sequence[bytes]) -> tuple[np.ndarray, np.ndarray]:
-        data = b" ".join(texts) + bytes(PADDING)
+        data = b" ".join(texts) + b" " * PADDING
         starts, ends = _word_bounds(data)
         sizes = ends - starts
-        numbers = self._table.find(Keys(data, starts, sizes))
+        keys = Keys(data, starts, sizes)
+        numbers = self._table.find(keys)
         for place in np.flatnonzero(sizes > KEY_BYTES).tolist():
             numbers[place] = self._long.get(data[starts[place] : ends[place]], -1)
         missing = np.flatnonzero(numbers < 0)
         if missing.size:
-            numbers[missing] = self._learn(data, starts[missing], ends[missing])
+            numbers[missing] = self._learn(
+                data, starts[missing], sizes[missing], keys.take(missing)
+            )
         first = self._offsets[numbers]
         lengths = self._offsets[numbers + 1] - first
         last = np.cumsum(lengths, dtype=np.int64)
@@ -78,31 +84,54 @@ class WordCache:
         words_before = np.searchsorted(starts, text_ends)
         return flat, np.diff(np.concatenate([[0], last])[words_before], prepend=0)
 
-    def _learn(self, data: bytes, starts: np.ndarray, ends: np.ndarray) -> list[int]:
+    def _learn(self, data: bytes, starts: np.ndarray, sizes: np.ndarray, keys: Keys) -> np.ndarray:
         """Tokenises words that the table lacks, enters them, and gives their numbers.
 
-        Once MAX_WORDS are there, numbers of further words hold until the next call only.
+        Short words of letters and digits, or a single mark, are matched where they stand in the
+        text; others are normalised first. Once MAX_WORDS are there, numbers of further words hold
+        until the next call only.
         """
-        bounds = list(zip(starts.tolist(), ends.tolist(), strict=True))
+        plain = keys.ascii & (sizes <= LONGEST)
+        if len(data.translate(None, _CONTROL_BYTES)) < len(data):
+            bounds = zip(starts.tolist(), (starts + sizes).tolist(), strict=True)
+            plain &= [_CONTROL.search(data, start, end) is None for start, end in bounds]
+        numbers = np.empty(len(starts), np.int32)
+        behind = self.num_words  # where the next word's ids go
+
+        easy = np.flatnonzero(plain)
+        new, places = keys.take(easy).distinct()
+        text = data.lower() if self._word_pieces.lowercase else data
+        self._append(behind, *self._word_pieces.match(text, starts[easy][new], sizes[easy][new]))
+        numbers[easy] = behind + places
+        self._enter(keys.take(easy[new]), behind + np.arange(len(new)))
+        behind += len(new)
+
+        hard = np.flatnonzero(~plain)
+        bounds = zip(starts[hard].tolist(), (starts + sizes)[hard].tolist(), strict=True)
         words = [data[start:end] for start, end in bounds]
         place_of = {word: place for place, word in enumerate(words)}
-        kept = min(len(place_of), max(MAX_WORDS - self.num_words, 0))
-        ids, counts = self._word_pieces.encode([word.decode("utf-8") for word in place_of])
-        self._append(ids, counts)
-        numbers = np.arange(self.num_words, self.num_words + len(place_of), dtype=np.int32)
-        number_of = dict(zip(place_of, numbers.tolist(), strict=True))
-        places = np.fromiter(place_of.values(), np.int64, len(place_of))[:kept]
-        sizes = (ends - starts)[places]
-        short = sizes <= KEY_BYTES
-        self._table.insert(Keys(data, starts[places][short], sizes[short]), numbers[:kept][short])
-        for place in places[~short].tolist():
-            self._long[words[place]] = number_of[words[place]]
-        self.num_words += kept
-        return [number_of[word] for word in words]
+        number_of = {word: behind + index for index, word in enumerate(place_of)}
+        self._append(behind, *self._word_pieces.encode([word.decode() for word in place_of]))
+        numbers[hard] = [number_of[word] for word in words]
+        new = hard[np.fromiter(place_of.values(), np.int64, len(place_of))]
+        short = sizes[new] <= KEY_BYTES
+        self._enter(keys.take(new[short]), numbers[new[short]])
+        self._long |= {
+            word: number
+            for word, number in number_of.items()
+            if len(word) > KEY_BYTES and number < MAX_WORDS
+        }
+        self.num_words = min(behind + len(place_of), MAX_WORDS)
+        return numbers
 
-    def _append(self, ids: np.ndarray, counts: np.ndarray) -> None:
-        """Writes words' ids behind those of the words in the table."""
-        start, after = int(self._offsets[self.num_words]), self.num_words + 1
+    def _enter(self, keys: Keys, numbers: np.ndarray) -> None:
+        """Enters words into the table, as far as they may stay."""
+        stay = np.flatnonzero(numbers < MAX_WORDS)
+        self._table.insert(keys.take(stay), numbers[stay])
+
+    def _append(self, number: int, ids: np.ndarray, counts: np.ndarray) -> None:
+        """Writes the ids of words `number`, `number` + 1, …"""
+        start, after = int(self._offsets[number]), number + 1
         self._offsets = _with_room(self._offsets, after + len(counts))
         self._offsets[after : after + len(counts)] = start + np.cumsum(counts)
         self._ids = _with_room(self._ids, start + len(ids))
@@ -117,11 +146,8 @@ def _with_room(array: np.ndarray, size: int) -> np.ndarray:
 
 
 def _word_bounds(data: bytes) -> tuple[np.ndarray, np.ndarray]:
-    """Where words start and end: runs of letters, and each mark alone; the padding at the end is
-    left out.
-    """
+    """Where words start and end: runs of letters, and each mark alone."""
     classes = _CLASSES[np.frombuffer(data, np.uint8)]
-    classes[-PADDING:] = _SPACE
     letter = classes == _LETTER
     mark = classes == _MARK
     change = np.flatnonzero(letter[1:] != letter[:-1]) + 1

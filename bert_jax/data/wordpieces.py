@@ -13,7 +13,7 @@ STRAGGLERS = 32  # from so few words on, plain Python is faster
 
 
 class WordPieces:
-    """Words to ids. A word has no ASCII white space, and no ASCII punctuation but itself.
+    """Words to ids. A word has no ASCII white space, and is or has no ASCII punctuation.
 
     Args:
         fast: `tokenizers`' pipeline: BERT's normaliser and pre-tokeniser, a WordPiece model.
@@ -24,7 +24,7 @@ class WordPieces:
     def __init__(self, fast: FastTokenizer, ids: dict[str, int], unk_id: int):
         self._normalize = fast.normalizer.normalize_str
         self._cut = fast.pre_tokenizer.pre_tokenize_str
-        self._lower = fast.normalizer.lowercase
+        self.lowercase = fast.normalizer.lowercase
         self._max_chars = fast.model.max_input_chars_per_word
         self._unk_id = unk_id
         self._start = {token.encode(): index for token, index in ids.items()}
@@ -35,20 +35,15 @@ class WordPieces:
         self._others: set[str] = set()  # characters at which words are cut
 
     def encode(self, words: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
-        """The ids of all words in one array, and how many each word has."""
-        easy = [word.isascii() and word.isprintable() for word in words]
-        hard = [word for word, is_easy in zip(words, easy, strict=True) if not is_easy]
-        # "|" is in no hard word, and in no character's normal form: one call normalises them all
-        normal = iter(self._normalize("|".join(hard)).split("|"))
-        parts: list[str] = []
+        """The ids of any words in one array, and how many each word has."""
+        # "|" is in no word but itself, and in no other character's normal form
+        parts: list[bytes] = []
         ends_of_words = []
-        for word, is_easy in zip(words, easy, strict=True):
-            if is_easy:
-                parts.append(word.lower() if self._lower else word)
-            else:
-                parts += self._parts(next(normal))
+        for word in self._normalize("|".join(words)).split("|") if words else []:
+            parts += [part.encode() for part in self._parts(word)]
             ends_of_words.append(len(parts))
-        ids, counts = self._match_all(parts)
+        sizes = np.fromiter(map(len, parts), np.int64, len(parts))
+        ids, counts = self.match(b"".join(parts), np.cumsum(sizes) - sizes, sizes)
         ends = np.concatenate([[0], np.cumsum(counts)])[ends_of_words]
         return ids, np.diff(ends, prepend=0)
 
@@ -62,20 +57,20 @@ class WordPieces:
             return [word] if word else []
         return [part for part, _ in self._cut(word)]
 
-    def _match_all(self, parts: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
-        """The longest token that fits, again and again, in all parts together."""
-        encoded = [part.encode() for part in parts]
-        sizes = np.fromiter(map(len, encoded), np.int64, len(encoded))
-        owners, pieces = self._match_short(b"".join(encoded), np.cumsum(sizes) - sizes, sizes)
-        matched = np.zeros(len(parts), bool)
+    def match(
+        self, data: bytes, starts: np.ndarray, sizes: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """The longest token that fits, again and again, in all words of a normalised text."""
+        owners, pieces = self._match_short(data, starts, sizes)
+        matched = np.zeros(len(starts), bool)
         matched[owners] = True
         rest = np.flatnonzero(~matched).tolist()
-        found = [self._match_one(encoded[i], len(parts[i])) for i in rest]
+        found = [self._match_one(data[starts[i] : starts[i] + sizes[i]]) for i in rest]
         more = np.repeat(rest, list(map(len, found))).astype(np.int64)
         owners = np.concatenate([owners, more])
         pieces = np.concatenate([pieces, _flat(found)])
         order = np.argsort(owners, kind="stable")
-        return pieces[order], np.bincount(owners, minlength=len(parts))
+        return pieces[order], np.bincount(owners, minlength=len(starts))
 
     def _match_short(
         self, data: bytes, starts: np.ndarray, sizes: np.ndarray
@@ -113,9 +108,9 @@ class WordPieces:
             np.concatenate([piece[good], np.full(len(lost), self._unk_id, np.int32)]),
         )
 
-    def _match_one(self, word: bytes, num_chars: int) -> list[int]:
+    def _match_one(self, word: bytes) -> list[int]:
         """The ids of one word."""
-        if num_chars > self._max_chars:
+        if len(word.decode()) > self._max_chars:
             return [self._unk_id]
         pieces, start, table = [], 0, self._start
         while start < len(word):

@@ -1,5 +1,7 @@
 """Words of up to 16 bytes to numbers, by the thousand: an open-addressing hash table in NumPy."""
 
+import copy
+
 import numpy as np
 
 KEY_BYTES = 16  # longest word that is a key
@@ -7,6 +9,7 @@ KEY_BYTES = 16  # longest word that is a key
 _KEEP = [(1 << 8 * n) - 1 for n in range(9)]  # the first n of eight bytes
 _KEEP_FIRST = np.array(_KEEP + _KEEP[-1:] * 8, np.uint64)
 _KEEP_SECOND = np.array([0] * 8 + _KEEP, np.uint64)
+_HIGH_BITS = np.uint64(0x8080808080808080)
 _MIX_FIRST, _MIX_SECOND = np.uint64(0x9E3779B97F4A7C15), np.uint64(0xC2B2AE3D27D4EB4F)
 
 
@@ -25,6 +28,28 @@ class Keys:
         self.first = every_eight[starts] & _KEEP_FIRST[size]
         self.second = every_eight[starts + 8] & _KEEP_SECOND[size]
         self.hashes = self._hash()
+
+    def take(self, which: np.ndarray) -> "Keys":
+        """Some of the keys."""
+        taken = copy.copy(self)
+        taken.first, taken.second = self.first[which], self.second[which]
+        taken.hashes = self.hashes[which]
+        return taken
+
+    def distinct(self) -> tuple[np.ndarray, np.ndarray]:
+        """Where each distinct word is first met, and for every word the place in that list."""
+        order = np.lexsort((self.second, self.first))
+        first, second = self.first[order], self.second[order]
+        new = np.ones(len(order), bool)
+        new[1:] = (first[1:] != first[:-1]) | (second[1:] != second[:-1])
+        places = np.empty(len(order), np.int64)
+        places[order] = np.cumsum(new) - 1
+        return order[new], places
+
+    @property
+    def ascii(self) -> np.ndarray:
+        """Whether a word has ASCII characters only."""
+        return (self.first | self.second) & _HIGH_BITS == 0
 
     def mark(self, flags: np.ndarray) -> None:
         """Makes flagged words other keys than unflagged ones; takes the last of KEY_BYTES."""

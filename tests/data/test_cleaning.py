@@ -78,7 +78,7 @@ def test_long_lines_are_cut_at_spaces_and_nothing_is_lost(monkeypatch):
 
 
 @given(
-    text=st.text(st.sampled_from("ab 한é\u2028\x00\x0c\n\n"), max_size=80),
+    text=st.text(st.sampled_from("ab 한é\x85\xa0\ufffd\u2028\x00\x0c\n\n"), max_size=80),
     block=st.integers(1, 9),
     longest=st.integers(1, 12),
 )

@@ -1,0 +1,133 @@
+"""Rows to batches, against TFDS's own reading of the same rows, in the same run.
+
+    python benchmarks/loader_speed.py [PREPARED]
+
+Prints rows per second per core (of processor time) for shuffled batches, beside
+`as_data_source().__getitems__`, and what each stage costs. Without a folder it writes rows of
+random tokens.
+"""
+
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated
+
+import numpy as np
+import tensorflow_datasets as tfds
+import tyro
+from array_record.python.array_record_module import ArrayRecordWriter
+
+from bert_jax.data.build import Shard
+from bert_jax.data.datasets import finish_dataset, shard_names
+from bert_jax.data.loader import PretrainingRows, batches, load_batch, permute
+from bert_jax.data.prepared import PreparedData
+from bert_jax.data.rows import RowFormat
+
+
+def main(
+    prepared: Annotated[str | None, tyro.conf.Positional] = None,
+    length: int = 128,
+    batch_size: int = 256,
+    num_steps: int = 200,
+) -> None:
+    """Measures and prints.
+
+    Args:
+        prepared: a folder that prepare.py wrote; None makes one up.
+        length: tokens in a row T.
+        batch_size: rows in a batch B.
+        num_steps: batches to load.
+    """
+    with tempfile.TemporaryDirectory() as scratch:
+        if prepared is None:
+            folder = Path(scratch)
+            rows = random_rows(folder, length, num_rows=100_000, num_shards=8)
+        else:
+            folder = Path(prepared) / f"T{length}"
+            rows = PreparedData(prepared).rows(length)
+        print(f"{folder}: {len(rows):,} rows of {length} tokens, batches of {batch_size}")
+        source = tfds.builder_from_directory(str(folder)).as_data_source(split="train")
+        numbers = [
+            permute(np.arange(batch_size) + step * batch_size, len(rows), 0, 0)
+            for step in range(min(num_steps, len(rows) // batch_size))
+        ]
+        records = rows._source.__getitems__(numbers[0].tolist())
+        count = batch_size * len(numbers)
+
+        def threaded() -> None:
+            for _ in batches(rows, batch_size, seed=0, num_steps=len(numbers)):
+                pass
+
+        few = numbers[: max(1, len(numbers) // 10)]
+        speeds = {
+            "ours, shuffled batches": rate(
+                lambda: [load_batch(rows, batch_size, 0, step) for step in range(len(numbers))],
+                count,
+            ),
+            "ours, read ahead by threads": rate(threaded, count),
+            "TFDS as_data_source": rate(
+                lambda: [stack(source.__getitems__(n.tolist())) for n in few],
+                batch_size * len(few),
+            ),
+        }
+        for name, (per_core, by_clock) in speeds.items():
+            print(f"  {name:32s} {per_core:9,.0f} rows/s per core ({by_clock:,.0f} by the clock)")
+        first, *_, last = speeds.values()
+        print(f"  ratio {first[0] / last[0]:.1f}\n\nwhat bounds it, microseconds a row:")
+        stages = {
+            "where rows are (permutation)": lambda: [
+                permute(np.arange(batch_size), len(rows), 0, 0) for _ in numbers
+            ],
+            "reading records (ArrayRecord)": lambda: [
+                rows._source.__getitems__(n.tolist()) for n in numbers
+            ],
+            "records to arrays (NumPy)": lambda: [rows.format.read(records) for _ in numbers],
+        }
+        for stage, function in stages.items():
+            print(f"  {stage:32s} {1e6 / rate(function, count)[0]:6.2f}")
+
+
+def rate(function: Callable[[], object], count: int) -> tuple[float, float]:
+    """Rows per second of processor time and of the clock, the best of three runs."""
+    best = [0.0, 0.0]
+    for _ in range(3):
+        start, clock = time.process_time(), time.perf_counter()
+        function()
+        best[0] = max(best[0], count / (time.process_time() - start))
+        best[1] = max(best[1], count / (time.perf_counter() - clock))
+    return best[0], best[1]
+
+
+def stack(examples: list[dict[str, np.ndarray]]) -> dict[str, np.ndarray]:
+    """TFDS's examples as one batch."""
+    return {name: np.stack([e[name] for e in examples]).astype(np.int32) for name in examples[0]}
+
+
+def random_rows(folder: Path, length: int, num_rows: int, num_shards: int) -> PretrainingRows:
+    """A data set of random tokens."""
+    rng = np.random.default_rng(0)
+    row_format = RowFormat(length, max(2, length // 32), vocab_size=30522)
+    shards = []
+    for index in range(num_shards):
+        count = num_rows // num_shards
+        rows = {
+            name: rng.integers(0, 2 if name == "is_random_next" else 60, (count, *shape))
+            for name, (shape, _) in row_format.features.items()
+        }
+        path = folder / f"{index}.tmp"
+        writer = ArrayRecordWriter(str(path), "group_size:1,uncompressed")
+        for record in row_format.write(rows):
+            writer.write(record)
+        writer.close()
+        shards.append(Shard(str(path), rows=count, num_bytes=path.stat().st_size))
+    finish_dataset(folder, row_format, {"train": shards})
+    files = [
+        (name, shard.rows)
+        for name, shard in zip(shard_names("train", num_shards), shards, strict=True)
+    ]
+    return PretrainingRows(folder, row_format, files)
+
+
+if __name__ == "__main__":
+    tyro.cli(main, description=__doc__)
