@@ -1,0 +1,275 @@
+"""One training step of BERT against Hugging Face's `BertForPreTraining` in PyTorch.
+
+    python benchmarks/train_step.py                                  # base, 16 x 128, float32
+    python benchmarks/train_step.py --dtype bfloat16 --torch-python /path/to/other/bin/python
+
+Both sides run in processes of their own and take turns, block by block, while the other one waits.
+Each step reads a batch, masks nothing twice, and does forward, backward, clipping and AdamW, with
+dropout 0.1 on hidden values and attention probabilities (`--dropout 0` turns both off). Ours is
+`pretrain.py`'s own step, masking on the device and the guard against NaN included. PyTorch runs
+eagerly with its scaled_dot_product_attention, fused AdamW and no attention mask (all rows are
+full, and a mask would only slow it down); it projects every position onto the vocabulary, as
+`BertForPreTraining` does, where we project the predicted ones. Compilation is not timed.
+"""
+
+import argparse
+import importlib.util
+import json
+import statistics
+import subprocess
+import sys
+import time
+from typing import Any
+
+SHAPES = {
+    "tiny": {"layers": 2, "width": 128, "heads": 2, "forward": 512},
+    "base": {"layers": 12, "width": 768, "heads": 12, "forward": 3072},
+}
+VOCAB_SIZE, PREDICTED = 30522, 0.15
+CLS, SEP, MASK = 101, 102, 103
+
+
+# --- Both sides: `make(options) -> (describe, run_steps)` -----------------------------------------
+
+
+def make_rows(options: argparse.Namespace) -> Any:
+    """Random rows, each one pair that fills it."""
+    import numpy as np
+
+    rng = np.random.default_rng(0)
+    tokens = rng.integers(1000, VOCAB_SIZE, (options.batch, options.length)).astype(np.int32)
+    half = options.length // 2
+    tokens[:, 0] = CLS
+    tokens[:, [half - 1, -1]] = SEP
+    return tokens, half
+
+
+def make_jax(options: argparse.Namespace) -> Any:
+    """Our side."""
+    import jax
+    import numpy as np
+
+    from bert_jax.config import BertConfig, MaskingConfig, OptimizerConfig
+    from bert_jax.models.functional import build
+    from bert_jax.nn.attention import choose_attention, device_platform
+    from bert_jax.nn.compute import Compute
+    from bert_jax.tasks.pretraining import make_objective
+    from bert_jax.training.flops import flops_per_token, peak_flops
+    from bert_jax.training.masking import MaskingRules
+    from bert_jax.training.optimizers import make_optimizer
+    from bert_jax.training.parallel import DataParallel
+    from bert_jax.training.step import init_state, make_train_step
+
+    shape = SHAPES[options.preset]
+    config = BertConfig(
+        hidden_size=shape["width"],
+        num_hidden_layers=shape["layers"],
+        num_attention_heads=shape["heads"],
+        intermediate_size=shape["forward"],
+        max_position_embeddings=max(512, options.length),
+        vocab_size=VOCAB_SIZE,
+        hidden_dropout_prob=options.dropout,
+        attention_probs_dropout_prob=options.dropout,
+    )
+    attention = choose_attention(
+        "auto", platform=device_platform(), dtype=options.dtype, dropout_rate=options.dropout
+    )
+    compute = Compute(options.dtype, attention, unroll=options.unroll)
+    init, bind = build(config)
+    rules = MaskingRules(MaskingConfig(), VOCAB_SIZE, CLS, SEP, MASK)
+    continues = np.zeros(VOCAB_SIZE, bool)
+    objective = make_objective(bind, jax.random.key(0), rules, continues, compute)
+    optimizer, _ = make_optimizer(OptimizerConfig(warmup_steps=10), 1000)
+    parallel = DataParallel(num_devices=1)
+    step = parallel.spread(make_train_step(objective, optimizer, jax.random.key(1)))
+    tokens, half = make_rows(options)
+    n = options.batch
+    batch = {
+        "tokens": tokens,
+        "lengths": np.tile(np.array([half, options.length - half], np.int32), (n, 1, 1)),
+        "is_random_next": np.arange(n, dtype=np.int32)[:, None] % 2,
+        "row": np.arange(n, dtype=np.int32),
+        "epoch": np.zeros(n, np.int32),
+    }
+    state = parallel.put_state(
+        jax.jit(lambda key: init_state(init(key), optimizer))(jax.random.key(0))
+    )
+
+    def run_steps(num: int) -> float:
+        nonlocal state
+        loss = None
+        for _ in range(num):
+            state, metrics = step(state, parallel.put_batch(batch))
+            loss = metrics["loss"][0]
+        return float(parallel.get(loss))
+
+    device = jax.devices()[0]
+    flops = flops_per_token(config, options.length, PREDICTED)
+    about = f"bert_jax on jax {jax.__version__}, {device.device_kind}, {attention} attention"
+    return {"about": about, "flops": flops, "peak": peak_flops(device.device_kind)}, run_steps
+
+
+def make_torch(options: argparse.Namespace) -> Any:
+    """The other side."""
+    import torch  # type: ignore[import-not-found]
+    import transformers  # type: ignore[import-not-found]
+
+    shape = SHAPES[options.preset]
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    config = transformers.BertConfig(
+        vocab_size=VOCAB_SIZE,
+        hidden_size=shape["width"],
+        num_hidden_layers=shape["layers"],
+        num_attention_heads=shape["heads"],
+        intermediate_size=shape["forward"],
+        max_position_embeddings=max(512, options.length),
+        hidden_dropout_prob=options.dropout,
+        attention_probs_dropout_prob=options.dropout,
+    )
+    model = transformers.BertForPreTraining(config).to(device).train()
+    optimizer = torch.optim.AdamW(
+        model.parameters(), lr=1e-4, eps=1e-6, weight_decay=0.01, fused=True
+    )
+    rows, half = make_rows(options)
+    tokens = torch.tensor(rows, dtype=torch.long)
+    candidates = torch.rand(tokens.shape).masked_fill((tokens == CLS) | (tokens == SEP), 2.0)
+    chosen = candidates.argsort(dim=1)[:, : round(PREDICTED * options.length)]
+    labels = torch.full_like(tokens, -100).scatter(1, chosen, tokens.gather(1, chosen))
+    batch = {
+        "input_ids": tokens.scatter(1, chosen, MASK),
+        "token_type_ids": (torch.arange(options.length) >= half).long().expand_as(tokens),
+        "labels": labels,
+        "next_sentence_label": torch.arange(options.batch) % 2,
+    }
+
+    def run_steps(num: int) -> float:
+        loss = torch.zeros(())
+        for _ in range(num):
+            on_device = {name: values.to(device) for name, values in batch.items()}
+            with torch.autocast(device, torch.bfloat16, enabled=options.dtype == "bfloat16"):
+                loss = model(**on_device).loss
+            loss.backward()
+            torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+            optimizer.step()
+            optimizer.zero_grad(set_to_none=True)
+        return loss.item()
+
+    name = torch.cuda.get_device_name() if device == "cuda" else "cpu"
+    attention = config._attn_implementation
+    about = f"transformers {transformers.__version__} on torch {torch.__version__}, {name}, "
+    return {"about": about + f"{attention} attention"}, run_steps
+
+
+def work(options: argparse.Namespace) -> None:
+    """A side's process: builds, then runs a block of steps for every line on standard input."""
+
+    def say(message: dict[str, Any]) -> None:
+        print(json.dumps(message), flush=True)
+
+    start = time.perf_counter()
+    make = {"jax": make_jax, "torch": make_torch}[options.worker]
+    description, run_steps = make(options)
+    run_steps(1)
+    first = time.perf_counter() - start
+    run_steps(1)
+    say(description | {"first_step": first})
+    for line in sys.stdin:
+        num = int(line)
+        start = time.perf_counter()
+        loss = run_steps(num)
+        say({"seconds": (time.perf_counter() - start) / num, "loss": loss})
+
+
+# --- The race ------------------------------------------------------------------------------------
+
+
+class Side:
+    """A side's process, and what it measured."""
+
+    def __init__(self, name: str, python: str, options: list[str]):
+        command = [python, __file__, *options, "--worker", name]
+        pipe = subprocess.PIPE
+        self.process = subprocess.Popen(command, stdin=pipe, stdout=pipe, text=True)
+        self.seconds: list[float] = []
+
+    def answer(self) -> dict[str, Any]:
+        """Waits for the next line."""
+        assert self.process.stdout is not None
+        line = self.process.stdout.readline()
+        if not line:
+            raise SystemExit(f"the process of {self.process.args} ended early, see above")
+        return json.loads(line)
+
+    def run_block(self, num: int) -> dict[str, Any]:
+        """Runs a block of steps."""
+        assert self.process.stdin is not None
+        self.process.stdin.write(f"{num}\n")
+        self.process.stdin.flush()
+        found = self.answer()
+        self.seconds.append(found["seconds"])
+        return found
+
+
+def torch_is_missing(python: str) -> bool:
+    """Whether the other side's libraries cannot be found."""
+    names = ("torch", "transformers")
+    if python == sys.executable:
+        return any(importlib.util.find_spec(name) is None for name in names)
+    code = f"import importlib.util as u, sys; sys.exit(any(not u.find_spec(n) for n in {names}))"
+    return subprocess.run([python, "-c", code], check=False).returncode != 0
+
+
+def race(options: argparse.Namespace, arguments: list[str]) -> None:
+    """Runs both sides in turns, and prints what they measured."""
+    sides = {"jax": Side("jax", sys.executable, arguments)}
+    about = {"jax": sides["jax"].answer()}
+    if torch_is_missing(options.torch_python):
+        print("PyTorch's side is skipped: torch and transformers are not installed; pass")
+        print("--torch-python with an interpreter that has them")
+    else:
+        sides["torch"] = Side("torch", options.torch_python, arguments)
+        about["torch"] = sides["torch"].answer()
+    print(f"{options.preset}, {options.batch} x {options.length}, {options.dtype}, ", end="")
+    print(f"dropout {options.dropout}; {options.rounds} blocks of {options.steps} steps in turns")
+    for name, found in about.items():
+        print(f"  {name}: {found['about']}; start and first step {found['first_step']:.1f} s")
+    for _ in range(options.rounds):
+        for side in sides.values():
+            side.run_block(options.steps)
+    speed = {}
+    for name, side in sides.items():
+        per_step = statistics.median(side.seconds)
+        speed[name] = options.batch * options.length / per_step
+        spread = f"{min(side.seconds):.3f} to {max(side.seconds):.3f}"
+        rate = speed[name] * about["jax"]["flops"]
+        peak = about["jax"]["peak"]
+        use = f", MFU {rate / peak:.1%}" if peak else f", {rate / 1e9:.0f} GFLOP/s (peak unknown)"
+        print(f"  {name}: {per_step:.3f} s a step ({spread}), {speed[name]:,.0f} tokens/s{use}")
+    if "torch" in speed:
+        print(f"  ratio: ours is {speed['jax'] / speed['torch']:.2f} times as fast")
+
+
+def main() -> None:
+    """Reads the command line."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--preset", choices=SHAPES, default="base")
+    parser.add_argument("--dtype", choices=["float32", "bfloat16"], default="float32")
+    parser.add_argument("--batch", type=int, default=16)
+    parser.add_argument("--length", type=int, default=128)
+    parser.add_argument("--dropout", type=float, default=0.1)
+    parser.add_argument("--unroll", action="store_true", help="unroll our loop over layers")
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--steps", type=int, default=3, help="steps in a block")
+    parser.add_argument("--torch-python", default=sys.executable, help="PyTorch's interpreter")
+    parser.add_argument("--worker", choices=["jax", "torch"], help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    if options.worker:
+        work(options)
+    else:
+        race(options, sys.argv[1:])
+
+
+if __name__ == "__main__":
+    main()
