@@ -20,8 +20,7 @@ from bert_jax.data.beam import build_with_beam
 from bert_jax.data.build import Job
 from bert_jax.data.bundles import BundleOptions, Corpus, identity_of, split_of
 from bert_jax.data.cleaning import Findings
-from bert_jax.data.datasets import clear, finish_dataset
-from bert_jax.data.prepared import REPORT
+from bert_jax.data.datasets import REPORT, clear, finish_dataset
 from bert_jax.data.report import describe, print_report
 from bert_jax.data.rows import RowFormat
 from bert_jax.data.sample import take_sample

@@ -9,6 +9,7 @@ from bert_jax.data.build import Shard
 from bert_jax.data.rows import RowFormat
 
 NAME = "pretraining"
+REPORT = "report.json"  # written last: that it is there says that the folder is finished
 
 
 def shard_names(split: str, count: int) -> list[str]:

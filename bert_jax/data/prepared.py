@@ -6,12 +6,12 @@ import json
 from pathlib import Path
 from typing import Any
 
+from bert_jax.data.datasets import REPORT
 from bert_jax.data.loader import PretrainingRows
 from bert_jax.data.rows import RowFormat
 from bert_jax.data.tokenizer import Tokenizer
 from bert_jax.errors import ConfigError, DataError
 
-REPORT = "report.json"
 HASH_BYTES = 1 << 30  # up to this size, `check` compares hashes too
 AGAIN = "run prepare.py again"
 

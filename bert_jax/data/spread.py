@@ -23,7 +23,7 @@ def num_cores() -> int:
 def build_locally(corpus: Corpus, job: Job, findings: Findings, workers: int) -> Iterator[Built]:
     """Builds the shards of all bundles, in order, on up to `workers` cores.
 
-    At most `workers` + 1 bundles wait beside those at work, which bounds memory. A small corpus is
+    At most `workers` + 2 bundles are held at a time, which bounds memory. A small corpus is
     built in this process: starting others would take longer.
     """
     parts = range(len(corpus.parts))
@@ -35,7 +35,7 @@ def build_locally(corpus: Corpus, job: Job, findings: Findings, workers: int) ->
     context = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(workers, context, _start_worker) as pool:
         try:
-            yield from _in_order(pool.submit, bundles, job, 2 * workers + 1)
+            yield from _in_order(pool.submit, bundles, job, workers + 1)
         except BrokenProcessPool:
             raise DataError(
                 "a worker process was killed",

@@ -77,9 +77,11 @@ class WordCache:
             )
         first = self._offsets[numbers]
         lengths = self._offsets[numbers + 1] - first
-        last = np.cumsum(lengths, dtype=np.int64)
+        last = np.cumsum(lengths, dtype=np.int32)
         total = int(last[-1]) if last.size else 0
-        flat = self._ids[np.repeat(first + lengths - last, lengths) + np.arange(total)]
+        flat = self._ids[
+            np.repeat(first + lengths - last, lengths) + np.arange(total, dtype=np.int32)
+        ]
         text_ends = np.cumsum(np.fromiter(map(len, texts), np.int64, len(texts)) + 1)
         words_before = np.searchsorted(starts, text_ends)
         return flat, np.diff(np.concatenate([[0], last])[words_before], prepend=0)
@@ -147,17 +149,13 @@ def _with_room(array: np.ndarray, size: int) -> np.ndarray:
 
 def _word_bounds(data: bytes) -> tuple[np.ndarray, np.ndarray]:
     """Where words start and end: runs of letters, and each mark alone."""
-    classes = _CLASSES[np.frombuffer(data, np.uint8)]
-    letter = classes == _LETTER
-    mark = classes == _MARK
-    change = np.flatnonzero(letter[1:] != letter[:-1]) + 1
-    if letter[0]:
-        change = np.concatenate([[0], change])
-    marks = np.flatnonzero(mark)
-    starts = np.concatenate([change[::2], marks])
-    ends = np.concatenate([change[1::2], marks + 1])
-    order = np.argsort(starts, kind="stable")
-    return starts[order], ends[order]
+    classes = _CLASSES[np.frombuffer(data, np.uint8)]  # ends in spaces
+    letter, mark = classes == _LETTER, classes == _MARK
+    starts = letter | mark
+    starts[1:] &= ~(letter[1:] & letter[:-1])
+    ends = letter | mark  # of the character before
+    ends[:-1] &= ~(letter[1:] & letter[:-1])
+    return np.flatnonzero(starts), np.flatnonzero(ends) + 1
 
 
 def _slices(texts: Sequence[bytes]) -> Iterable[Sequence[bytes]]:
