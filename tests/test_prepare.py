@@ -164,6 +164,16 @@ def test_running_again_writes_the_same_and_removes_what_is_stale(tmp_path):
     assert after == before
 
 
+def test_a_run_that_fails_leaves_nothing_that_looks_finished(tmp_path):
+    config = settings(tmp_path, make_text(60))
+    prepare(config)
+    Path(config.inputs[0]).write_text("a single document")
+    with pytest.raises(DataError, match="single document"):
+        prepare(dataclasses.replace(config, eval_share=0.0))
+    with pytest.raises(DataError, match="no finished prepared data"):
+        PreparedData(config.output)
+
+
 def test_another_seed_gives_other_rows(tmp_path):
     config = settings(tmp_path, make_text(60))
     one = prepare(config)

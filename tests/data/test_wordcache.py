@@ -26,7 +26,7 @@ HARD = [
     "nbsp\u00a0here ideographic\u3000space thin\u2009space line\u2028sep para\u2029sep",
     "¿qué? «guillemets» “quotes” — dash … ‽ ⁂ § ¶ ° ± × ÷ ≠ ≮ ͵ ; ` ´",
     "a" * 99 + " " + "a" * 100 + " " + "a" * 101,
-    "한" * 100 + " " + "한" * 101,
+    "나" * 34 + " " + "나" * 100 + " " + "나" * 101,
     "extraordinarilylongtoken extraordinarilylongtokens unextraordinarilylongtoken",
     "exactly15bytess exactly16bytesss exactly17bytessss",
     "### ##ing ## #the",
