@@ -17,7 +17,7 @@ def dot_product_attention(
     q: Float[Array, "B T H K"],
     k: Float[Array, "B S H K"],
     v: Float[Array, "B S H K"],
-    mask: Bool[Array, "B 1 T S"],
+    mask: Bool[Array, "#B 1 T S"],
     *,
     implementation: AttentionKernel = "xla",
     key: PRNGKeyArray | None = None,

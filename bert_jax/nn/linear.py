@@ -1,6 +1,7 @@
 """The smallest blocks: affine map, layer norm, activations, and how they start."""
 
 import math
+from collections.abc import Callable
 
 import jax
 import jax.numpy as jnp
@@ -10,7 +11,7 @@ from jaxtyping import Array, Float
 SQRT_HALF = math.sqrt(0.5)
 
 
-def truncated_normal(stddev: float) -> jax.nn.initializers.Initializer:
+def truncated_normal(stddev: float) -> Callable[..., Array]:
     """Normal cut at two standard deviations, as BERT's kernels start.
 
     As in TensorFlow, the width that the cut takes away is not given back: the actual standard

@@ -2,7 +2,7 @@
 
 import jax
 from flax import nnx
-from jaxtyping import Array, Bool, Float, PRNGKeyArray
+from jaxtyping import Array, Bool, Float, Key, PRNGKeyArray
 
 from bert_jax.config import BertConfig
 from bert_jax.nn.attention import dot_product_attention
@@ -11,7 +11,7 @@ from bert_jax.nn.dropout import dropout
 from bert_jax.nn.linear import LayerNorm, Linear, activate
 
 
-def split_key(key: PRNGKeyArray | None, num: int) -> PRNGKeyArray | list[None]:
+def split_key(key: PRNGKeyArray | None, num: int) -> Key[Array, "N"] | list[None]:
     """Splits a key; None, for evaluation, stays None."""
     return [None] * num if key is None else jax.random.split(key, num)
 

@@ -85,9 +85,9 @@ def memory_estimate(
 
     Assumes: nothing is kept twice; a layer keeps, for each token, its input, q, k, v, the attention
     output, both norms' inputs and the feed-forward's hidden values before and after activation, in
-    `dtype`, and its dropout masks as bytes; without fused attention also the probabilities
-    before and after dropout; with remat only its input, and one layer at a time the rest. The logits
-    of 15 % of the tokens are kept twice in float32.
+    `dtype`, and its dropout masks as bytes; without fused attention also the probabilities before
+    and after dropout; with remat only its input, and one layer at a time the rest. The logits of
+    15 % of the tokens are kept twice in float32.
 
     Args:
         config: the model.

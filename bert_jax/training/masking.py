@@ -54,7 +54,7 @@ class MaskedRow(NamedTuple):
     """0 = [MASK], 1 = random token, 2 = kept."""
 
 
-def masked_counts(length: int, config: MaskingConfig) -> Int[np.ndarray, "T+1"]:
+def masked_counts(length: int, config: MaskingConfig) -> Int[np.ndarray, "N"]:
     """Predictions in a sequence of each length from 0 to T, special tokens counted.
 
     clip(round(rate · length), 1, max_per_sequence), and 0 for length 0. `round` takes halves to
@@ -165,7 +165,7 @@ def choose(
 def _choose_words(
     order: UInt32[Array, "T"],
     group: Int[Array, "T"],
-    wanted: Int[Array, "J+1"],
+    wanted: Int[Array, "G"],
     candidate: Bool[Array, "T"],
     continues: Bool[Array, "T"],
 ) -> Bool[Array, "T"]:

@@ -91,10 +91,10 @@ def scale_by_original_adam(b1: float, b2: float, eps: float) -> optax.GradientTr
             mu=jax.tree.map(jnp.zeros_like, params), nu=jax.tree.map(jnp.zeros_like, params)
         )
 
-    def update(grads: Any, state: OriginalAdamState, params: Any = None):
+    def update(updates: Any, state: Any, params: Any = None) -> tuple[Any, Any]:
         del params
-        mu = jax.tree.map(lambda m, g: b1 * m + (1 - b1) * g, state.mu, grads)
-        nu = jax.tree.map(lambda v, g: b2 * v + (1 - b2) * g * g, state.nu, grads)
+        mu = jax.tree.map(lambda m, g: b1 * m + (1 - b1) * g, state.mu, updates)
+        nu = jax.tree.map(lambda v, g: b2 * v + (1 - b2) * g * g, state.nu, updates)
         updates = jax.tree.map(lambda m, v: m / (jnp.sqrt(v) + eps), mu, nu)
         return updates, OriginalAdamState(mu, nu)
 
@@ -119,7 +119,7 @@ def scale_by_layer_trust_ratio() -> optax.GradientTransformation:
         ok = (norms[0] > 0) & (norms[1] > 0)
         return jnp.where(ok, norms[0] / jnp.where(ok, norms[1], 1.0), 1.0)
 
-    def update(updates: Any, state: optax.EmptyState, params: Any = None):
+    def update(updates: Any, state: Any, params: Any = None) -> tuple[Any, Any]:
         assert params is not None
         scaled = jax.tree_util.tree_map_with_path(
             lambda path, u, p, adapts: (
