@@ -4,7 +4,7 @@
     python benchmarks/train_step.py --dtype bfloat16 --torch-python /path/to/other/bin/python
 
 Both sides run in processes of their own and take turns, block by block, while the other one waits.
-Each step reads a batch, masks nothing twice, and does forward, backward, clipping and AdamW, with
+Each step takes rows, 15 % of them masked, through forward, backward, clipping and AdamW, with
 dropout 0.1 on hidden values and attention probabilities (`--dropout 0` turns both off). Ours is
 `pretrain.py`'s own step, masking on the device and the guard against NaN included. PyTorch runs
 eagerly with its scaled_dot_product_attention, fused AdamW and no attention mask (all rows are
