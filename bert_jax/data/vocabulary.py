@@ -5,7 +5,9 @@ between runs and breaks ties differently. Here the alphabet is worked out first 
 trainer in a fixed order, so that every id, and with it every tie, is a function of the text.
 """
 
+import itertools
 import re
+import sys
 import unicodedata
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
@@ -19,7 +21,8 @@ from bert_jax.errors import DataError
 
 COVERAGE = 0.9998  # share of all characters that the alphabet covers; rarer ones become [UNK]
 ALPHABET_SHARE = 0.3  # of the vocabulary, at most, goes to the alphabet's characters
-BLOCK_CHARS = 1 << 18
+COUNT_CHARS = 1 << 18  # characters that are counted together
+TRAIN_CHARS = 1 << 13  # characters in a text for the trainer, which holds hundreds of them at once
 # words that are [UNK] whatever the vocabulary, and over which the trainer takes quadratic time
 _TOO_LONG = re.compile(rf"[^\W\u3400-\u9fff\uf900-\ufaff]{{{MAX_WORD_CHARS + 1},}}")
 
@@ -53,24 +56,25 @@ def train_vocab(texts: Callable[[], Iterator[str]], size: int, casing: Casing) -
         limit_alphabet=len(alphabet),
         show_progress=False,
     )
-    fast.train_from_iterator((_TOO_LONG.sub(" ", b) for b in _blocks(texts())), trainer)
+    fast.train_from_iterator(
+        (_TOO_LONG.sub(" ", b) for b in _blocks(texts(), TRAIN_CHARS)), trainer
+    )
     vocab = fast.get_vocab()
     return sorted(vocab, key=vocab.__getitem__)
 
 
 def count_characters(texts: Iterable[str], casing: Casing) -> Counter[str]:
     """How often each character occurs in texts once they are normalised."""
-    raw: Counter[int] = Counter()
-    for block in _blocks(texts):
+    raw = np.zeros(sys.maxunicode + 1, np.int64)
+    for block in _blocks(texts, COUNT_CHARS):
         codes = np.frombuffer(block.encode("utf-32-le"), np.uint32)
-        found, counts = np.unique(codes, return_counts=True)
-        raw.update(dict(zip(found.tolist(), counts.tolist(), strict=True)))
+        raw += np.bincount(codes, minlength=len(raw))
     normalize = casing.normalizer().normalize_str
     characters: Counter[str] = Counter()
-    for code, count in raw.items():
+    for code in np.flatnonzero(raw).tolist():
         for character in normalize(chr(code)):
             if not character.isspace():
-                characters[character] += count
+                characters[character] += int(raw[code])
     return characters
 
 
@@ -95,13 +99,13 @@ def _goes_inside(character: str) -> bool:
     return not (wide or ascii_mark or unicodedata.category(character).startswith("P"))
 
 
-def _blocks(texts: Iterable[str]) -> Iterator[str]:
-    """Texts joined to blocks of about BLOCK_CHARS."""
+def _blocks(texts: Iterable[str], block_chars: int) -> Iterator[str]:
+    """The lines of texts, joined to blocks of about `block_chars`."""
     block, size = [], 0
-    for text in texts:
-        block.append(text)
-        size += len(text)
-        if size >= BLOCK_CHARS:
+    for line in itertools.chain.from_iterable(text.split("\n") for text in texts):
+        block.append(line)
+        size += len(line)
+        if size >= block_chars:
             yield "\n".join(block)
             block, size = [], 0
     if block:
