@@ -74,7 +74,7 @@ def build_with_beam(
 def write_built(folder: Path, built: Built) -> None:
     """Saves what a bundle held, beside its shards."""
     values = dataclasses.asdict(built)
-    arrays = {name: values.pop(name) for name in _ARRAYS}
+    arrays: dict[str, Any] = {name: values.pop(name) for name in _ARRAYS}
     name = f"{built.split}-{built.part:05d}-{built.index:05d}"
     partial = folder / f"{name}.partial"
     with partial.open("wb") as file:

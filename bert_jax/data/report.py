@@ -97,7 +97,7 @@ def unigram_entropy(counts: np.ndarray) -> float:
 
 def summarise_text(tally: Tally, tokenizer: Tokenizer) -> dict[str, Any]:
     """What the text is like: sizes, [UNK], duplicates."""
-    counts = sum(tally.token_counts.values())
+    counts = np.sum([tally.token_counts[split] for split in SPLITS], axis=0)
     total = {
         name: sum(tally.totals[split][name] for split in SPLITS) for name in tally.totals["train"]
     }
