@@ -52,7 +52,7 @@ def main(
             permute(np.arange(batch_size) + step * batch_size, len(rows), 0, 0)
             for step in range(min(num_steps, len(rows) // batch_size))
         ]
-        records = rows._source.__getitems__(numbers[0].tolist())
+        records = rows.read(numbers[0])
         count = batch_size * len(numbers)
 
         def threaded() -> None:
@@ -79,9 +79,7 @@ def main(
             "where rows are (permutation)": lambda: [
                 permute(np.arange(batch_size), len(rows), 0, 0) for _ in numbers
             ],
-            "reading records (ArrayRecord)": lambda: [
-                rows._source.__getitems__(n.tolist()) for n in numbers
-            ],
+            "reading records (ArrayRecord)": lambda: [rows.read(n) for n in numbers],
             "records to arrays (NumPy)": lambda: [rows.format.read(records) for _ in numbers],
         }
         for stage, function in stages.items():

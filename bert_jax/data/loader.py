@@ -1,11 +1,12 @@
 """Rows to batches: random access, order by formula, and a place in the data that is a number."""
 
+import functools
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import grain
 import numpy as np
-from array_record.python.array_record_data_source import ArrayRecordDataSource
+from array_record.python.array_record_module import ArrayRecordReader
 from jaxtyping import Int
 
 from bert_jax.data.rows import RowFormat
@@ -13,6 +14,7 @@ from bert_jax.errors import ConfigError, DataError
 
 Batch = dict[str, np.ndarray]
 ROUNDS = 8
+MAX_OPEN = 256  # shards that are open at a time
 RESTORE = "restore the file, or run prepare.py again"
 
 
@@ -38,8 +40,7 @@ class PretrainingRows:
             raise DataError(
                 f"{missing[0]} is missing", "all shards that report.json lists", RESTORE
             )
-        files = [f"{file}[0:{rows}]" for file, (_, rows) in zip(self._files, shards, strict=True)]
-        self._source = ArrayRecordDataSource(files)
+        self._reader = functools.lru_cache(MAX_OPEN)(self._open)
 
     def __len__(self) -> int:
         return int(self._starts[-1])
@@ -52,10 +53,27 @@ class PretrainingRows:
         """
         rows = np.asarray(rows)
         try:
-            arrays = self.format.read(self._source.__getitems__(rows.tolist()))
+            arrays = self.format.read(self.read(rows))
         except Exception as error:
             raise self._explain(rows, error) from None
         return {**arrays, "row": rows.astype(np.int32)}
+
+    def read(self, rows: Int[np.ndarray, "B"]) -> list[bytes]:
+        """The records of these rows."""
+        records = [b""] * len(rows)
+        shards = np.searchsorted(self._starts, rows, side="right") - 1
+        for shard in np.unique(shards).tolist():
+            places = np.flatnonzero(shards == shard)
+            found = self._reader(shard).read((rows[places] - self._starts[shard]).tolist())
+            for place, record in zip(places.tolist(), found, strict=True):
+                records[place] = record
+        return records
+
+    def _open(self, shard: int) -> ArrayRecordReader:
+        """A reader, which any number of threads may use."""
+        return ArrayRecordReader(
+            self._files[shard], options="readahead_buffer_size:0", file_reader_buffer_size=4096
+        )
 
     def _explain(self, rows: np.ndarray, error: Exception) -> DataError:
         """Looks for the record that cannot be read."""
@@ -63,7 +81,7 @@ class PretrainingRows:
             shard = int(np.searchsorted(self._starts, row, side="right")) - 1
             file, record = self._files[shard], row - int(self._starts[shard])
             try:
-                self.format.read([self._source[row]])
+                self.format.read(self.read(np.array([row])))
             except Exception as found:
                 reason = "another layout" if isinstance(found, ValueError) else str(found)
                 break

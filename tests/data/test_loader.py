@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bert_jax.config import PrepareConfig
+from bert_jax.data import loader
 from bert_jax.data.loader import batches, eval_batches, load_batch, permute
 from bert_jax.data.prepared import PreparedData
 from bert_jax.errors import ConfigError, DataError
@@ -90,6 +91,15 @@ def test_rows_are_what_tfds_reads(folder, rows):
     for index, theirs in enumerate(source.__getitems__(list(range(len(rows))))):
         for name, values in theirs.items():
             np.testing.assert_array_equal(values, ours[name][index])
+
+
+def test_more_shards_than_may_be_open_at_a_time_read_the_same(folder, rows, monkeypatch):
+    monkeypatch.setattr(loader, "MAX_OPEN", 1)
+    numbers = permute(np.arange(len(rows)), len(rows), 0, 0)
+    few = PreparedData(folder).rows(32, "train")
+    for name, values in few[numbers].items():
+        np.testing.assert_array_equal(values, rows[numbers][name])
+    assert few._reader.cache_info().misses > few._reader.cache_info().maxsize == 1
 
 
 def test_an_epoch_shows_every_row_once_and_the_next_in_another_order(rows):
