@@ -18,8 +18,8 @@ from configs.pretrain import demo
 FOLDER = Path("data")
 SENTENCES = [
     "The [MASK] statement is used to define a function.",
-    "If no exception occurs in the try [MASK], no handler is executed.",
-    "A class [MASK] defines a class object.",
+    "If the attribute is not found, an [MASK] is raised.",
+    "See section [MASK] for more information.",
 ]
 
 

@@ -7,6 +7,7 @@ import dataclasses
 from typing import Annotated
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import tyro
 
@@ -53,7 +54,7 @@ def main(options: Options) -> None:
     rules = MaskingRules(
         MaskingConfig(), words.vocab_size, words.cls_id, words.sep_id, words.mask_id
     )
-    layout = row_layout(batch["lengths"], options.length)
+    layout = row_layout(jnp.asarray(batch["lengths"]), options.length)
     place = (np.zeros(len(batch["row"]), np.int32), batch["row"])
     masked = jax.jit(mask_rows, static_argnums=4)(
         jax.random.key(0), batch["tokens"], layout, place, rules

@@ -249,7 +249,7 @@ class BeamConfig:
     """Apache Beam, for more text than one machine can prepare."""
 
     runner: str | None = None
-    """DirectRunner, DataflowRunner, FlinkRunner, SparkRunner …; None works locally, without Beam."""
+    """DirectRunner, DataflowRunner, FlinkRunner, SparkRunner …; None works without Beam."""
     options: tuple[str, ...] = ()
     """More pipeline options, without their dashes: project=my-project region=us-central1."""
 

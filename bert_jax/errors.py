@@ -1,4 +1,4 @@
-"""Errors for people: what is wrong, what was expected, what to do, and the exit code that goes with it."""
+"""Errors for people: what is wrong, what was expected, what to do; and the exit code with it."""
 
 from typing import ClassVar
 

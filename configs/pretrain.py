@@ -1,4 +1,4 @@
-"""Pretraining runs: `python pretrain.py NAME`. Each stands for itself; copy one to make your own."""
+"""Pretraining runs: `python pretrain.py NAME`. Each stands for itself; copy one for your own."""
 
 from bert_jax.config import (
     BertConfig,
@@ -21,9 +21,9 @@ def demo() -> PretrainConfig:
             hidden_dropout_prob=0.0,
             attention_probs_dropout_prob=0.0,
         ),
-        optimizer=OptimizerConfig(learning_rate=2e-3, warmup_steps=100),
+        optimizer=OptimizerConfig(learning_rate=2e-3, warmup_steps=60),
         phases=(Phase(length=128, batch_size=32),),
-        loop=LoopConfig(steps=1000, log_every=50, eval_every=250, checkpoint_every=500),
+        loop=LoopConfig(steps=600, log_every=50, eval_every=200, checkpoint_every=200),
         eval_rows=128,
     )
 

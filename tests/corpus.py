@@ -1,4 +1,4 @@
-"""Small corpora that tests make: sentences over a made-up grammar, with words that predict others."""
+"""Small corpora that tests make: a made-up grammar, with words that predict others."""
 
 import random
 from pathlib import Path
