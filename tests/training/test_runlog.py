@@ -45,7 +45,7 @@ def test_a_run_leaves_what_it_was_and_what_it_did(tmp_path, capsys, monkeypatch)
     assert lines[1]["nsp_accuracy"] is None
     printed = capsys.readouterr().out.splitlines()
     assert printed == [
-        f"step 10/100  {PLAIN}",
+        f"step 10/100  {PLAIN.removesuffix('  learning_rate 0.0001')}",
         "eval step 10/100  loss 2.2500  nsp_accuracy nan",
         "saved to https://***@host/x [not markup]",
     ]
