@@ -37,7 +37,7 @@ def main() -> int:
         inputs=(str(text),), output=str(FOLDER / "demo"), vocab_size=4000, lowercase=True,
         lengths=(128,), eval_share=0.05,
     )  # fmt: skip
-    prepare.prepare(config)
+    prepare.main(config)
 
     # --- Pretraining: after an interruption, the same command goes on ----------------------------
     code = pretrain.main(replace(demo(), name="demo"))

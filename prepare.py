@@ -34,7 +34,7 @@ from bert_jax.errors import UserError
 VOCAB_BYTES = 200 << 20  # text that a vocabulary is trained on; more is sampled down to this
 
 
-def prepare(config: PrepareConfig, console: Console | None = None) -> dict:
+def main(config: PrepareConfig, console: Console | None = None) -> dict:
     """Prepares a corpus and returns the report; `config.output` holds all else."""
     console = console or Console()
     output = Path(config.output)
@@ -152,10 +152,10 @@ class Stopwatch:
         }
 
 
-def main() -> int:
-    """Reads the command line and prepares; a user's error is three lines and an exit code."""
+def command_line() -> int:
+    """Reads the command line and runs `main`; a user's error is three lines and an exit code."""
     try:
-        prepare(tyro.cli(PrepareConfig, description=__doc__))
+        main(tyro.cli(PrepareConfig, description=__doc__))
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
         return error.exit_code
@@ -163,4 +163,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(command_line())

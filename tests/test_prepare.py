@@ -15,7 +15,8 @@ from bert_jax.config import BeamConfig, PrepareConfig
 from bert_jax.data import sources
 from bert_jax.data.prepared import PreparedData
 from bert_jax.errors import ConfigError, DataError
-from prepare import main, prepare
+from prepare import command_line
+from prepare import main as prepare
 from tests.data.conftest import make_text
 
 ROOT = Path(__file__).parent.parent
@@ -300,17 +301,17 @@ def test_the_command_line(tmp_path, monkeypatch, capsys):
     arguments = ["prepare.py", *config.inputs, "--output", config.output, "--lengths", "32", "64",
                  "--vocab-size", "200", "--eval-share", "0.2"]  # fmt: skip
     monkeypatch.setattr(sys, "argv", arguments)
-    assert main() == 0
+    assert command_line() == 0
     printed = capsys.readouterr().out
     assert "T64 train" in printed
     assert "unigram entropy" in printed
     monkeypatch.setattr(sys, "argv", ["prepare.py", str(tmp_path / "txt"), "--output", "x"])
-    assert main() == 3
+    assert command_line() == 3
     lines = capsys.readouterr().err.strip().split("\n")
     assert [line.split(":")[0].strip() for line in lines] == ["error", "expected", "fix"]
     monkeypatch.setattr(sys, "argv", [*arguments, "--eval-share", "2"])
     with pytest.raises(SystemExit) as caught:
-        sys.exit(main())
+        sys.exit(command_line())
     assert caught.value.code == 2
 
 

@@ -47,7 +47,7 @@ def prepared(tmp_path_factory):
         inputs=(str(text),), output=str(folder / "rows"), lengths=(32, 64), vocab_size=150,
         eval_share=0.1, workers=1,
     )  # fmt: skip
-    prepare.prepare(config)
+    prepare.main(config)
     return folder / "rows"
 
 
@@ -161,7 +161,7 @@ def test_other_data_and_another_vocabulary_are_refused(nano, monkeypatch, tmp_pa
         assert pretrain.main(nano) == 75
     text = write_corpus(tmp_path / "other.txt", seed=7)
     rows = str(tmp_path / "rows")
-    prepare.prepare(PrepareConfig(
+    prepare.main(PrepareConfig(
         inputs=(str(text),), output=rows, lengths=(32, 64), vocab_size=150, eval_share=0.1,
         workers=1,
     ))  # fmt: skip

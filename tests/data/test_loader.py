@@ -13,7 +13,7 @@ from bert_jax.data import loader
 from bert_jax.data.loader import batches, eval_batches, load_batch, permute
 from bert_jax.data.prepared import PreparedData
 from bert_jax.errors import ConfigError, DataError
-from prepare import prepare
+from prepare import main as prepare
 
 
 @pytest.fixture(scope="module")

@@ -6,7 +6,7 @@ import pytest
 from bert_jax.config import PrepareConfig
 from bert_jax.data.prepared import PreparedData
 from bert_jax.errors import ConfigError, DataError
-from prepare import prepare
+from prepare import main as prepare
 
 
 @pytest.fixture
