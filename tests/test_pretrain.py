@@ -309,7 +309,7 @@ def test_it_learns(nano):
         model=replace(MODEL, hidden_dropout_prob=0.0, attention_probs_dropout_prob=0.0),
         optimizer=OptimizerConfig(learning_rate=3e-3, warmup_steps=50),
         phases=(Phase(length=32, batch_size=64),),
-        loop=LoopConfig(steps=600, log_every=100, eval_every=600, checkpoint_every=600),
+        loop=LoopConfig(steps=1000, log_every=100, eval_every=1000, checkpoint_every=1000),
         eval_rows=128,
     )
     assert pretrain.main(config) == 0
