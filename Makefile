@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV   ?= .venv
 BIN    := $(VENV)/bin
 
-.PHONY: help demo test test-all check format lint types bench clean
+.PHONY: help demo test test-all check format lint types clean
 
 help:  ## print this list
 	@grep -E '^[a-z-]+: .*##|^[a-z-]+:  ##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/'

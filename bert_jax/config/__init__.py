@@ -1,0 +1,32 @@
+"""Every configuration as a frozen dataclass: validated when built, saved to and read from JSON."""
+
+from bert_jax.config.files import flatten, from_dict, read_json, to_json
+from bert_jax.config.models import BertConfig
+from bert_jax.config.preparing import BeamConfig, PrepareConfig
+from bert_jax.config.pretraining import (
+    MaskingConfig,
+    Phase,
+    PhaseSpan,
+    PretrainConfig,
+    phase_at,
+    phase_spans,
+)
+from bert_jax.config.training import LoopConfig, OptimizerConfig
+
+__all__ = [
+    "BeamConfig",
+    "BertConfig",
+    "LoopConfig",
+    "MaskingConfig",
+    "OptimizerConfig",
+    "Phase",
+    "PhaseSpan",
+    "PrepareConfig",
+    "PretrainConfig",
+    "flatten",
+    "from_dict",
+    "phase_at",
+    "phase_spans",
+    "read_json",
+    "to_json",
+]

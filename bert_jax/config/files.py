@@ -1,0 +1,65 @@
+"""Configurations as JSON files and as flat names."""
+
+import dataclasses
+import difflib
+import json
+import types
+import typing
+from pathlib import Path
+from typing import Any
+
+from bert_jax.errors import ConfigError
+
+
+def to_json(config: Any) -> str:
+    """Writes a configuration as indented JSON."""
+    return json.dumps(dataclasses.asdict(config), indent=2, ensure_ascii=False) + "\n"
+
+
+def from_dict(cls: type, values: dict[str, Any], where: str = "configuration") -> Any:
+    """Builds a configuration from plain values; unknown keys are refused with the nearest name."""
+    hints = typing.get_type_hints(cls)
+    for key in values:
+        if key not in hints:
+            near = difflib.get_close_matches(key, hints, n=1)
+            hint = f"did you mean {near[0]!r}?" if near else f"remove {key!r}"
+            raise ConfigError(f"{where}: unknown field {key!r}", f"fields of {cls.__name__}", hint)
+    return cls(**{key: _convert(hints[key], value, where) for key, value in values.items()})
+
+
+def _convert(hint: Any, value: Any, where: str) -> Any:
+    if dataclasses.is_dataclass(hint) and isinstance(value, dict):
+        return from_dict(hint, value, where)  # type: ignore[arg-type]
+    if typing.get_origin(hint) is tuple and isinstance(value, list):
+        return tuple(_convert(typing.get_args(hint)[0], item, where) for item in value)
+    if isinstance(hint, types.UnionType) or typing.get_origin(hint) is typing.Union:
+        return value
+    return value
+
+
+def read_json(cls: type, path: Path) -> Any:
+    """Reads a configuration that `to_json` wrote."""
+    try:
+        return from_dict(cls, json.loads(path.read_text(encoding="utf-8")), str(path))
+    except (OSError, json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise ConfigError(
+            f"{path} cannot be read: {error}", "a JSON configuration", "restore the file"
+        ) from None
+
+
+def flatten(config: Any) -> dict[str, str]:
+    """A configuration as flat names and texts, such as `{"model.hidden_size": "768"}`."""
+    flat: dict[str, str] = {}
+
+    def walk(prefix: str, value: Any) -> None:
+        if isinstance(value, dict):
+            for key, inner in value.items():
+                walk(f"{prefix}.{key}" if prefix else key, inner)
+        elif isinstance(value, list | tuple) and any(isinstance(item, dict) for item in value):
+            for index, inner in enumerate(value):
+                walk(f"{prefix}.{index}", inner)
+        else:
+            flat[prefix] = json.dumps(value, ensure_ascii=False)
+
+    walk("", dataclasses.asdict(config))
+    return flat
