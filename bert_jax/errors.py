@@ -42,3 +42,8 @@ class DivergedError(UserError):
 
 EXIT_WATCHDOG = 6  # a step took far too long: stacks are printed, the process ends itself
 EXIT_PREEMPTED = 75  # saved after SIGTERM or SIGINT; the same command goes on
+
+
+def one_line(error: Exception) -> str:
+    """The text of an error on one line, cut off where it is very long."""
+    return " ".join(str(error).split())[:300]

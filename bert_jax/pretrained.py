@@ -15,7 +15,7 @@ from bert_jax.errors import ConfigError
 from bert_jax.models.bert import BertForPreTraining
 from bert_jax.models.functional import build
 from bert_jax.nn.layout import row_layout
-from bert_jax.training.checkpoint import load_params
+from bert_jax.training.store import load_params
 
 MASK = "[MASK]"
 

@@ -27,9 +27,9 @@ from bert_jax.config import (
     to_json,
 )
 from bert_jax.errors import ConfigError, DataError, DivergedError
-from bert_jax.training.checkpoint import load_params
 from bert_jax.training.runlog import read_metrics
 from bert_jax.training.signals import StopSignal
+from bert_jax.training.store import load_params
 from tests.corpus import write_corpus
 
 ROOT = Path(__file__).parent.parent

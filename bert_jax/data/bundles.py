@@ -10,7 +10,8 @@ import hashlib
 from collections.abc import Iterable, Iterator
 
 from bert_jax.data.cleaning import Findings
-from bert_jax.data.sources import ReadOptions, Source, Text, read_texts
+from bert_jax.data.readers import Text, read_texts
+from bert_jax.data.sources import ReadOptions, Source
 from bert_jax.errors import DataError
 
 COMPANION_BYTES = 1 << 16  # of a document from before, kept for drawing random next sentences from

@@ -1,25 +1,17 @@
-"""Where text comes from: names on the command line to files, and files to documents.
-
-In text (.txt, .gz, .xz) a blank line ends a document; in JSONL, Parquet and TFDS a record is one.
-"""
+"""Where text comes from: names on the command line to files and TFDS records."""
 
 import dataclasses
 import difflib
 import glob
-import gzip
-import json
-import lzma
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from pathlib import Path
-from typing import Any, BinaryIO, NamedTuple
+from typing import Any
 
-from bert_jax.data.cleaning import Findings, clean_line, clean_lines
+from bert_jax.data.cleaning import Findings
 from bert_jax.errors import DataError
 
 SUFFIXES = (".txt", ".jsonl", ".parquet")  # .txt and .jsonl also as .gz and .xz
-PART_BYTES = (
-    512 << 20
-)  # files are grouped to parts of about this size, which Beam spreads over machines
+PART_BYTES = 512 << 20  # files are grouped to parts of this size; Beam spreads parts over machines
 
 
 @dataclasses.dataclass(frozen=True)
@@ -51,15 +43,6 @@ class ReadOptions:
     """Longer documents come in pieces of this many characters."""
     tfds_data_dir: str | None = None
     """Folder of TFDS data sets; None takes TFDS's own default."""
-
-
-class Text(NamedTuple):
-    """A document, or a piece of a long one."""
-
-    text: str
-    """Clean lines, joined by newlines."""
-    continues: bool
-    """Whether it goes on with the document of the text before it."""
 
 
 def find_sources(inputs: Iterable[str], options: ReadOptions, findings: Findings) -> list[Source]:
@@ -114,18 +97,6 @@ def group_parts(
     return tuple(map(tuple, parts))
 
 
-def read_texts(source: Source, options: ReadOptions, findings: Findings) -> Iterator[Text]:
-    """The documents of one source."""
-    name = source.name
-    if name.startswith("tfds:"):
-        return _records(_tfds_values(source, options), name, options, findings)
-    if name.endswith(".parquet"):
-        return _records(_parquet_values(name, options), name, options, findings)
-    if name.removesuffix(".gz").removesuffix(".xz").endswith(".jsonl"):
-        return _jsonl(name, options, findings)
-    return _plain(name, options, findings)
-
-
 def _folder(folder: Path, findings: Findings) -> list[Source]:
     sources = []
     for path in sorted(path for path in folder.rglob("*") if path.is_file()):
@@ -143,135 +114,7 @@ def _folder(folder: Path, findings: Findings) -> list[Source]:
     return sources
 
 
-def _open(name: str) -> BinaryIO:
-    if name.endswith(".gz"):
-        return gzip.open(name, "rb")  # type: ignore[return-value]
-    if name.endswith(".xz"):
-        return lzma.open(name, "rb")  # type: ignore[return-value]
-    return open(name, "rb")
-
-
-def _read_errors(name: str, error: Exception) -> DataError:
-    kind = {"gz": "a gzip file", "xz": "an xz file"}.get(name.rsplit(".", 1)[-1], "a readable file")
-    return DataError(
-        f"{name} cannot be read: {error}",
-        f"{kind}, complete",
-        "fetch it again, or rename it if its ending is wrong",
-    )
-
-
-def _plain(name: str, options: ReadOptions, findings: Findings) -> Iterator[Text]:
-    try:
-        with _open(name) as stream:
-            _refuse_utf16(name, stream)
-            yield from _documents(clean_lines(stream, name, findings), options.piece_chars)
-    except (OSError, EOFError, lzma.LZMAError) as error:
-        raise _read_errors(name, error) from None
-
-
-def _refuse_utf16(name: str, stream: BinaryIO) -> None:
-    head = stream.read(2)
-    stream.seek(0)
-    if head in (b"\xff\xfe", b"\xfe\xff"):
-        raise DataError(
-            f"{name} is UTF-16 (it starts with {head.hex(' ')})",
-            "UTF-8 text",
-            f"convert it: iconv -f UTF-16 -t UTF-8 {name} > new.txt",
-        )
-
-
-def _documents(lines: Iterable[str], piece_chars: int) -> Iterator[Text]:
-    """Lines to documents: a blank line ends one; a long one comes in pieces."""
-    document: list[str] = []
-    size, continues = 0, False
-    for line in lines:
-        if line:
-            document.append(line)
-            size += len(line)
-            if size >= piece_chars:
-                yield Text("\n".join(document), continues)
-                document, size, continues = [], 0, True
-        else:
-            if document:
-                yield Text("\n".join(document), continues)
-            document, size, continues = [], 0, False
-    if document:
-        yield Text("\n".join(document), continues)
-
-
-def _records(
-    values: Iterable[tuple[str, Any]], name: str, options: ReadOptions, findings: Findings
-) -> Iterator[Text]:
-    """Records to documents: blank lines inside do not end one."""
-    for place, value in values:
-        if isinstance(value, bytes):
-            value = value.decode("utf-8", "replace")
-        if not isinstance(value, str):
-            findings.add(f"record without text in {options.text_column!r} (skipped)", place)
-            continue
-        lines = (clean_line(line, place, findings) for line in value.split("\n"))
-        texts = list(_documents(filter(None, lines), options.piece_chars))
-        if not texts:
-            findings.add("record with empty text (skipped)", place)
-        yield from texts
-
-
-def _no_column(name: str, column: str, names: Iterable[str]) -> DataError:
-    names = sorted(names)
-    near = difflib.get_close_matches(column, names, n=1)
-    return DataError(
-        f"{name}: no column {column!r}",
-        f"one of {', '.join(map(repr, names)) or 'no columns at all'}",
-        f"pass --text-column {near[0] if near else 'NAME'}",
-    )
-
-
-def _jsonl(name: str, options: ReadOptions, findings: Findings) -> Iterator[Text]:
-    def values() -> Iterator[tuple[str, Any]]:
-        seen = False
-        with _open(name) as stream:
-            _refuse_utf16(name, stream)
-            for number, line in enumerate(stream, 1):
-                place = f"{name}:{number}"
-                if not line.strip():
-                    continue
-                try:
-                    record = json.loads(line.decode("utf-8-sig", "replace"))
-                except (ValueError, RecursionError):
-                    findings.add("line that is no JSON (skipped)", place)
-                    continue
-                if not isinstance(record, dict):
-                    findings.add("line that is no JSON object (skipped)", place)
-                    continue
-                if not seen and options.text_column not in record:
-                    raise _no_column(place, options.text_column, record)
-                seen = True
-                yield place, record.get(options.text_column)
-
-    try:
-        yield from _records(values(), name, options, findings)
-    except (OSError, EOFError, lzma.LZMAError) as error:
-        raise _read_errors(name, error) from None
-
-
-def _parquet_values(name: str, options: ReadOptions) -> Iterator[tuple[str, Any]]:
-    import pyarrow
-    import pyarrow.parquet
-
-    try:
-        with pyarrow.parquet.ParquetFile(name) as file:
-            if options.text_column not in file.schema_arrow.names:
-                raise _no_column(name, options.text_column, file.schema_arrow.names)
-            number = 0
-            for batch in file.iter_batches(256, columns=[options.text_column], use_threads=False):
-                for value in batch.column(0).to_pylist():
-                    number += 1
-                    yield f"{name}:{number}", value
-    except (OSError, pyarrow.ArrowException) as error:
-        raise _read_errors(name, error) from None
-
-
-def _tfds_builder(name: str, options: ReadOptions) -> Any:
+def tfds_builder(name: str, options: ReadOptions) -> Any:
     """A TFDS builder whose data is there as ArrayRecord, downloaded and prepared where need be."""
     import tensorflow_datasets as tfds
 
@@ -290,7 +133,7 @@ def _tfds_builder(name: str, options: ReadOptions) -> Any:
 
 def _tfds_sources(name: str, options: ReadOptions) -> list[Source]:
     dataset, _, split = name.removeprefix("tfds:").partition(":")
-    builder = _tfds_builder(dataset, options)
+    builder = tfds_builder(dataset, options)
     split = split or "train"
     try:
         info = builder.info.splits[split]
@@ -302,7 +145,7 @@ def _tfds_sources(name: str, options: ReadOptions) -> list[Source]:
         ) from None
     features = builder.info.features
     if options.text_column not in features:
-        raise _no_column(f"tfds:{dataset}", options.text_column, features)
+        raise no_column(f"tfds:{dataset}", options.text_column, features)
     pieces = max(1, -(-info.num_bytes // PART_BYTES))
     step = -(-info.num_examples // pieces) if info.num_examples else 1
     starts = range(0, info.num_examples, step)
@@ -317,10 +160,12 @@ def _tfds_sources(name: str, options: ReadOptions) -> list[Source]:
     ]
 
 
-def _tfds_values(source: Source, options: ReadOptions) -> Iterator[tuple[str, Any]]:
-    dataset, _, split = source.name.removeprefix("tfds:").partition(":")
-    records = _tfds_builder(dataset, options).as_data_source(split=split)
-    for start in range(source.start, source.stop, 256):
-        indices = range(start, min(start + 256, source.stop))
-        for index, record in zip(indices, records.__getitems__(list(indices)), strict=True):
-            yield f"{source.name}:{index + 1}", record[options.text_column]
+def no_column(name: str, column: str, names: Iterable[str]) -> DataError:
+    """The error for data without the column that was asked for; names the nearest one."""
+    names = sorted(names)
+    near = difflib.get_close_matches(column, names, n=1)
+    return DataError(
+        f"{name}: no column {column!r}",
+        f"one of {', '.join(map(repr, names)) or 'no columns at all'}",
+        f"pass --text-column {near[0] if near else 'NAME'}",
+    )

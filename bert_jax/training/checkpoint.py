@@ -18,22 +18,24 @@ import jax
 import numpy as np
 from jax.experimental import multihost_utils
 
-from bert_jax.errors import CheckpointError, ConfigError
+from bert_jax.errors import CheckpointError, ConfigError, one_line
 from bert_jax.training.manifest import (
     BadStep,
     hash_files,
     list_steps,
     manifest_path,
+    none_good,
     read_manifest,
     read_manifests,
     remove_leftovers,
     remove_step,
+    score,
     set_aside,
     verify_files,
     write_manifest,
 )
 from bert_jax.training.rundir import versions
-from bert_jax.training.store import ArrayStore, not_finite, read_params
+from bert_jax.training.store import ArrayStore, not_finite
 
 MAX_FAILURES = 3  # saves that may fail in a row before the run ends
 
@@ -141,7 +143,7 @@ class Checkpoints:
             raise
         except Exception as error:
             raise CheckpointError(
-                f"checkpoint {step} in {self.folder} cannot be read: {_one_line(error)}",
+                f"checkpoint {step} in {self.folder} cannot be read: {one_line(error)}",
                 "files that this version of orbax-checkpoint reads",
                 "install the versions that the manifest names, or restore the files from a copy",
             ) from error
@@ -189,7 +191,7 @@ class Checkpoints:
             for path in self.folder.glob(f"{step}.saving*"):
                 shutil.rmtree(path, ignore_errors=True)
             manifest_path(self.folder, step).with_suffix(".tmp").unlink(missing_ok=True)
-        self._error = f"step {step} was not saved: {_one_line(error)}"
+        self._error = f"step {step} was not saved: {one_line(error)}"
         self._say(f"warning: {self._error} (failure {self._failures} in a row)")
 
     def _raise_if_failed(self, failures: int, limit: int) -> None:
@@ -202,7 +204,7 @@ class Checkpoints:
 
     def _prune(self) -> None:
         good = read_manifests(self.folder, {})
-        best = min(good, key=lambda step: (_score(good[step]), -step), default=None)
+        best = min(good, key=lambda step: (score(good[step]), -step), default=None)
         for step in good.keys() - {*sorted(good)[-self._keep_last :], best}:
             try:
                 remove_step(self.folder, step)
@@ -229,7 +231,7 @@ class Checkpoints:
                 return {"step": step, "extra": manifest["extra"]}
             except BadStep as reason:
                 bad[step] = str(reason)
-        return {"kind": "checkpoint", "error": _none_good(self.folder, bad)} if steps else None
+        return {"kind": "checkpoint", "error": none_good(self.folder, bad)} if steps else None
 
     def _identity_error(self, step: int, saved: dict[str, str]) -> list[str] | None:
         given = self._identity
@@ -254,60 +256,3 @@ class Checkpoints:
         size = int(multihost_utils.broadcast_one_to_all(np.int32(len(text))))
         padded = np.frombuffer(text.ljust(size, b" "), np.uint8)
         return json.loads(np.asarray(multihost_utils.broadcast_one_to_all(padded)).tobytes())
-
-
-def load_params(
-    folder: Path, which: str = "newest", say: Callable[[str], None] = print
-) -> tuple[dict[str, Any], dict[str, Any], dict[str, str]]:
-    """Reads the parameters of a verified step for inference; changes nothing on disk.
-
-    Args:
-        folder: a run's directory, or its checkpoints.
-        which: "newest", or "best" for the lowest `extra["metric"]`.
-        say: prints one message to the user: another step is used, as the first choice is bad.
-
-    Returns:
-        The state's `params` as a nested dict of NumPy arrays, the step's `extra` and its identity.
-
-    Raises:
-        CheckpointError: no step is good.
-    """
-    folder = Path(folder).absolute()
-    folder = folder / "checkpoints" if (folder / "checkpoints").is_dir() else folder
-    bad: dict[int, str] = {}
-    good = read_manifests(folder, bad)
-    order = sorted(good, reverse=True)
-    if which == "best":
-        order.sort(key=lambda step: _score(good[step]))
-    for step in order:
-        try:
-            verify_files(folder / str(step), good[step])
-            params = read_params(folder / str(step))
-            if wrong := not_finite(params):
-                raise BadStep(f"{wrong} holds NaN or Inf")
-        except Exception as error:  # also Orbax: a run that goes on may remove the step meanwhile
-            bad[step] = _one_line(error)
-            continue
-        for other, reason in sorted(bad.items()):
-            say(f"warning: checkpoint {other} is bad: {reason}; step {step} is used")
-        return params, good[step]["extra"], good[step]["identity"]
-    raise CheckpointError(*_none_good(folder, bad))
-
-
-def _score(manifest: Mapping[str, Any]) -> float:
-    metric = manifest["extra"].get("metric")
-    return metric if isinstance(metric, int | float) and metric == metric else float("inf")
-
-
-def _one_line(error: Exception) -> str:
-    return " ".join(str(error).split())[:300]
-
-
-def _none_good(folder: Path, bad: Mapping[int, str]) -> tuple[str, str, str]:
-    reasons = "".join(f"\n    step {step}: {reason}" for step, reason in sorted(bad.items()))
-    return (
-        f"no usable checkpoint in {folder}{reasons}",
-        "a step whose files match its manifest",
-        "restore the files from a copy, or start again under another name"
-        + (" (or pass --allow-unverified)" if "missing" in reasons else ""),
-    )

@@ -149,3 +149,20 @@ def _sync(directory: Path) -> None:
         os.fsync(handle)
     finally:
         os.close(handle)
+
+
+def score(manifest: Mapping[str, Any]) -> float:
+    """What makes a step the best: the lowest `extra["metric"]`; infinite where there is none."""
+    metric = manifest["extra"].get("metric")
+    return metric if isinstance(metric, int | float) and metric == metric else float("inf")
+
+
+def none_good(folder: Path, bad: Mapping[int, str]) -> tuple[str, str, str]:
+    """The three lines of an error for a folder without a good step."""
+    reasons = "".join(f"\n    step {step}: {reason}" for step, reason in sorted(bad.items()))
+    return (
+        f"no usable checkpoint in {folder}{reasons}",
+        "a step whose files match its manifest",
+        "restore the files from a copy, or start again under another name"
+        + (" (or pass --allow-unverified)" if "missing" in reasons else ""),
+    )

@@ -3,7 +3,7 @@
 Leaves are stored under their path, as "params/encoder/kernel", so Orbax only ever sees a flat dict.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +11,8 @@ import jax
 import numpy as np
 import orbax.checkpoint as ocp
 
-from bert_jax.errors import ConfigError
+from bert_jax.errors import CheckpointError, ConfigError, one_line
+from bert_jax.training.manifest import BadStep, none_good, read_manifests, score, verify_files
 
 
 class ArrayStore:
@@ -121,3 +122,41 @@ def _require_equal(directory: Path, saved: Mapping[str, Any], wanted: Mapping[st
             "the same names, shapes and types",
             "give the configuration with which the checkpoint was made",
         )
+
+
+def load_params(
+    folder: Path, which: str = "newest", say: Callable[[str], None] = print
+) -> tuple[dict[str, Any], dict[str, Any], dict[str, str]]:
+    """Reads the parameters of a verified step for inference; changes nothing on disk.
+
+    Args:
+        folder: a run's directory, or its checkpoints.
+        which: "newest", or "best" for the lowest `extra["metric"]`.
+        say: prints one message to the user: another step is used, as the first choice is bad.
+
+    Returns:
+        The state's `params` as a nested dict of NumPy arrays, the step's `extra` and its identity.
+
+    Raises:
+        CheckpointError: no step is good.
+    """
+    folder = Path(folder).absolute()
+    folder = folder / "checkpoints" if (folder / "checkpoints").is_dir() else folder
+    bad: dict[int, str] = {}
+    good = read_manifests(folder, bad)
+    order = sorted(good, reverse=True)
+    if which == "best":
+        order.sort(key=lambda step: score(good[step]))
+    for step in order:
+        try:
+            verify_files(folder / str(step), good[step])
+            params = read_params(folder / str(step))
+            if wrong := not_finite(params):
+                raise BadStep(f"{wrong} holds NaN or Inf")
+        except Exception as error:  # also Orbax: a run that goes on may remove the step meanwhile
+            bad[step] = one_line(error)
+            continue
+        for other, reason in sorted(bad.items()):
+            say(f"warning: checkpoint {other} is bad: {reason}; step {step} is used")
+        return params, good[step]["extra"], good[step]["identity"]
+    raise CheckpointError(*none_good(folder, bad))

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import tensorflow_datasets as tfds
 
 from bert_jax.data.tokenizer import SPECIAL_TOKENS, Casing, Tokenizer
 
@@ -70,3 +71,29 @@ def tokenizer(request, vocab) -> Tokenizer:
         "uncased, accents kept": Casing(lowercase=True, strip_accents=False),
     }
     return Tokenizer(vocab, casings[request.param])
+
+
+class TinyWiki(tfds.core.GeneratorBasedBuilder):
+    """Two articles."""
+
+    VERSION = tfds.core.Version("1.0.0")
+
+    def _info(self):
+        features = tfds.features.FeaturesDict(
+            {"title": tfds.features.Text(), "text": tfds.features.Text()}
+        )
+        return tfds.core.DatasetInfo(builder=self, features=features)
+
+    def _split_generators(self, dl_manager):
+        return {"train": self._generate_examples(), "test": self._generate_examples()}
+
+    def _generate_examples(self):
+        yield 0, {"title": "가", "text": "첫 문장.\n\n둘째 문장."}
+        yield 1, {"title": "b", "text": "Another article."}
+
+
+@pytest.fixture
+def tfds_folder(tmp_path) -> str:
+    builder = TinyWiki(data_dir=str(tmp_path / "tfds"), file_format="array_record")
+    builder.download_and_prepare()
+    return str(tmp_path / "tfds")
