@@ -17,6 +17,28 @@ if "JAX_COMPILATION_CACHE_DIR" not in os.environ:
     os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0.2"
     atexit.register(shutil.rmtree, os.environ["JAX_COMPILATION_CACHE_DIR"], ignore_errors=True)
 
+from pathlib import Path
+
 import jax
+import pytest
 
 jax.config.update("jax_numpy_rank_promotion", "raise")
+
+
+@pytest.fixture(scope="session")
+def prepared(tmp_path_factory) -> Path:
+    """Rows of the made-up corpus."""
+    from tests.nano import prepare_nano
+
+    return prepare_nano(tmp_path_factory.mktemp("data"))
+
+
+@pytest.fixture(scope="session")
+def nano_run(prepared, tmp_path_factory) -> Path:
+    """The directory of a tiny run that has ended."""
+    import pretrain
+    from tests.nano import make_nano
+
+    config = make_nano(prepared, tmp_path_factory.mktemp("nano"))
+    assert pretrain.main(config) == 0
+    return Path(config.runs_dir) / config.name

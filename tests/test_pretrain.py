@@ -14,16 +14,13 @@ import jax
 import numpy as np
 import pytest
 
-import bert_jax
 import prepare
 import pretrain
 from bert_jax.config import (
-    BertConfig,
     LoopConfig,
     OptimizerConfig,
     Phase,
     PrepareConfig,
-    PretrainConfig,
     to_json,
 )
 from bert_jax.errors import ConfigError, DataError, DivergedError
@@ -31,41 +28,9 @@ from bert_jax.training.runlog import read_metrics
 from bert_jax.training.signals import StopSignal
 from bert_jax.training.store import load_params
 from tests.corpus import write_corpus
+from tests.nano import MODEL, make_nano
 
 ROOT = Path(__file__).parent.parent
-MODEL = BertConfig(
-    hidden_size=32, num_hidden_layers=2, num_attention_heads=2, intermediate_size=64,
-    max_position_embeddings=64,
-)  # fmt: skip
-
-
-@pytest.fixture(scope="session")
-def prepared(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("data")
-    text = write_corpus(folder / "text.txt")
-    config = PrepareConfig(
-        inputs=(str(text),), output=str(folder / "rows"), lengths=(32, 64), vocab_size=150,
-        eval_share=0.1, workers=1,
-    )  # fmt: skip
-    prepare.main(config)
-    return folder / "rows"
-
-
-def make_nano(prepared, folder):
-    """Ten steps of a tiny model on 8 devices, with dropout, over two lengths and an epoch's end."""
-    return PretrainConfig(
-        data=str(prepared),
-        model=MODEL,
-        optimizer=OptimizerConfig(learning_rate=1e-3, warmup_steps=2),
-        phases=(
-            Phase(length=32, batch_size=16, share=0.6),
-            Phase(length=64, batch_size=8, share=0.4),
-        ),
-        loop=LoopConfig(steps=10, log_every=1, eval_every=5, checkpoint_every=4),
-        name="nano",
-        runs_dir=str(folder / "runs"),
-        eval_rows=16,
-    )  # fmt: skip
 
 
 @pytest.fixture
@@ -316,18 +281,3 @@ def test_it_learns(nano):
     last = read_metrics(Path(config.runs_dir) / "nano" / "metrics.jsonl")[-1]
     report = json.loads((Path(config.data) / "report.json").read_text())
     assert last["mlm_loss"] < 0.5 * report["unigram_entropy"]
-
-
-def test_load_gives_vectors_that_do_not_depend_on_the_neighbours(nano):
-    assert pretrain.main(nano) == 0
-    bert = bert_jax.load(Path(nano.runs_dir) / "nano")
-    texts = ["the cat sees the boat .", "a dog", "the old king follows the leaf near the wood ."]
-    together = bert.encode(texts)
-    for text, vectors in zip(texts, together, strict=True):
-        assert vectors.shape == (len(bert.tokenizer.encode(text)) + 2, 32)
-        np.testing.assert_allclose(bert.encode([text])[0], vectors, atol=1e-5)
-    guesses = bert.fill_mask("the [MASK] sees the [MASK] .", top_k=3)
-    assert [len(words) for words in guesses] == [3, 3]
-    assert guesses[0][0][1] >= guesses[0][1][1]
-    with pytest.raises(ConfigError, match=r"no \[MASK\]"):
-        bert.fill_mask("the cat")

@@ -1,0 +1,51 @@
+"""A trained model in use: vectors, filled masks, and what it refuses."""
+
+import json
+import shutil
+
+import numpy as np
+import pytest
+
+import bert_jax
+from bert_jax.errors import ConfigError
+
+TEXTS = ["the cat sees the boat .", "a dog", "the old king follows the leaf near the wood ."]
+
+
+@pytest.fixture(scope="module")
+def bert(nano_run):
+    return bert_jax.load(nano_run)
+
+
+def test_vectors_do_not_depend_on_the_neighbours(bert):
+    together = bert.encode(TEXTS)
+    for text, vectors in zip(TEXTS, together, strict=True):
+        assert vectors.shape == (len(bert.tokenizer.encode(text)) + 2, 32)
+        np.testing.assert_allclose(bert.encode([text])[0], vectors, atol=1e-5)
+    assert bert.encode([]) == []
+
+
+def test_a_text_is_cut_where_positions_end(bert):
+    (vectors,) = bert.encode(["the cat " * 100])
+    assert vectors.shape == (64, 32)
+
+
+def test_masks_are_filled_with_the_most_probable_first(bert):
+    guesses = bert.fill_mask("the [MASK] sees the [MASK] .", top_k=3)
+    assert [len(words) for words in guesses] == [3, 3]
+    assert guesses[0][0][1] >= guesses[0][1][1]
+    with pytest.raises(ConfigError, match=r"no \[MASK\]"):
+        bert.fill_mask("the cat")
+
+
+def test_another_tokenizer_is_refused(nano_run, tmp_path):
+    copy = shutil.copytree(nano_run, tmp_path / "copy")
+    vocab = (copy / "tokenizer" / "vocab.txt").read_text().split("\n")
+    vocab[10], vocab[11] = vocab[11], vocab[10]
+    (copy / "tokenizer" / "vocab.txt").write_text("\n".join(vocab))
+    described = json.loads((copy / "tokenizer" / "tokenizer.json").read_text())
+    words = described["model"]["vocab"]
+    words[vocab[10]], words[vocab[11]] = 10, 11
+    (copy / "tokenizer" / "tokenizer.json").write_text(json.dumps(described))
+    with pytest.raises(ConfigError, match="with which the model was trained"):
+        bert_jax.load(copy)
