@@ -126,7 +126,7 @@ def make_torch(options: argparse.Namespace) -> Any:
         hidden_dropout_prob=options.dropout,
         attention_probs_dropout_prob=options.dropout,
     )
-    model = transformers.BertForPreTraining(config).to(device).train()
+    model = transformers.BertForPreTraining(config).to(device).train()  # pyrefly: ignore
     optimizer = torch.optim.AdamW(
         model.parameters(), lr=1e-4, eps=1e-6, weight_decay=0.01, fused=True
     )

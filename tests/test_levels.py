@@ -12,6 +12,7 @@ ALLOWED = {
     "models": {"config", "errors", "nn", "models"},
     "training": {"config", "errors", "data", "nn", "models", "training"},
     "tasks": {"config", "errors", "data", "nn", "models", "training", "tasks"},
+    "interop": {"config", "errors", "data", "nn", "models", "training", "tasks", "interop"},
 }
 JAX = {"jax", "jaxlib", "flax", "optax", "orbax"}
 

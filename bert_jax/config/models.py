@@ -41,6 +41,8 @@ class BertConfig:
             value = getattr(self, field.name)
             if field.type in (int, int | None) and value is not None:
                 require(1 <= value <= 2**24, field.name, value, "an integer from 1 to 16777216")
+        layers = self.num_hidden_layers
+        require(layers <= 1024, "num_hidden_layers", layers, "an integer from 1 to 1024")
         acts = typing.get_args(typing.get_type_hints(BertConfig)["hidden_act"])
         require(self.hidden_act in acts, "hidden_act", self.hidden_act, f"one of {acts}")
         for field_name in ("hidden_dropout_prob", "attention_probs_dropout_prob"):

@@ -6,6 +6,7 @@ import hashlib
 import json
 from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from jaxtyping import Bool, Int
@@ -81,6 +82,43 @@ def read_vocab(path: Path) -> list[str]:
     return tokens
 
 
+def _read_object(path: Path) -> dict[str, Any]:
+    """A JSON file's object; empty where there is no file."""
+    if not path.exists():
+        return {}
+    try:
+        value = json.loads(path.read_text(encoding="utf-8"))
+        if not isinstance(value, dict):
+            raise ValueError("it holds no JSON object")
+        return value
+    except (OSError, ValueError, RecursionError) as error:
+        raise ConfigError(
+            f"{path} cannot be read: {error!r}", "a JSON object", "restore the file"
+        ) from None
+
+
+def _fast_vocab(path: Path, fast: dict[str, Any]) -> list[str]:
+    """The vocabulary of a tokenizer.json, in the order of the ids."""
+    try:
+        if fast["model"]["type"] != "WordPiece":
+            raise ValueError(f"its model is {fast['model']['type']}")
+        ids = dict(fast["model"]["vocab"])
+        ids |= {token["content"]: token["id"] for token in fast.get("added_tokens", [])}
+        vocab = sorted(ids, key=ids.__getitem__)
+        if [ids[token] for token in vocab] != list(range(len(vocab))):
+            raise ValueError("the ids are not 0 … n-1")
+        missing = [token for token in SPECIAL_TOKENS if token not in ids]
+        if missing:
+            raise ValueError(f"{' '.join(missing)} missing")
+        return vocab
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise ConfigError(
+            f"{path} is no WordPiece tokenizer: {error}",
+            "the tokenizer.json of a BERT model",
+            "give a vocab.txt beside it, or another model",
+        ) from None
+
+
 class Tokenizer:
     """Text to WordPiece ids and back.
 
@@ -103,20 +141,35 @@ class Tokenizer:
 
     @classmethod
     def load(cls, folder: str | Path) -> "Tokenizer":
-        """Reads a folder that `save` wrote (or Hugging Face: vocab.txt and
-        tokenizer_config.json).
+        """Reads a folder that `save` wrote, or Hugging Face: vocab.txt or else tokenizer.json.
+
+        Raises:
+            ConfigError: files that are missing, damaged, or not of a BERT tokenizer.
         """
-        path = Path(folder) / "tokenizer_config.json"
-        try:
-            config = json.loads(path.read_text(encoding="utf-8"))
-            casing = Casing(config["do_lower_case"], config.get("strip_accents"))
-        except (OSError, ValueError, KeyError, TypeError) as error:
+        folder = Path(folder)
+        config = _read_object(folder / "tokenizer_config.json")
+        fast = _read_object(folder / "tokenizer.json")
+        if not config and not fast:
             raise ConfigError(
-                f"{path} cannot be read: {error!r}",
-                'a tokenizer_config.json with "do_lower_case"',
+                f"{folder} holds no tokenizer_config.json",
+                'one with "do_lower_case" beside vocab.txt, or a tokenizer.json',
                 "give a folder that prepare.py or Hugging Face wrote",
-            ) from None
-        return cls(read_vocab(path.with_name("vocab.txt")), casing)
+            )
+        normalizer = fast.get("normalizer")
+        normal = normalizer if isinstance(normalizer, dict) else {}
+        if config.get("tokenize_chinese_chars", normal.get("handle_chinese_chars", True)) is False:
+            raise ConfigError(
+                f"{folder}: tokenize_chinese_chars is false",
+                "BERT's tokenizer, which puts spaces around ideographs",
+                "use another model",
+            )
+        casing = Casing(
+            config.get("do_lower_case", normal.get("lowercase", True)) is not False,
+            config.get("strip_accents", normal.get("strip_accents")),
+        )
+        if (folder / "vocab.txt").exists() or not fast:
+            return cls(read_vocab(folder / "vocab.txt"), casing)
+        return cls(_fast_vocab(folder / "tokenizer.json", fast), casing)
 
     def save(self, folder: str | Path, model_max_length: int = 512) -> None:
         """Writes vocab.txt, tokenizer.json and tokenizer_config.json, as Hugging Face expects

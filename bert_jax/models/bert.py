@@ -16,11 +16,12 @@ from bert_jax.nn.transformer import apply_layers, split_key, stack_layers
 class Bert(nnx.Module):
     """The encoder over packed rows, and the pooler."""
 
-    def __init__(self, config: BertConfig, rngs: nnx.Rngs):
+    def __init__(self, config: BertConfig, rngs: nnx.Rngs, pooling: bool = True):
         width = config.hidden_size
         self.embeddings = Embeddings(config, rngs)
         self.layers = stack_layers(config, rngs)
-        self.pooler = Linear((width,), (width,), config.initializer_range, rngs)
+        if pooling:  # heads on single tokens have no use for it
+            self.pooler = Linear((width,), (width,), config.initializer_range, rngs)
 
     def __call__(
         self,

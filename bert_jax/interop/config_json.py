@@ -1,0 +1,151 @@
+"""Hugging Face's config.json, through an allow-list: nothing in it chooses code to run."""
+
+import dataclasses
+import json
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from bert_jax.config import BertConfig
+from bert_jax.errors import ConfigError
+
+ACTIVATIONS = {  # theirs → ours
+    "gelu": "gelu", "gelu_new": "gelu_tanh", "gelu_pytorch_tanh": "gelu_tanh", "relu": "relu",
+}  # fmt: skip
+FIXED = {  # what this code computes; any other value is refused
+    "model_type": "bert", "position_embedding_type": "absolute", "is_decoder": False,
+    "add_cross_attention": False, "is_encoder_decoder": False, "tie_word_embeddings": True,
+    "pruned_heads": {}, "chunk_size_feed_forward": 0,
+}  # fmt: skip
+MAX_BYTES = 1 << 24
+
+
+class Described(NamedTuple):
+    """What a config.json says."""
+
+    config: BertConfig
+    architecture: str
+    labels: tuple[str, ...]  # empty where none are given
+    problem_type: str | None
+
+
+def read_config(path: Path) -> Described:
+    """Reads a config.json; fields that mean nothing here are left alone.
+
+    Raises:
+        ConfigError: not JSON, code of its own (`auto_map`), another kind of model, a size that
+            is no positive integer, labels that are not 0 … n−1.
+    """
+    raw = read_json_object(path)
+
+    def refuse(field: str, expected: str) -> ConfigError:
+        return ConfigError(
+            f"{path}: {field} = {_short(raw.get(field))}", expected, "convert a plain BERT model"
+        )
+
+    if "auto_map" in raw:
+        raise refuse("auto_map", "a model without code of its own: none is run")
+    if "model_type" not in raw:
+        raise refuse("model_type", "'bert'")
+    for field, value in FIXED.items():
+        if raw.get(field, value) not in (value, None):
+            raise refuse(field, repr(value))
+    values: dict[str, Any] = {}
+    for field in dataclasses.fields(BertConfig):
+        if field.name not in raw:
+            continue
+        value = raw[field.name]
+        kind = (int,) if field.type in (int, int | None) else (int, float)
+        if field.name == "hidden_act":
+            if not isinstance(value, str) or value not in ACTIVATIONS:
+                raise refuse(field.name, f"one of {', '.join(ACTIVATIONS)}")
+            value = ACTIVATIONS[value]
+        elif isinstance(value, bool) or not isinstance(value, kind):
+            raise refuse(field.name, "an integer" if kind == (int,) else "a number")
+        values[field.name] = value
+    if values.get("vocab_size") is None:
+        raise refuse("vocab_size", "the number of tokens")
+    names = raw.get("architectures")
+    if names is not None and not (
+        isinstance(names, list) and all(isinstance(name, str) for name in names)
+    ):
+        raise refuse("architectures", "a list of names")
+    try:
+        config = BertConfig(**values)
+    except ConfigError as error:
+        wrong, *rest = str(error).split("\n")
+        rest = [line.split(":", 1)[1].strip() for line in rest]
+        raise ConfigError(f"{path}: {wrong}", *rest) from None
+    problem = raw.get("problem_type")
+    return Described(
+        config,
+        names[0] if names else "BertModel",
+        _labels(path, raw),
+        problem if isinstance(problem, str) else None,
+    )
+
+
+def config_json(
+    config: BertConfig,
+    architecture: str,
+    labels: tuple[str, ...] = (),
+    pad_id: int = 0,
+    problem_type: str | None = None,
+) -> str:
+    """The config.json that describes a model to Hugging Face."""  # fmt: skip
+    theirs = {ours: theirs for theirs, ours in reversed(ACTIVATIONS.items())}
+    values: dict[str, Any] = {"architectures": [architecture], "model_type": "bert"}
+    values |= dataclasses.asdict(config) | {"hidden_act": theirs[config.hidden_act]}
+    values |= {"position_embedding_type": "absolute", "pad_token_id": pad_id, "dtype": "float32"}
+    if labels:
+        values["id2label"] = {str(i): label for i, label in enumerate(labels)}
+        values["label2id"] = {label: i for i, label in enumerate(labels)}
+    if problem_type:
+        values["problem_type"] = problem_type
+    return json.dumps(values, indent=2, ensure_ascii=False) + "\n"
+
+
+def read_json_object(path: Path) -> dict[str, Any]:
+    """Reads a JSON file that holds one object."""
+    try:
+        if path.stat().st_size > MAX_BYTES:
+            raise ValueError(f"{path.stat().st_size} bytes are too many")
+        value = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError) as error:
+        raise ConfigError(
+            f"{path} cannot be read: {_short(str(error))}", "a JSON file", "fetch it again"
+        ) from None
+    if not isinstance(value, dict):
+        raise ConfigError(f"{path} holds {_short(value)}", "a JSON object", "fetch it again")
+    return value
+
+
+def _labels(path: Path, raw: dict[str, Any]) -> tuple[str, ...]:
+    given = raw.get("id2label")
+    if given is None:
+        count = raw.get("num_labels", 0)
+        if isinstance(count, bool) or not isinstance(count, int) or not 0 <= count <= 1 << 20:
+            raise ConfigError(
+                f"{path}: num_labels = {_short(count)}", "a number of labels", "mend the file"
+            )
+        return tuple(f"LABEL_{i}" for i in range(count))
+    fine = isinstance(given, dict) and all(isinstance(label, str) for label in given.values())
+    if not fine or set(given) != {str(i) for i in range(len(given))}:
+        raise ConfigError(
+            f"{path}: id2label = {_short(given)}",
+            "a text for each of 0 … n-1",
+            "give every class one label",
+        )
+    labels = tuple(given[str(i)] for i in range(len(given)))
+    ids = raw.get("label2id")
+    if ids is not None and ids != {label: i for i, label in enumerate(labels)}:
+        raise ConfigError(
+            f"{path}: label2id = {_short(ids)}",
+            f"the inverse of id2label = {_short(given)}",
+            "make the two agree",
+        )
+    return labels
+
+
+def _short(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= 80 else text[:77] + "..."

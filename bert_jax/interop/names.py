@@ -1,0 +1,226 @@
+"""Parameters under other people's names: one flat form between ours and each format.
+
+The flat form has one matrix [in, out] per entry and Hugging Face's dotted names, for example
+`bert.encoder.layer.0.attention.self.query.kernel`; layers are apart, and so are queries, keys and
+values. Each format is a renaming of it.
+"""
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import jax
+import numpy as np
+
+from bert_jax.config import BertConfig
+from bert_jax.errors import ConfigError
+
+Flat = dict[str, Any]
+QKV = ("query", "key", "value")
+PREFIX = "bert."
+
+
+def to_flat(params: Mapping[str, Any]) -> Flat:
+    """Parameters of any of `ARCHITECTURES` in the flat form; works under `jax.eval_shape` too."""
+    bert = params.get("bert", params)
+    flat = {f"{PREFIX}{name}": x for name, x in _encoder_to_flat(bert).items()}
+    if "mlm" in params:
+        head = params["mlm"]
+        flat |= _named("cls.predictions.transform.dense", head["dense"])
+        flat |= _named("cls.predictions.transform.LayerNorm", head["norm"])
+        flat["cls.predictions.bias"] = head["bias"]
+    if "nsp" in params:
+        flat |= _named("cls.seq_relationship", params["nsp"]["dense"])
+    for name in ("classifier", "qa_outputs"):
+        if name in params:
+            flat |= _named(name, params[name])
+    return flat
+
+
+def from_flat(flat: Mapping[str, np.ndarray], wanted: Any, config: BertConfig, where: str) -> Any:
+    """Parameters from the flat form.
+
+    Args:
+        flat: arrays by name; those that are not wanted are left alone.
+        wanted: the parameters' shapes, as `jax.eval_shape(init, key)` gives them.
+        config: the encoder's shape.
+        where: the file, for messages.
+
+    Raises:
+        ConfigError: a name is missing, a shape differs, or a number is NaN or Inf.
+    """
+    shapes = jax.eval_shape(to_flat, wanted)
+    _check(flat, shapes, where)
+    found = {name: np.asarray(flat[name], np.float32) for name in shapes}
+    for name, x in found.items():
+        if not np.isfinite(x).all():
+            raise ConfigError(
+                f"{where}: {name} holds NaN or Inf", "finite numbers", "fetch the file again"
+            )
+    inner = {k.removeprefix(PREFIX): x for k, x in found.items() if k.startswith(PREFIX)}
+    bert = _encoder_from_flat(inner, config)
+    if "bert" not in wanted:
+        return bert
+    params: dict[str, Any] = {"bert": bert}
+    if "mlm" in wanted:
+        params["mlm"] = {
+            "dense": _taken(found, "cls.predictions.transform.dense"),
+            "norm": _taken(found, "cls.predictions.transform.LayerNorm"),
+            "bias": found["cls.predictions.bias"],
+        }
+    if "nsp" in wanted:
+        params["nsp"] = {"dense": _taken(found, "cls.seq_relationship")}
+    for name in ("classifier", "qa_outputs"):
+        if name in wanted:
+            params[name] = _taken(found, name)
+    return params
+
+
+def _encoder_to_flat(bert: Mapping[str, Any]) -> Flat:
+    embeddings, layers = bert["embeddings"], bert["layers"]
+    flat: Flat = {
+        "embeddings.word_embeddings.embedding": embeddings["word"],
+        "embeddings.position_embeddings.embedding": embeddings["position"],
+        "embeddings.token_type_embeddings.embedding": embeddings["segment"],
+        **_named("embeddings.LayerNorm", embeddings["norm"]),
+    }
+    qkv, out = layers["attention"]["qkv"], layers["attention"]["out"]
+    num_layers, width = qkv["kernel"].shape[:2]
+    for i in range(num_layers):
+        name = f"encoder.layer.{i}"
+        for j, part in enumerate(QKV):
+            flat[f"{name}.attention.self.{part}.kernel"] = qkv["kernel"][i, :, j].reshape(width, -1)
+            flat[f"{name}.attention.self.{part}.bias"] = qkv["bias"][i, j].reshape(-1)
+        flat[f"{name}.attention.output.dense.kernel"] = out["kernel"][i].reshape(-1, width)
+        flat[f"{name}.attention.output.dense.bias"] = out["bias"][i]
+        for theirs, ours in _plain_parts(layers).items():
+            flat |= _named(f"{name}.{theirs}", {k: x[i] for k, x in ours.items()})
+    if "pooler" in bert:
+        flat |= _named("pooler.dense", bert["pooler"])
+    return flat
+
+
+def _plain_parts(layers: Mapping[str, Any]) -> dict[str, Any]:
+    """What of a layer is one matrix, or one norm, on both sides."""
+    return {
+        "attention.output.LayerNorm": layers["attention_norm"],
+        "intermediate.dense": layers["feed_forward"]["up"],
+        "output.dense": layers["feed_forward"]["down"],
+        "output.LayerNorm": layers["feed_forward_norm"],
+    }
+
+
+def _encoder_from_flat(flat: Mapping[str, np.ndarray], config: BertConfig) -> dict[str, Any]:
+    width, heads = config.hidden_size, config.num_attention_heads
+    split = (heads, width // heads)
+
+    def layer(name: str) -> dict[str, Any]:
+        parts = [_taken(flat, f"{name}.attention.self.{part}") for part in QKV]
+        out = _taken(flat, f"{name}.attention.output.dense")
+        return {
+            "attention": {
+                "qkv": {
+                    "kernel": np.stack([p["kernel"].reshape(width, *split) for p in parts], 1),
+                    "bias": np.stack([p["bias"].reshape(split) for p in parts]),
+                },
+                "out": {**out, "kernel": out["kernel"].reshape(*split, width)},
+            },
+            "attention_norm": _taken(flat, f"{name}.attention.output.LayerNorm"),
+            "feed_forward": {
+                "up": _taken(flat, f"{name}.intermediate.dense"),
+                "down": _taken(flat, f"{name}.output.dense"),
+            },
+            "feed_forward_norm": _taken(flat, f"{name}.output.LayerNorm"),
+        }
+
+    layers = [layer(f"encoder.layer.{i}") for i in range(config.num_hidden_layers)]
+    bert = {
+        "embeddings": {
+            "word": flat["embeddings.word_embeddings.embedding"],
+            "position": flat["embeddings.position_embeddings.embedding"],
+            "segment": flat["embeddings.token_type_embeddings.embedding"],
+            "norm": _taken(flat, "embeddings.LayerNorm"),
+        },
+        "layers": jax.tree.map(lambda *leaves: np.stack(leaves), *layers),
+    }
+    if "pooler.dense.kernel" in flat:
+        bert["pooler"] = _taken(flat, "pooler.dense")
+    return bert
+
+
+def _named(name: str, leaves: Mapping[str, Any]) -> Flat:
+    return {f"{name}.{leaf}": x for leaf, x in leaves.items()}
+
+
+def _taken(flat: Mapping[str, np.ndarray], name: str) -> dict[str, np.ndarray]:
+    first = "scale" if f"{name}.scale" in flat else "kernel"
+    return {first: flat[f"{name}.{first}"], "bias": flat[f"{name}.bias"]}
+
+
+def _check(flat: Mapping[str, np.ndarray], shapes: Mapping[str, Any], where: str) -> None:
+    missing = [name for name in shapes if name not in flat]
+    if missing:
+        raise ConfigError(
+            f"{where}: {_some(missing)} missing",
+            f"{len(shapes)} arrays, as config.json describes the model",
+            "fetch the whole model again, or mend architectures in config.json",
+        )
+    wrong = [
+        f"{name} has shape {list(flat[name].shape)}, expected {list(s.shape)}"
+        for name, s in shapes.items()
+        if flat[name].shape != s.shape
+    ]
+    if wrong:
+        raise ConfigError(
+            f"{where}: {_some(wrong)}",
+            "the shapes that config.json describes",
+            "give weights and config.json that belong together",
+        )
+
+
+def _some(names: Iterable[str]) -> str:
+    names = list(names)
+    return ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
+
+
+def torch_names(flat: Mapping[str, Any]) -> dict[str, np.ndarray]:
+    """The flat form as PyTorch's state dict: kernels transposed, all but biases a "weight"."""
+    renamed = {}
+    for name, x in flat.items():
+        stem, leaf = name.rsplit(".", 1)
+        x = np.asarray(x, np.float32)
+        renamed[f"{stem}.{leaf if leaf == 'bias' else 'weight'}"] = np.ascontiguousarray(
+            x.T if leaf == "kernel" else x
+        )
+    return renamed
+
+
+def from_torch_names(tensors: Mapping[str, np.ndarray]) -> Flat:
+    """A PyTorch state dict in the flat form; also of 2019, with "gamma" and "beta"."""
+    flat = {}
+    for name, x in tensors.items():
+        stem, _, leaf = name.rpartition(".")
+        leaf = {"gamma": "weight", "beta": "bias"}.get(leaf, leaf)
+        if leaf == "weight":
+            if stem.endswith("LayerNorm"):
+                leaf = "scale"
+            elif stem.endswith("_embeddings"):
+                leaf = "embedding"
+            else:
+                leaf, x = "kernel", x.T
+        flat[f"{stem}.{leaf}"] = x
+    return _with_prefix(flat)
+
+
+def from_flax_names(arrays: Mapping[str, np.ndarray]) -> Flat:
+    """A Hugging Face Flax checkpoint, its names joined by ".", in the flat form."""
+    return _with_prefix(dict(arrays))
+
+
+def _with_prefix(flat: Flat) -> Flat:
+    """Names of a bare `BertModel` get the prefix that all other models give them."""
+    if any(name.startswith(PREFIX) for name in flat):
+        return flat
+    return {
+        f"{PREFIX}{k}" if k.startswith(("embeddings.", "encoder.", "pooler.")) else k: x
+        for k, x in flat.items()
+    }
