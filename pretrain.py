@@ -4,7 +4,6 @@ The same command again goes on where the run stopped. Exit codes: 0 done, 2 conf
 4 no usable checkpoint, 5 diverged, 6 watchdog, 75 saved after a signal (run the command again).
 """
 
-import os
 import shutil
 import sys
 from collections.abc import Callable, Iterator
@@ -27,11 +26,11 @@ from bert_jax.nn.attention import choose_attention, device_platform
 from bert_jax.nn.compute import Compute
 from bert_jax.tasks import pretraining
 from bert_jax.training.checkpoint import Checkpoints
-from bert_jax.training.fit import fit, sum_metrics
+from bert_jax.training.fit import Evaluation, fit, sum_metrics
 from bert_jax.training.flops import flops_per_token, memory_estimate, peak_flops
 from bert_jax.training.masking import MaskingRules
 from bert_jax.training.optimizers import make_optimizer
-from bert_jax.training.parallel import DataParallel
+from bert_jax.training.parallel import DataParallel, start_processes
 from bert_jax.training.plots import loss_plot
 from bert_jax.training.rundir import run_lock
 from bert_jax.training.runlog import RunLog
@@ -106,7 +105,7 @@ def main(config: PretrainConfig) -> int:
         baselines = pretraining.Baselines(data.unigram_entropy, data.nsp_majority)
         log.say(str(baselines))
 
-        def evaluate(params: Any, step: int) -> dict[str, float]:
+        def evaluate(params: Any, step: int) -> Evaluation:
             phase = phase_at(spans, step)
             held_out = eval_batches(
                 eval_rows[phase.length],
@@ -119,7 +118,7 @@ def main(config: PretrainConfig) -> int:
             values = pretraining.finish_metrics(sums)
             if advice := baselines.advice(values, step / config.loop.steps):
                 log.say(advice)
-            return values
+            return Evaluation(values, criterion=values["loss"])
 
         outcome = fit(
             parallel.put_state(state),
@@ -142,15 +141,6 @@ def main(config: PretrainConfig) -> int:
         loss_plot(run / "metrics.jsonl", run / "plots" / "loss.svg", baselines.losses)
         print(f"done: {outcome.step:,} steps; curves in {run}/plots/loss.svg")
     return 0
-
-
-def start_processes() -> None:
-    """Joins the other processes of this job."""
-    count, number = os.environ.get("JAX_NUM_PROCESSES"), os.environ.get("JAX_PROCESS_ID")
-    if count is None or number is None:  # Slurm, MPI, Kubernetes, TPU pods: JAX asks them
-        jax.distributed.initialize()
-    else:
-        jax.distributed.initialize(num_processes=int(count), process_id=int(number))
 
 
 def with_vocab_size(config: PretrainConfig, tokenizer: Tokenizer) -> tuple[PretrainConfig, int]:

@@ -10,13 +10,13 @@ One alphabet of axes is used in annotations, einsums and suffixes everywhere:
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from bert_jax.pretrained import PretrainedBert as PretrainedBert
+    from bert_jax.pretrained import Model as Model
     from bert_jax.pretrained import load as load
 
 
 def __getattr__(name: str) -> Any:
     """Loads `bert_jax.load` when it is asked for: the data side runs without JAX."""
-    if name in ("load", "PretrainedBert"):
+    if name in ("load", "Model"):
         from bert_jax import pretrained
 
         return getattr(pretrained, name)

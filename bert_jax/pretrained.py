@@ -1,4 +1,4 @@
-"""A pretrained model for use: text in, vectors or filled masks out."""
+"""A trained model for use: text in; vectors, filled masks or predictions out."""
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -9,24 +9,28 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int
 
-from bert_jax.config import BertConfig, PretrainConfig, read_json
+from bert_jax.config import PretrainConfig, read_json
+from bert_jax.data.batching import Row, bucket, pad
 from bert_jax.data.tokenizer import Tokenizer
 from bert_jax.errors import ConfigError
-from bert_jax.models.bert import BertForPreTraining
+from bert_jax.interop.config_json import read_json_object
+from bert_jax.interop.huggingface import Exported, read_directory
+from bert_jax.models.architectures import WITH_LABELS, architecture
 from bert_jax.models.functional import build
+from bert_jax.nn.compute import PLAIN
 from bert_jax.nn.layout import row_layout
+from bert_jax.tasks.kinds import KINDS, kind_of
+from bert_jax.tasks.task import Prediction, Task, forward
 from bert_jax.training.store import load_params
 
 MASK = "[MASK]"
 
 
-class PretrainedBert:
-    """A pretrained BERT, its tokenizer and its configuration.
+class Model:
+    """A model, its tokenizer and its configuration.
 
     Args:
-        config: the model's shape.
-        params: its parameters, as `BertForPreTraining` has them.
-        tokenizer: what it was trained with.
+        saved: what a directory holds.
 
     Example:
         >>> bert = bert_jax.load("runs/demo")
@@ -35,14 +39,20 @@ class PretrainedBert:
         (6, 128)
     """
 
-    def __init__(self, config: BertConfig, params: dict[str, Any], tokenizer: Tokenizer):
-        self.config, self.params, self.tokenizer = config, params, tokenizer
-        self.bind: Callable[[Any], BertForPreTraining] = build(config)[1]
+    def __init__(self, saved: Exported):
+        self.config, self.params, self.tokenizer = saved.config, saved.params, saved.tokenizer
+        self.architecture, self.labels = saved.architecture, saved.labels
+        num_labels = len(saved.labels) if saved.architecture in WITH_LABELS else 0
+        pooling = saved.architecture != "BertModel" or "pooler" in saved.params
+        module = architecture(saved.architecture, num_labels, pooling)
+        self.bind: Callable[[Any], Any] = build(saved.config, module)[1]
+        self.task, self.max_length = _task(saved)
         self._hidden = jax.jit(self._compute_hidden)
         self._logits = jax.jit(self._compute_logits)
+        self._outputs = jax.jit(self._compute_outputs)
 
     @property
-    def model(self) -> BertForPreTraining:
+    def model(self) -> Any:
         """The Flax module with its parameters."""
         return self.bind(self.params)
 
@@ -55,80 +65,144 @@ class PretrainedBert:
         Returns:
             For each text an array [tokens, hidden_size]; row 0 is [CLS].
         """
-        rows = [self._add_special(ids) for ids in self.tokenizer.encode_batch(list(texts))]
-        return self._by_length(rows, batch_size, lambda t, n: self._hidden(self.params, t, n))
+        rows = [self._row(ids) for ids in self.tokenizer.encode_batch(list(texts))]
+        return self._by_length(rows, batch_size, self._hidden)
 
     def fill_mask(self, text: str, top_k: int = 5) -> list[list[tuple[str, float]]]:
         """The most probable tokens for each [MASK] of a text, with their probabilities.
 
         Raises:
-            ConfigError: the text has no [MASK].
+            ConfigError: the text has no [MASK], or the model does not guess words.
         """
         parts = text.split(MASK)
         if len(parts) == 1:
             raise ConfigError(f"no {MASK} in {text!r}", f"a text with {MASK}", f"write {MASK}")
+        if "mlm" not in self.params:
+            raise ConfigError(
+                f"this model is a {self.architecture}, which guesses no words",
+                "a pretrained model with its head for masked words",
+                "load the run of pretrain.py",
+            )
         ids: list[int] = self.tokenizer.encode(parts[0])
         for part in parts[1:]:
             ids += [self.tokenizer.mask_id, *self.tokenizer.encode(part)]
-        row = self._add_special(ids)
-        (logits,) = self._by_length([row], 1, lambda t, n: self._logits(self.params, t, n))
-        probabilities = jax.nn.softmax(logits[np.array(row) == self.tokenizer.mask_id])
+        row = self._row(ids)
+        (logits,) = self._by_length([row], 1, self._logits)
+        chosen = logits[np.array(row.tokens) == self.tokenizer.mask_id]
+        probabilities = np.asarray(jax.nn.softmax(jnp.asarray(chosen)))
         filled = []
-        for of_mask in np.asarray(probabilities):
+        for of_mask in probabilities:
             best = np.argsort(-of_mask)[:top_k]
             words = self.tokenizer.tokens(best.tolist())
             filled.append([(word, float(of_mask[i])) for word, i in zip(words, best, strict=True)])
         return filled
 
-    def _add_special(self, ids: list[int]) -> list[int]:
+    def predict(
+        self, inputs: Sequence[str | tuple[str, str] | dict[str, Any]], batch_size: int = 32
+    ) -> list[Prediction]:
+        """What the fine-tuned task says of each input.
+
+        What is said of one does not depend on the others.
+
+        Args:
+            inputs: texts, pairs of texts, or dicts such as {"question": …, "context": …}.
+            batch_size: inputs that are computed together.
+
+        Returns:
+            For each input a dict: "label", "probability" and "probabilities"; or "score"; or
+            "words" and "tags"; or "text", "start" and "end" of an answer.
+
+        Raises:
+            ConfigError: the model was not fine-tuned.
+            DataError: an input without a text.
+        """
+        if self.task is None:
+            raise ConfigError(
+                f"this model is a {self.architecture}: it was not fine-tuned",
+                "the model/ directory of a run of finetune.py",
+                "fine-tune it first, or fill masks with it",
+            )
+        examples = []
+        for number, given in enumerate(inputs, 1):
+            if isinstance(given, str):
+                given = {"text": given}
+            elif not isinstance(given, dict):
+                given = {"sentence1": given[0], "sentence2": given[1]}
+            examples.append(self.task.parse(given, f"input {number}"))
+        return self.predict_examples(examples, batch_size)
+
+    def predict_examples(self, examples: Sequence[Any], batch_size: int = 32) -> list[Prediction]:
+        """The same for examples as the task reads them."""
+        assert self.task is not None
+        rows = self.task.encode(examples, self.tokenizer, self.max_length)
+        outputs = self._by_length(rows, batch_size, self._outputs)
+        return self.task.decode(examples, rows, outputs)
+
+    def _row(self, ids: list[int]) -> Row:
         room = self.config.max_position_embeddings - 2
-        return [self.tokenizer.cls_id, *ids[:room], self.tokenizer.sep_id]
+        tokens = [self.tokenizer.cls_id, *ids[:room], self.tokenizer.sep_id]
+        return Row(tokens, len(tokens), {})
 
     def _by_length(
-        self, rows: list[list[int]], batch_size: int, compute: Callable[..., Array]
+        self, rows: Sequence[Row], batch_size: int, compute: Callable[..., Array]
     ) -> list[np.ndarray]:
         """Runs rows in batches of similar length; few shapes, so few compilations."""
         results: list[np.ndarray] = [np.empty(0)] * len(rows)
-        order = sorted(range(len(rows)), key=lambda i: len(rows[i]))
+        order = sorted(range(len(rows)), key=lambda i: len(rows[i].tokens))
         for start in range(0, len(rows), batch_size):
-            chosen = order[start : start + batch_size]
-            longest = len(rows[chosen[-1]])
-            length = min(-(-longest // 32) * 32, self.config.max_position_embeddings)
-            tokens = np.full((batch_size, max(length, longest)), self.tokenizer.pad_id, np.int32)
-            lengths = np.zeros((batch_size, 1, 2), np.int32)
-            for place, i in enumerate(chosen):
-                tokens[place, : len(rows[i])] = rows[i]
-                lengths[place, 0, 0] = len(rows[i])
-            batch = np.asarray(compute(tokens, lengths))
-            for place, i in enumerate(chosen):
-                results[i] = batch[place, : len(rows[i])]
+            numbers = order[start : start + batch_size]
+            chosen = [rows[i]._replace(targets={}) for i in numbers]
+            size = min(batch_size, 1 << (len(chosen) - 1).bit_length())
+            length = bucket(len(chosen[-1].tokens), self.config.max_position_embeddings)
+            batch = pad(chosen, length, size, self.tokenizer.pad_id)
+            outputs = np.asarray(compute(self.params, batch["tokens"], batch["lengths"]))
+            for place, i in enumerate(numbers):
+                results[i] = outputs[place, : len(rows[i].tokens)]
         return results
 
     def _compute_hidden(
         self, params: Any, tokens: Int[Array, "B T"], lengths: Int[Array, "B 1 2"]
     ) -> Float[Array, "B T D"]:
-        return self.bind(params).bert(tokens, row_layout(lengths, tokens.shape[1]))
+        model = self.bind(params)
+        encoder = model if self.architecture == "BertModel" else model.bert
+        return encoder(tokens, row_layout(lengths, tokens.shape[1]))
 
     def _compute_logits(
         self, params: Any, tokens: Int[Array, "B T"], lengths: Int[Array, "B 1 2"]
     ) -> Float[Array, "B T V"]:
+        model, layout = self.bind(params), row_layout(lengths, tokens.shape[1])
+        if self.architecture == "BertForMaskedLM":
+            return model(tokens, layout)
         everywhere = jnp.broadcast_to(jnp.arange(tokens.shape[1]), tokens.shape)
-        layout = row_layout(lengths, tokens.shape[1])
-        return self.bind(params)(tokens, layout, everywhere)[0]
+        return model(tokens, layout, everywhere)[0]
+
+    def _compute_outputs(
+        self, params: Any, tokens: Int[Array, "B T"], lengths: Int[Array, "B 1 2"]
+    ) -> Float[Array, "B J C"]:
+        return forward(self.bind(params), {"tokens": tokens, "lengths": lengths}, None, PLAIN)
 
 
-def load(directory: str | Path, which: str = "newest") -> PretrainedBert:
-    """Loads a pretrained model from a run's directory.
+def load(directory: str | Path, which: str = "newest") -> Model:
+    """Loads a trained model: a run of pretrain.py or finetune.py, or a Hugging Face directory.
 
     Args:
-        directory: what pretrain.py wrote, for example `runs/demo`.
-        which: "newest" checkpoint, or "best" by its held-out loss.
+        directory: for example `runs/demo`, or `runs/nsmc/model`.
+        which: of a pretraining run, "newest" checkpoint, or "best" by its held-out loss.
 
     Raises:
-        ConfigError: the directory is not a run's, or its tokenizer is not the run's own.
-        CheckpointError: no checkpoint is good.
+        ConfigError: not such a directory, or parts of it that do not belong together.
+        CheckpointError: no checkpoint is good, or weights that are damaged or pickled.
     """
+    return Model(read_model(directory, which))
+
+
+def read_model(directory: str | Path, which: str = "newest") -> Exported:
+    """Reads what `load` loads, without preparing it for use."""
     directory = Path(directory)
+    if (directory / "model" / "config.json").exists():
+        return read_directory(directory / "model")
+    if "model_type" in read_json_object(directory / "config.json"):
+        return read_directory(directory)
     config: PretrainConfig = read_json(PretrainConfig, directory / "config.json")
     tokenizer = Tokenizer.load(directory / "tokenizer")
     params, _, identity = load_params(directory, which)
@@ -138,4 +212,22 @@ def load(directory: str | Path, which: str = "newest") -> PretrainedBert:
             f"{identity.get('tokenizer')}, with which the model was trained",
             "restore the tokenizer's files",
         )
-    return PretrainedBert(config.model, params, tokenizer)
+    return Exported(config.model, "BertForPreTraining", params, tokenizer)
+
+
+def _task(saved: Exported) -> tuple[Task | None, int]:
+    """The task that a model was fine-tuned for, and the longest input in tokens."""
+    about = saved.task or {}
+    name = about.get("kind", kind_of(saved.architecture, saved.labels, saved.problem_type))
+    positions = saved.config.max_position_embeddings
+    length = about.get("max_length", positions)
+    length = length if isinstance(length, int) and 8 <= length <= positions else positions
+    if name is None:
+        return None, length
+    if name not in KINDS:
+        raise ConfigError(
+            f"the model was fine-tuned for {name!r}",
+            f"one of {', '.join(KINDS)}",
+            "update bert_jax",
+        )
+    return KINDS[name].from_labels(saved.labels), length

@@ -1,6 +1,7 @@
 """Every configuration as a frozen dataclass: validated when built, saved to and read from JSON."""
 
 from bert_jax.config.files import flatten, from_dict, read_json, to_json
+from bert_jax.config.finetuning import ColumnsConfig, FinetuneConfig
 from bert_jax.config.models import BertConfig
 from bert_jax.config.preparing import BeamConfig, PrepareConfig
 from bert_jax.config.pretraining import (
@@ -16,6 +17,8 @@ from bert_jax.config.training import LoopConfig, OptimizerConfig
 __all__ = [
     "BeamConfig",
     "BertConfig",
+    "ColumnsConfig",
+    "FinetuneConfig",
     "LoopConfig",
     "MaskingConfig",
     "OptimizerConfig",

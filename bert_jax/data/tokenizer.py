@@ -236,11 +236,25 @@ class Tokenizer:
         """The ids of all texts in one array, and how many each text has."""
         return self._cache.encode(texts)
 
+    def encode_with_offsets(
+        self, texts: Sequence[str]
+    ) -> list[tuple[list[int], list[int], list[int]]]:
+        """For each text its ids, and the first and last + 1 character of each."""
+        encodings = self._fast_pipeline.encode_batch(list(texts), add_special_tokens=False)
+        return [
+            (e.ids, [start for start, _ in e.offsets], [end for _, end in e.offsets])
+            for e in encodings
+        ]
+
     def decode(self, ids: Iterable[int]) -> str:
         """Ids to readable text: pieces joined to words, special tokens left out."""
         specials = {self.pad_id, self.cls_id, self.sep_id}
         tokens = [self.vocab[index] for index in ids if index not in specials]
         return decoders.WordPiece(prefix="##", cleanup=True).decode(tokens)
+
+    @functools.cached_property
+    def _fast_pipeline(self) -> FastTokenizer:
+        return self._fast()
 
     @functools.cached_property
     def _cache(self) -> WordCache:

@@ -62,7 +62,8 @@ def write_directory(folder: str | Path, model: Exported, card: str = "") -> None
     tensors = torch_names(to_flat(model.params))
     if model.architecture == "BertModel":
         tensors = {name.removeprefix("bert."): x for name, x in tensors.items()}
-    safetensors.numpy.save_file(tensors, new / WEIGHTS, metadata={"format": "pt"})
+    # Bytes, not `save_file`: that would leave a file that nobody else can read.
+    (new / WEIGHTS).write_bytes(safetensors.numpy.save(tensors, metadata={"format": "pt"}))
     described = config_json(
         model.config, model.architecture, model.labels, model.tokenizer.pad_id, model.problem_type
     )

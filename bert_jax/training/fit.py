@@ -31,6 +31,17 @@ class Log(Protocol):
         """Prints a line."""
 
 
+class Evaluation(NamedTuple):
+    """What an evaluation found."""
+
+    values: dict[str, float]
+    """Metrics to record."""
+    criterion: float
+    """What decides which checkpoint is best: the lowest."""
+    stop: bool = False
+    """End the run here, as if it were the last step."""
+
+
 class Outcome(NamedTuple):
     """How the loop ended."""
 
@@ -46,7 +57,7 @@ def fit(
     loop: LoopConfig,
     *,
     parallel: DataParallel,
-    evaluate: Callable[[Any, int], dict[str, float]],
+    evaluate: Callable[[Any, int], Evaluation],
     checkpoints: Checkpoints,
     log: Log,
     describe: Callable[[int, dict[str, float]], dict[str, float]],
@@ -59,7 +70,7 @@ def fit(
         batches: host batches, the first one for step `state.step`.
         loop: how long, and what happens how often.
         parallel: puts batches on devices and brings metrics back.
-        evaluate: `(params, step) -> values`; "loss" among them decides which checkpoint is
+        evaluate: `(params, step) -> Evaluation`; its criterion decides which checkpoint is
             best, of those that are saved and evaluated at the same step.
         checkpoints: where states go; the last step is always saved.
         log: where metrics go.
@@ -79,22 +90,25 @@ def fit(
             meter.add(step, metrics)
             watchdog.beat()
 
-            last, evaluated = step == loop.steps, {}
+            last, evaluated = step == loop.steps, None
             if last or step % loop.eval_every == 0:
                 meter.finish()
                 evaluated = evaluate(state.params, step)
-                log.eval(step, evaluated)
+                log.eval(step, evaluated.values)
+                last = last or evaluated.stop
                 meter.start_clock()
                 watchdog.beat()
             stopped = stop.requested(step)
             if last or stopped or step % loop.checkpoint_every == 0:
                 meter.finish()
-                extra = {"metric": evaluated.get("loss"), "evaluation": evaluated}
+                extra: dict[str, Any] = {"step": step}
+                extra["metric"] = evaluated.criterion if evaluated else None
+                extra["evaluation"] = evaluated.values if evaluated else {}
                 checkpoints.save(step, parallel.get_state(state), extra, block=last or stopped)
                 meter.start_clock()
                 watchdog.beat()
-            if stopped and not last:
-                return Outcome(state, step, stopped=True)
+            if last or stopped:
+                return Outcome(state, step, stopped=not last)
     return Outcome(state, step, stopped=False)
 
 

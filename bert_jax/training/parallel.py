@@ -4,6 +4,7 @@
 jitted shard_map since JAX 0.8), runs the same program and is tested equal.
 """
 
+import os
 from collections.abc import Callable
 from typing import Any, Literal
 
@@ -14,6 +15,15 @@ from jax.sharding import PartitionSpec as P
 
 from bert_jax.errors import ConfigError
 from bert_jax.training.step import AXIS
+
+
+def start_processes() -> None:
+    """Joins the other processes of this job."""
+    count, number = os.environ.get("JAX_NUM_PROCESSES"), os.environ.get("JAX_PROCESS_ID")
+    if count is None or number is None:  # Slurm, MPI, Kubernetes, TPU pods: JAX asks them
+        jax.distributed.initialize()
+    else:
+        jax.distributed.initialize(num_processes=int(count), process_id=int(number))
 
 
 class DataParallel:

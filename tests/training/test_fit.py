@@ -9,7 +9,7 @@ from bert_jax.config import LoopConfig, OptimizerConfig
 from bert_jax.errors import DivergedError
 from bert_jax.training import fit as fit_module
 from bert_jax.training.checkpoint import Checkpoints
-from bert_jax.training.fit import fit, sum_metrics
+from bert_jax.training.fit import Evaluation, fit, sum_metrics
 from bert_jax.training.optimizers import make_optimizer
 from bert_jax.training.parallel import DataParallel
 from bert_jax.training.signals import StopSignal
@@ -53,7 +53,8 @@ def parts(tmp_path):
     def run(batches, loop):
         return fit(
             state, step, iter(batches), loop, parallel=parallel,
-            evaluate=lambda params, step: {"loss": -step}, checkpoints=checkpoints, log=log,
+            evaluate=lambda params, step: Evaluation({"loss": -step}, -step),
+            checkpoints=checkpoints, log=log,
             describe=lambda step, values: values,
         )  # fmt: skip
 

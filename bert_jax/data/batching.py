@@ -1,0 +1,123 @@
+"""Encoded texts of many lengths to batches of few shapes."""
+
+from collections.abc import Iterator, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from bert_jax.data.loader import permute
+
+BUCKETS = (16, 32, 48, 64, 96, 128, 192, 256, 384, 512)  # lengths of rows, and so of programs
+SORTED_TOGETHER = 50  # batches of an epoch among which rows are sorted by length
+NO_LABEL = -1
+
+
+class Row(NamedTuple):
+    """A text, or a pair, as the model takes it."""
+
+    tokens: list[int]
+    """[CLS] A [SEP], or [CLS] A [SEP] B [SEP]."""
+    first: int
+    """Tokens of the first segment."""
+    targets: dict[str, Any]
+    """What to learn: numbers, or a list with a number for each token."""
+    example: int = 0
+    """The example that it is, or is a part of."""
+
+
+def bucket(length: int, longest: int) -> int:
+    """The length of a row that holds `length` tokens, when none is longer than `longest`."""
+    return next((b for b in BUCKETS if length <= b < longest), longest)
+
+
+def pad(rows: Sequence[Row], length: int, num_rows: int, pad_id: int) -> dict[str, np.ndarray]:
+    """A batch: tokens [B, T], lengths [B, 1, 2] (0 where there is no row), targets [B] or [B, T].
+
+    Targets by token are NO_LABEL where there is no token.
+    """
+    tokens = np.full((num_rows, length), pad_id, np.int32)
+    lengths = np.zeros((num_rows, 1, 2), np.int32)
+    targets: dict[str, np.ndarray] = {}
+    for i, row in enumerate(rows):
+        count = len(row.tokens)
+        tokens[i, :count] = row.tokens
+        lengths[i, 0] = row.first, count - row.first
+        for name, value in row.targets.items():
+            if isinstance(value, list):
+                shape, fill, dtype = (num_rows, length), NO_LABEL, np.int32
+                value = value + [NO_LABEL] * (length - count)
+            else:
+                shape, fill = (num_rows,), 0
+                dtype = np.float32 if isinstance(value, float) else np.int32
+            targets.setdefault(name, np.full(shape, fill, dtype))[i] = value
+    return {"tokens": tokens, "lengths": lengths, **targets}
+
+
+def steps_per_epoch(num_rows: int, batch_size: int) -> int:
+    """Batches in which every row is seen once; the last may be partly empty."""
+    return -(-num_rows // batch_size)
+
+
+def train_batches(
+    rows: Sequence[Row],
+    batch_size: int,
+    longest: int,
+    pad_id: int,
+    seed: int,
+    start_step: int = 0,
+    process: tuple[int, int] = (0, 1),
+) -> Iterator[dict[str, np.ndarray]]:
+    """Batches without end, from a step on; each epoch sees every row once, in another order.
+
+    The whole epoch is shuffled, then rows of a similar length are put together within
+    SORTED_TOGETHER batches, and these batches are shuffled again.
+
+    Args:
+        rows: all rows.
+        batch_size: rows in the global batch.
+        longest: tokens that a row can have.
+        pad_id: the token that fills rows up.
+        seed: of the order.
+        start_step: the first step.
+        process: index and number of the processes; each takes its share of every batch.
+    """
+    num_steps = steps_per_epoch(len(rows), batch_size)
+    epoch, first = divmod(start_step, num_steps)
+    index, count = process
+    share = batch_size // count
+    while True:
+        batches = _epoch_order(rows, batch_size, seed, epoch)
+        for numbers in batches[first:]:
+            chosen = [rows[i] for i in numbers]
+            length = bucket(max(len(row.tokens) for row in chosen), longest)
+            yield pad(chosen[index * share : (index + 1) * share], length, share, pad_id)
+        epoch, first = epoch + 1, 0
+
+
+def _epoch_order(rows: Sequence[Row], batch_size: int, seed: int, epoch: int) -> list[list[int]]:
+    order = permute(np.arange(len(rows)), len(rows), seed, epoch).tolist()
+    batches = []
+    for start in range(0, len(order), SORTED_TOGETHER * batch_size):
+        together = order[start : start + SORTED_TOGETHER * batch_size]
+        together.sort(key=lambda i: len(rows[i].tokens))
+        batches += [together[i : i + batch_size] for i in range(0, len(together), batch_size)]
+    places = permute(np.arange(len(batches)), len(batches), seed + 1, epoch)
+    return [batches[place] for place in places.tolist()]
+
+
+def eval_batches(
+    rows: Sequence[Row],
+    batch_size: int,
+    longest: int,
+    pad_id: int,
+    process: tuple[int, int] = (0, 1),
+) -> Iterator[tuple[list[int], dict[str, np.ndarray]]]:
+    """Every row once, the short ones first: the numbers of a global batch's rows, and a share."""
+    order = sorted(range(len(rows)), key=lambda i: len(rows[i].tokens))
+    index, count = process
+    share = batch_size // count
+    for start in range(0, len(order), batch_size):
+        numbers = order[start : start + batch_size]
+        chosen = [rows[i] for i in numbers]
+        length = bucket(len(chosen[-1].tokens), longest)
+        yield numbers, pad(chosen[index * share : (index + 1) * share], length, share, pad_id)

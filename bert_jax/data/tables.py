@@ -1,0 +1,313 @@
+"""Labelled rows from TSV, CSV, JSONL, Parquet and TFDS; a row is used, or rejected with a reason.
+
+TSV is read without quoting: a quote in it is a character like any other.
+"""
+
+import csv
+import gzip
+import io
+import json
+import lzma
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from bert_jax.data.sources import ReadOptions, Source, no_column, tfds_builder
+from bert_jax.errors import DataError, one_line
+
+TEXT = (
+    "text", "sentence", "document", "review", "comment", "content", "utterance", "sentence1",
+    "premise", "question1", "question", "text_a", "sentence_a",
+)  # fmt: skip
+TEXT_B = ("sentence2", "hypothesis", "question2", "text_b", "sentence_b")
+LABEL = (
+    "label", "labels", "gold_label", "score", "similarity", "relatedness_score", "class",
+    "category", "sentiment", "target", "rating",
+)  # fmt: skip
+EXAMPLES_SHOWN = 3
+csv.field_size_limit(1 << 30)
+
+
+class Record(NamedTuple):
+    """One row, and where it stands."""
+
+    place: str
+    """file:line, counted from 1."""
+    values: dict[str, Any]
+
+
+class Table(NamedTuple):
+    """A table's rows, before any is looked at."""
+
+    name: str
+    columns: tuple[str, ...]
+    """Names from the header; "1", "2", … where there is none."""
+    records: list[Record]
+    described: str
+    """What was found, for people: "TSV with a header"."""
+
+
+class Rejects:
+    """Rows that are not used: how many for each reason, and each with its place."""
+
+    def __init__(self):
+        self.rows: list[dict[str, str]] = []
+
+    def add(self, place: str, reason: str, row: Any) -> None:
+        """Rejects one row."""
+        text = row if isinstance(row, str) else json.dumps(row, ensure_ascii=False, default=str)
+        self.rows.append({"place": place, "reason": reason, "row": text[:1000]})
+
+    def summary(self) -> list[str]:
+        """A line for each reason, with the first places."""
+        places: dict[str, list[str]] = {}
+        for row in self.rows:
+            places.setdefault(row["reason"], []).append(row["place"])
+        return [
+            f"{len(found):,} rejected: {reason} ({', '.join(found[:EXAMPLES_SHOWN])}"
+            f"{', …' if len(found) > EXAMPLES_SHOWN else ''})"
+            for reason, found in places.items()
+        ]
+
+    def write(self, path: Path) -> None:
+        """Writes all of them, a JSON object a line."""
+        lines = (json.dumps(row, ensure_ascii=False) + "\n" for row in self.rows)
+        path.write_text("".join(lines), encoding="utf-8")
+
+
+def read_table(
+    name: str,
+    rejects: Rejects,
+    names: Sequence[str] = (),
+    split: str = "train",
+    tfds_data_dir: str | None = None,
+) -> Table:
+    """Reads a table whole.
+
+    Args:
+        name: a .tsv, .txt, .csv or .jsonl file (each also .gz, .xz), .parquet, or
+            tfds:NAME[:SPLIT].
+        rejects: takes rows that cannot be read.
+        names: columns that were asked for; a first row that holds one of them is a header.
+        split: of a TFDS data set whose name has none.
+        tfds_data_dir: folder of TFDS data sets; None takes TFDS's own default.
+
+    Raises:
+        DataError: no such file, another format than its name says, or no rows.
+    """
+    if name.startswith("tfds:"):
+        table = _read_tfds(name, split, tfds_data_dir)
+    else:
+        if not Path(name).is_file():
+            raise DataError(f"{name} does not exist", "a file, or tfds:NAME", "check the path")
+        plain = name.removesuffix(".gz").removesuffix(".xz")
+        if plain.endswith(".parquet"):
+            table = _read_parquet(name)
+        elif plain.endswith((".jsonl", ".json")):
+            table = _read_jsonl(name, rejects)
+        else:
+            table = _read_separated(name, plain.endswith(".csv"), rejects, names)
+    if not table.records:
+        raise DataError(f"{name} holds no rows", "at least one row", "check the file")
+    return table
+
+
+def read_text_file(name: str) -> str:
+    """A UTF-8 file's text, unpacked; line ends are "\\n", and a byte order mark is left out."""
+    opener: Callable[..., Any] = open
+    data = b""
+    if name.endswith(".gz"):
+        opener = gzip.open
+    elif name.endswith(".xz"):
+        opener = lzma.open
+    try:
+        with opener(name, "rb") as file:
+            data = file.read()
+        if data[:2] in (b"\xff\xfe", b"\xfe\xff"):
+            raise DataError(
+                f"{name} is UTF-16", "UTF-8", f"convert it: iconv -f UTF-16 -t UTF-8 {name}"
+            )
+        return data.decode("utf-8-sig").replace("\r\n", "\n")
+    except UnicodeDecodeError as error:
+        line = data[: error.start].count(b"\n") + 1
+        raise DataError(
+            f"{name}:{line}: byte {data[error.start]:#04x} is not UTF-8",
+            "UTF-8 text",
+            f"convert it, for example: iconv -f CP949 -t UTF-8 {name}",
+        ) from None
+    except (OSError, EOFError, lzma.LZMAError) as error:
+        raise DataError(
+            f"{name} cannot be read: {one_line(error)}", "a readable file", "fetch it again"
+        ) from None
+
+
+def choose_column(
+    table: Table, given: str | None, known: Sequence[str], what: str, required: bool = True
+) -> str | None:
+    """The column that holds something: the given one, or the first with a known name.
+
+    Raises:
+        DataError: the given one is not there, or none has a known name and one is required.
+    """
+    if given is not None:
+        if given not in table.columns:
+            raise _wrong_column(table, given, what)
+        return given
+    lower = {column.lower(): column for column in reversed(table.columns)}
+    for name in known:
+        if name in lower:
+            return lower[name]
+    if not required:
+        return None
+    first = {k: _short(v) for k, v in table.records[0].values.items()}
+    raise DataError(
+        f"{table.name}: no column is known to hold the {what}; the first row is {first}",
+        f"a column named {', '.join(known[:6])} or the like",
+        f"pass --columns.{what.replace(' ', '-')} with one of {', '.join(table.columns)}",
+    )
+
+
+def _wrong_column(table: Table, given: str, what: str) -> DataError:
+    error = no_column(table.name, given, table.columns)
+    return DataError(
+        str(error).split("\n")[0],
+        f"one of {', '.join(map(repr, table.columns))}",
+        f"pass another --columns.{what.replace(' ', '-')}",
+    )
+
+
+def _read_separated(name: str, is_csv: bool, rejects: Rejects, names: Sequence[str]) -> Table:
+    text = read_text_file(name)
+    sample = [line for line in text.split("\n", 50)[:50] if line.strip()]
+    tabs, commas = (bool(sample) and all(c in line for line in sample) for c in "\t,")
+    quoting = (is_csv and not tabs) or (
+        not is_csv and commas and not any("\t" in s for s in sample)
+    )
+    kind = "CSV" if quoting else "TSV"
+    if quoting != is_csv:
+        kind += f" (by its content; it is named .{'csv' if is_csv else 'tsv'})"
+    rows = _csv_rows(name, text, rejects) if quoting else _tsv_rows(name, text)
+    first = next(rows, None)
+    if first is None:
+        return Table(name, (), [], kind)
+    place, fields = first
+    known = {*TEXT, *TEXT_B, *LABEL}
+    header = any(f.strip().lower() in known or f.strip() in names for f in fields)
+    columns = tuple(f.strip() for f in fields) if header else _numbers(len(fields))
+    if len(set(columns)) < len(columns):
+        raise DataError(
+            f"{place}: the header names a column twice: {', '.join(columns)}",
+            "different names",
+            "rename one of them",
+        )
+    records = []
+    for place, fields in rows if header else _chain(first, rows):
+        if len(fields) != len(columns):
+            rejects.add(place, f"{len(fields)} fields, expected {len(columns)}", fields)
+        else:
+            records.append(Record(place, dict(zip(columns, fields, strict=True))))
+    return Table(name, columns, records, f"{kind} {'with' if header else 'without'} a header")
+
+
+def _numbers(count: int) -> tuple[str, ...]:
+    return tuple(str(number) for number in range(1, count + 1))
+
+
+def _chain(first: Any, rest: Iterable[Any]) -> Iterator[Any]:
+    yield first
+    yield from rest
+
+
+def _tsv_rows(name: str, text: str) -> Iterator[tuple[str, list[str]]]:
+    for number, line in enumerate(text.split("\n"), 1):
+        if line.strip():
+            yield f"{name}:{number}", line.split("\t")
+
+
+def _csv_rows(name: str, text: str, rejects: Rejects) -> Iterator[tuple[str, list[str]]]:
+    reader = csv.reader(io.StringIO(text, newline=""), strict=True)
+    while True:
+        place = f"{name}:{reader.line_num + 1}"
+        try:
+            fields = next(reader)
+        except StopIteration:
+            return
+        except csv.Error as error:
+            if "unexpected end" in str(error):
+                raise DataError(
+                    f"{place}: a quote is opened in this row and never closed",
+                    'quotes in pairs, a quote inside of a field doubled ("")',
+                    "mend the row, or save the table as TSV, where quotes mean nothing",
+                ) from None
+            rejects.add(place, "a quote inside of a quoted field is not doubled", "")
+            continue
+        if any(field.strip() for field in fields):
+            yield place, fields
+
+
+def _read_jsonl(name: str, rejects: Rejects) -> Table:
+    records, columns = [], {}
+    for number, line in enumerate(read_text_file(name).split("\n"), 1):
+        place = f"{name}:{number}"
+        if not line.strip():
+            continue
+        try:
+            value = json.loads(line)
+        except (ValueError, RecursionError):
+            rejects.add(place, "no JSON", line)
+            continue
+        if not isinstance(value, dict):
+            rejects.add(place, "no JSON object", line)
+            continue
+        columns |= dict.fromkeys(value)
+        records.append(Record(place, value))
+    return Table(name, tuple(columns), records, "JSONL")
+
+
+def _read_parquet(name: str) -> Table:
+    import pyarrow
+    import pyarrow.parquet
+
+    try:
+        with pyarrow.parquet.ParquetFile(name) as file:
+            columns = tuple(file.schema_arrow.names)
+            rows = file.read(use_threads=False).to_pylist()
+    except (OSError, pyarrow.ArrowException) as error:
+        raise DataError(
+            f"{name} cannot be read: {one_line(error)}", "a Parquet file", "fetch it again"
+        ) from None
+    records = [Record(f"{name}:{number}", row) for number, row in enumerate(rows, 1)]
+    return Table(name, columns, records, "Parquet")
+
+
+def _read_tfds(name: str, split: str, data_dir: str | None) -> Table:
+    dataset, _, given = name.removeprefix("tfds:").partition(":")
+    builder = tfds_builder(dataset, ReadOptions(tfds_data_dir=data_dir))
+    split = given or split
+    if split not in builder.info.splits:
+        raise DataError(
+            f"tfds:{dataset} has no split {split!r}",
+            f"one of {', '.join(builder.info.splits)}",
+            f"pass tfds:{dataset}:SPLIT",
+        )
+    features = builder.info.features
+    classes = {k: list(f.names) for k, f in features.items() if getattr(f, "names", None)}
+    source = Source(f"tfds:{dataset}:{split}", 0)
+    records = []
+    for number, row in enumerate(builder.as_data_source(split=split), 1):
+        values = {}
+        for column, value in row.items():
+            if isinstance(value, bytes):
+                value = value.decode("utf-8", "replace")
+            elif column in classes:
+                value = classes[column][int(value)] if int(value) >= 0 else None
+            elif hasattr(value, "item") and getattr(value, "ndim", 1) == 0:
+                value = value.item()
+            values[column] = value
+        records.append(Record(f"{source.name}:{number}", values))
+    return Table(source.name, tuple(features), records, "TFDS")
+
+
+def _short(value: Any) -> str:
+    text = str(value)
+    return text if len(text) <= 40 else text[:37] + "..."

@@ -1,0 +1,192 @@
+"""An evaluation's report: numbers as JSON, and a page that needs nothing beside itself."""
+
+import json
+import math
+from collections.abc import Mapping, Sequence
+from html import escape
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from bert_jax.data.batching import Row
+from bert_jax.reports.charts import bars, heat_map, reliability
+from bert_jax.tasks.task import Prediction, Rated, Task
+from bert_jax.training.metrics import by_class, calibration, confusion
+
+Report = dict[str, Any]
+WRONG_SHOWN = 100
+LENGTH_GROUPS = 6
+MAX_CLASSES_DRAWN = 30
+
+
+def make_report(
+    task: Task,
+    examples: Sequence[Any],
+    rows: Sequence[Row],
+    predictions: Sequence[Prediction],
+    seed: int = 0,
+) -> Report:
+    """Scores with intervals, per class, confusion, calibration, lengths, and what went wrong.
+
+    Args:
+        task: what was learned.
+        examples: the labelled data.
+        rows: its rows, for lengths in tokens.
+        predictions: one for each example.
+        seed: of the intervals' resampling.
+    """
+    rated = task.rate(examples, predictions)
+    correct = np.array([r.correct for r in rated])
+    confidence = np.array([r.confidence for r in rated])
+    lengths = np.zeros(len(examples), np.int64)
+    for row in rows:
+        lengths[row.example] += len(row.tokens)
+    report: Report = {
+        "examples": len(examples),
+        "scores": _with_intervals(task, examples, predictions, seed),
+        "by_length": _by_length(lengths, correct),
+        "wrong": _wrong(rated),
+    }
+    if not np.isnan(confidence).any():
+        error, bins = calibration(confidence, (correct > 0.999).astype(float))
+        report["calibration"] = {"expected_error": error, "bins": bins}
+    found = task.classes(examples, predictions)
+    if found is not None:
+        counts = confusion(*found, len(task.labels))
+        of_class = by_class(counts)
+        report["confusion"] = {"labels": list(task.labels), "counts": counts.tolist()}
+        report["by_class"] = {
+            label: {name: float(values[i]) for name, values in of_class.items()}
+            for i, label in enumerate(task.labels)
+        }
+    return report
+
+
+def write_report(folder: Path, title: str, reports: Mapping[str, Report]) -> None:
+    """Writes report.json and report.html for the sets of data by name."""
+    folder.mkdir(parents=True, exist_ok=True)
+    text = json.dumps(reports, indent=1, ensure_ascii=False)
+    (folder / "report.json").write_text(text + "\n", encoding="utf-8")
+    (folder / "report.html").write_text(_page(title, reports), encoding="utf-8")
+
+
+def _with_intervals(
+    task: Task, examples: Sequence[Any], predictions: Sequence[Prediction], seed: int
+) -> dict[str, dict[str, float]]:
+    """Each score with its 95 % interval by resampling the examples (Efron 1979, percentiles)."""
+    scores, count = task.score(examples, predictions), len(examples)
+    rng = np.random.default_rng(seed)
+    repeats = min(1000, max(50, 400_000 // count))
+    samples = []
+    for _ in range(repeats):
+        picks = rng.integers(0, count, count).tolist()
+        samples.append(task.score([examples[i] for i in picks], [predictions[i] for i in picks]))
+    intervals = {}
+    for name, value in scores.items():
+        low, high = np.percentile([sample[name] for sample in samples], [2.5, 97.5])
+        intervals[name] = {"value": value, "low": float(low), "high": float(high)}
+    return intervals
+
+
+def _by_length(lengths: np.ndarray, correct: np.ndarray) -> list[dict[str, float]]:
+    """Mean correctness of the shortest, …, the longest examples, in groups of one size."""
+    order = np.argsort(lengths, kind="stable")
+    return [
+        {
+            "shortest": int(lengths[group].min()),
+            "longest": int(lengths[group].max()),
+            "examples": len(group),
+            "correct": float(correct[group].mean()),
+        }
+        for group in np.array_split(order, LENGTH_GROUPS)
+        if len(group)
+    ]
+
+
+def _wrong(rated: Sequence[Rated]) -> list[dict[str, Any]]:
+    """What is wrong, the most confident first; without confidence, the worst first."""
+    wrong = [r for r in rated if r.correct < 0.999]
+    wrong.sort(key=lambda r: r.correct if math.isnan(r.confidence) else -r.confidence)
+    return [
+        {
+            "text": r.text[:500],
+            "gold": r.gold[:200],
+            "said": r.said[:200],
+            "correct": round(r.correct, 4),
+            "confidence": None if math.isnan(r.confidence) else round(r.confidence, 4),
+        }
+        for r in wrong[:WRONG_SHOWN]
+    ]
+
+
+_STYLE = """
+  body { font: 15px/1.5 system-ui, sans-serif; max-width: 60rem; margin: 2rem auto; padding: 0 1rem;
+         color: #24292f; background: #fff; }
+  table { border-collapse: collapse; margin: 1rem 0; }
+  th, td { text-align: left; padding: .25rem .75rem; border-bottom: 1px solid #d0d7de;
+           vertical-align: top; }
+  td.number { text-align: right; font-variant-numeric: tabular-nums; }
+  svg text { font: 12px system-ui, sans-serif; fill: currentColor; }
+  @media (prefers-color-scheme: dark) {
+    body { color: #e6edf3; background: #0d1117; } th, td { border-color: #30363d; }
+  }
+"""
+
+
+def _page(title: str, reports: Mapping[str, Report]) -> str:
+    parts = [
+        '<!doctype html><html lang="en"><head><meta charset="utf-8">',
+        '<meta name="viewport" content="width=device-width, initial-scale=1">',
+        f"<title>{escape(title)}</title><style>{_STYLE}</style></head><body>",
+        f"<h1>{escape(title)}</h1>",
+    ]
+    for name, report in reports.items():
+        parts += [f"<h2>{escape(name)}: {report['examples']:,} examples</h2>", *_section(report)]
+    return "\n".join([*parts, "</body></html>"]) + "\n"
+
+
+def _section(report: Report) -> list[str]:
+    scores = [
+        (name, f"{s['value']:.4f}", f"{s['low']:.4f} … {s['high']:.4f}")
+        for name, s in report["scores"].items()
+    ]
+    parts = [_table(("score", "value", "95 % interval"), scores)]
+    if "by_class" in report:
+        rows = [
+            (label, *(f"{values[k]:.4f}" for k in ("precision", "recall", "f1")),
+             f"{values['support']:,.0f}")
+            for label, values in report["by_class"].items()
+        ]  # fmt: skip
+        parts += ["<h3>By class</h3>", _table(("class", "precision", "recall", "F1", "true"), rows)]
+        labels, counts = report["confusion"]["labels"], report["confusion"]["counts"]
+        if len(labels) <= MAX_CLASSES_DRAWN:
+            parts += ["<h3>Confusion: true class by row, guessed class by column</h3>"]
+            parts += [heat_map(labels, counts)]
+    if "calibration" in report:
+        error = report["calibration"]["expected_error"]
+        parts += [f"<h3>Calibration: expected error {error:.4f}</h3>"]
+        parts += [reliability(report["calibration"]["bins"])]
+    groups = [(f"{g['shortest']}–{g['longest']}", g["correct"]) for g in report["by_length"]]
+    parts += ["<h3>Share right, by length in tokens</h3>", bars(groups)]
+    rows = [
+        (
+            w["text"],
+            w["gold"],
+            w["said"],
+            "" if w["confidence"] is None else f"{w['confidence']:.3f}",
+        )
+        for w in report["wrong"]
+    ]
+    parts += ["<h3>Wrong, the most confident first</h3>"]
+    return [*parts, _table(("text", "true", "said", "confidence"), rows)]
+
+
+def _table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    def cell(text: str) -> str:
+        kind = ' class="number"' if text[:1].isdigit() and " " not in text else ""
+        return f"<td{kind}>{escape(text)}</td>"
+
+    head = "".join(f"<th>{escape(text)}</th>" for text in heads)
+    body = "".join(f"<tr>{''.join(cell(text) for text in row)}</tr>" for row in rows)
+    return f"<table><tr>{head}</tr>{body}</table>"

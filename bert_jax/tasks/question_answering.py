@@ -1,0 +1,242 @@
+"""Where in a passage the answer stands (Devlin et al. 2019, sections 4.2 and 4.3)."""
+
+import dataclasses
+from collections.abc import Sequence
+from typing import Any, ClassVar
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import scipy.special
+from jax import Array
+
+from bert_jax.config import FinetuneConfig
+from bert_jax.data.batching import Row
+from bert_jax.data.squad import Question, read_squad
+from bert_jax.data.tables import Rejects
+from bert_jax.data.tokenizer import Tokenizer
+from bert_jax.errors import DataError
+from bert_jax.tasks.answers import exact_match, overlap_f1
+from bert_jax.tasks.task import Prediction, Rated, Say, is_row
+from bert_jax.training.step import Batch
+
+STRIDE = 128  # tokens between the starts of two windows, where there is room for so many
+MAX_QUESTION = 64
+MAX_ANSWER = 30
+N_BEST = 20
+FAR = -1e30
+
+
+@dataclasses.dataclass(frozen=True)
+class QuestionAnswering:
+    """Scores of start and end for each token; [CLS] stands for "no answer here"."""
+
+    labels: tuple[str, ...] = ()
+    kind: ClassVar[str] = "question_answering"
+    architecture: ClassVar[str] = "BertForQuestionAnswering"
+    metric: ClassVar[str] = "f1"
+
+    @classmethod
+    def read(
+        cls, source: str, split: str, config: FinetuneConfig, rejects: Rejects, say: Say
+    ) -> list[Question]:
+        """SQuAD's JSON."""
+        questions = read_squad(source, rejects)
+        without = sum(not question.label for question in questions)
+        say(f"{source}: SQuAD; {len(questions):,} questions, {without:,} of them without an answer")
+        return questions
+
+    @classmethod
+    def from_examples(
+        cls, examples: Sequence[Question], config: FinetuneConfig
+    ) -> "QuestionAnswering":
+        """There are two outputs, whatever the data."""
+        return cls()
+
+    @classmethod
+    def from_labels(cls, labels: tuple[str, ...]) -> "QuestionAnswering":
+        """The task of a saved model."""
+        return cls()
+
+    def accept(self, examples: Sequence[Question], rejects: Rejects) -> list[Question]:
+        """Every question can be used."""
+        return list(examples)
+
+    def encode(
+        self, examples: Sequence[Question], tokenizer: Tokenizer, max_length: int
+    ) -> list[Row]:
+        """[CLS] question [SEP] passage [SEP]; a long passage comes in overlapping windows."""
+        questions = tokenizer.encode_batch([example.question for example in examples])
+        passages = _encode_passages([example.context for example in examples], tokenizer)
+        rows = []
+        for number, (example, question) in enumerate(zip(examples, questions, strict=True)):
+            ids, starts, ends = passages[example.context]
+            head = [tokenizer.cls_id, *question[: min(MAX_QUESTION, max_length // 2)]]
+            head.append(tokenizer.sep_id)
+            room = max_length - len(head) - 1
+            wanted = _token_span(example, starts, ends)
+            for first in _window_starts(len(ids), room):
+                part = slice(first, first + room)
+                tokens = [*head, *ids[part], tokenizer.sep_id]
+                targets: dict[str, Any] = {
+                    "char_start": [-1] * len(head) + [*starts[part], -1],
+                    "char_end": [-1] * len(head) + [*ends[part], -1],
+                }
+                if example.label is not None:
+                    inside = wanted and first <= wanted[0] and wanted[1] < first + room
+                    shift = len(head) - first
+                    targets["start"] = wanted[0] + shift if wanted and inside else 0
+                    targets["end"] = wanted[1] + shift if wanted and inside else 0
+                rows.append(Row(tokens, len(head), targets, number))
+        return rows
+
+    def num_targets(self, batch: Batch) -> Array:
+        """Windows that are there."""
+        return is_row(batch).sum()
+
+    def loss_sum(self, outputs: Array, batch: Batch) -> Array:
+        """Σ over windows of the mean cross-entropy of start and end over all tokens."""
+        place = jnp.arange(outputs.shape[1])[None]
+        is_token = place < batch["lengths"][:, 0].sum(axis=-1, keepdims=True)
+        scores = jax.nn.log_softmax(jnp.where(is_token[..., None], outputs, FAR), axis=1)
+        chosen = [
+            jnp.take_along_axis(scores[..., i], batch[name][:, None], axis=1)[:, 0]
+            for i, name in enumerate(("start", "end"))
+        ]
+        return (is_row(batch) * -(chosen[0] + chosen[1]) / 2).sum()
+
+    def decode(
+        self, examples: Sequence[Question], rows: Sequence[Row], outputs: Sequence[np.ndarray]
+    ) -> list[Prediction]:
+        """The best answers over all windows, and how much better than "none" the best one is.
+
+        A score is the sum of start's and end's (`run_squad.py`, `write_predictions`). Probabilities
+        are a softmax over the best N_BEST and "none".
+        """
+        found: list[list[tuple[float, int, int]]] = [[] for _ in examples]
+        none = [np.inf] * len(examples)
+        for row, output in zip(rows, outputs, strict=True):
+            none[row.example] = min(none[row.example], float(output[0].sum()))
+            found[row.example] += _best_spans(row, output)
+        predictions = []
+        for example, spans, null in zip(examples, found, none, strict=True):
+            spans = sorted(set(spans), reverse=True)[:N_BEST]
+            weights = scipy.special.softmax([*(score for score, _, _ in spans), null])
+            answers = [
+                {"text": example.context[start:end], "start": start, "end": end, "probability": p}
+                for (_, start, end), p in zip(spans, weights[:-1].tolist(), strict=True)
+            ]
+            best = answers[0] if answers else {"text": "", "start": 0, "end": 0, "probability": 0.0}
+            predictions.append(
+                {
+                    **best,
+                    "none_probability": float(weights[-1]),
+                    "none_margin": null - spans[0][0] if spans else np.inf,
+                    "n_best": answers[:5],
+                }
+            )
+        return predictions
+
+    def score(
+        self, examples: Sequence[Question], predictions: Sequence[Prediction]
+    ) -> dict[str, float]:
+        """Exact match and F1 as SQuAD's script has them; by character beside it, as KorQuAD's.
+
+        Where some questions have no answer, "none" is said when its margin is above 0.
+        """
+        matches, words, characters = [], [], []
+        for golds, said in self._answers(examples, predictions):
+            matches.append(max(exact_match(said, gold) for gold in golds))
+            words.append(max(overlap_f1(said, gold) for gold in golds))
+            characters.append(max(overlap_f1(said, gold, by_character=True) for gold in golds))
+        return {
+            "f1": float(np.mean(words)),
+            "exact_match": float(np.mean(matches)),
+            "f1_characters": float(np.mean(characters)),
+        }
+
+    def rate(self, examples: Sequence[Question], predictions: Sequence[Prediction]) -> list[Rated]:
+        """F1 of each answer, with the probability of the span."""
+        return [
+            Rated(
+                f"{example.question} | {example.context}",
+                " / ".join(dict.fromkeys(golds)),
+                said,
+                max(overlap_f1(said, gold) for gold in golds),
+                p["probability"] if said else p["none_probability"],
+            )
+            for example, p, (golds, said) in zip(
+                examples, predictions, self._answers(examples, predictions), strict=True
+            )
+        ]
+
+    def classes(self, examples: Sequence[Question], predictions: Sequence[Prediction]) -> None:
+        """There are none."""
+
+    def _answers(
+        self, examples: Sequence[Question], predictions: Sequence[Prediction]
+    ) -> list[tuple[list[str], str]]:
+        """The true answers of each question, "" for none, and what is said."""
+        has_none = any(not example.label for example in examples)
+        return [
+            (
+                [answer.text for answer in example.label or ()] or [""],
+                "" if has_none and p["none_margin"] > 0 else p["text"],
+            )
+            for example, p in zip(examples, predictions, strict=True)
+        ]
+
+    def parse(self, values: dict[str, Any], place: str) -> Question:
+        """A question and its passage."""
+        question, context = values.get("question"), values.get("context", values.get("passage"))
+        if not isinstance(question, str) or not isinstance(context, str):
+            raise DataError(
+                f"{place}: no question or no passage in {str(values)[:80]}",
+                'texts under "question" and "context"',
+                "name them so",
+            )
+        return Question(place, question, context)
+
+
+def _best_spans(row: Row, output: np.ndarray) -> list[tuple[float, int, int]]:
+    """The N_BEST spans of one window: score, first character, last character + 1."""
+    starts, ends = np.array(row.targets["char_start"]), np.array(row.targets["char_end"])
+    scores = output[: len(starts)].astype(np.float64)
+    usable = starts >= 0
+    first, last = (np.where(usable, scores[:, i], FAR) for i in (0, 1))
+    sums = first[:, None] + last[None, :]
+    length = np.arange(len(starts))[None, :] - np.arange(len(starts))[:, None]
+    sums = np.where((length >= 0) & (length < MAX_ANSWER), sums, FAR)
+    order = np.argsort(-sums, axis=None, kind="stable")[:N_BEST]
+    pairs = zip(*np.unravel_index(order, sums.shape), strict=True)
+    return [(float(sums[i, j]), int(starts[i]), int(ends[j])) for i, j in pairs if sums[i, j] > FAR]
+
+
+def _encode_passages(
+    contexts: Sequence[str], tokenizer: Tokenizer
+) -> dict[str, tuple[list[int], list[int], list[int]]]:
+    """Ids of each different passage, with the first and last + 1 character of each piece."""
+    different = list(dict.fromkeys(contexts))
+    return dict(zip(different, tokenizer.encode_with_offsets(different), strict=True))
+
+
+def _token_span(
+    example: Question, starts: Sequence[int], ends: Sequence[int]
+) -> tuple[int, int] | None:
+    """First and last token of the first answer; None where there is none."""
+    if not example.label:
+        return None
+    answer = example.label[0]
+    stop = answer.start + len(answer.text)
+    first = int(np.searchsorted(ends, answer.start, side="right"))
+    last = int(np.searchsorted(starts, stop, side="left")) - 1
+    return (first, last) if first <= last else None
+
+
+def _window_starts(size: int, room: int) -> list[int]:
+    """Where windows over a passage start: every STRIDE tokens, until one reaches the end."""
+    step = min(STRIDE, max(1, room // 2))
+    starts = [0]
+    while starts[-1] + room < size:
+        starts.append(starts[-1] + step)
+    return starts

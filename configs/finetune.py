@@ -1,0 +1,110 @@
+"""Fine-tuning runs: `python finetune.py NAME --encoder DIR`. Copy one for your own data."""
+
+from bert_jax.config import ColumnsConfig, FinetuneConfig
+
+
+def texts() -> FinetuneConfig:
+    """Any table of texts and classes: pass --encoder, --train and --dev."""
+    return FinetuneConfig(
+        task="classification", encoder="runs/base", train="train.tsv", dev="dev.tsv"
+    )
+
+
+def nsmc() -> FinetuneConfig:
+    """Sentiment of Korean film reviews (NSMC): 150,000 to train on, 50,000 to test."""
+    return FinetuneConfig(
+        task="classification",
+        encoder="runs/mini_reviews",
+        train="data/nsmc/ratings_train.txt",
+        dev="data/nsmc/ratings_test.txt",
+        max_length=64,
+    )
+
+
+def sst2() -> FinetuneConfig:
+    """Sentiment of English film reviews (SST-2 of GLUE)."""
+    return FinetuneConfig(
+        task="classification",
+        encoder="runs/base",
+        train="data/sst2/train.tsv",
+        dev="data/sst2/dev.tsv",
+        max_length=64,
+    )
+
+
+def imdb() -> FinetuneConfig:
+    """Sentiment of whole reviews (IMDB), from TFDS; 25,000 to train on, 25,000 to test."""
+    return FinetuneConfig(
+        task="classification",
+        encoder="runs/base",
+        train="tfds:imdb_reviews:train",
+        dev="tfds:imdb_reviews:test",
+        max_length=512,
+        learning_rate=2e-5,
+    )
+
+
+def rte() -> FinetuneConfig:
+    """Textual entailment (RTE of GLUE): pairs into two classes."""
+    return FinetuneConfig(
+        task="classification",
+        encoder="runs/base",
+        train="data/rte/train.tsv",
+        dev="data/rte/dev.tsv",
+        max_length=256,
+        epochs=10,
+        learning_rate=2e-5,
+    )
+
+
+def stsb() -> FinetuneConfig:
+    """Similarity of sentences from 0 to 5 (STS-B, the original files without a header)."""
+    return FinetuneConfig(
+        task="regression",
+        encoder="runs/base",
+        train="data/stsb/sts-train.csv",
+        dev="data/stsb/sts-dev.csv",
+        test="data/stsb/sts-test.csv",
+        columns=ColumnsConfig(text="6", text_b="7", label="5"),
+    )
+
+
+def korsts() -> FinetuneConfig:
+    """Similarity of Korean sentences from 0 to 5 (KorSTS)."""
+    return FinetuneConfig(
+        task="regression",
+        encoder="runs/base",
+        train="data/kornlu/sts-train.tsv",
+        dev="data/kornlu/sts-dev.tsv",
+        test="data/kornlu/sts-test.tsv",
+    )
+
+
+def wikiann() -> FinetuneConfig:
+    """Named entities of Wikipedia (WikiANN), by entity."""
+    return FinetuneConfig(
+        task="tagging",
+        encoder="runs/base",
+        train="data/wikiann_en/train",
+        dev="data/wikiann_en/dev",
+        test="data/wikiann_en/test",
+    )
+
+
+def korquad() -> FinetuneConfig:
+    """Answers in Korean passages (KorQuAD 1.0)."""
+    return FinetuneConfig(
+        task="question_answering",
+        encoder="runs/base",
+        train="data/korquad/train.json",
+        dev="data/korquad/dev.json",
+        max_length=384,
+        batch_size=16,
+        learning_rate=3e-5,
+        epochs=2,
+    )
+
+
+RUNS = {run.__name__: run for run in (
+    texts, nsmc, sst2, imdb, rte, stsb, korsts, wikiann, korquad,
+)}  # fmt: skip

@@ -1,0 +1,176 @@
+"""Predicts with a trained model: `python predict.py MODEL_DIR [FILE | -]`.
+
+Fine-tuned models give classes, scores, tags or answers; pretrained ones fill each [MASK]. Input is
+a text a line, TSV or CSV with a header, JSONL, Parquet, or SQuAD's JSON; output has a line for
+each input, in order: JSONL, or TSV. Exit codes: 0 done, 2 configuration, 3 data, 4 no usable model.
+"""
+
+import dataclasses
+import itertools
+import json
+import sys
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Annotated, Any, Literal, TextIO
+
+import tyro
+
+import bert_jax
+from bert_jax.data.squad import read_squad
+from bert_jax.data.tables import TEXT, Rejects, read_table
+from bert_jax.errors import DataError, UserError
+
+TOGETHER = 4096  # inputs that are sorted by length together
+
+
+@dataclasses.dataclass(frozen=True)
+class PredictConfig:
+    """What to predict with, from what, and how it is written."""
+
+    model: tyro.conf.Positional[str]
+    """A run of finetune.py or pretrain.py, or a Hugging Face directory."""
+    file: tyro.conf.Positional[str] = "-"
+    """Where the inputs are; "-" is standard input."""
+    format: Literal["auto", "lines", "tsv", "jsonl"] = "auto"
+    """How to read lines; "auto" goes by the file's name, and takes "{" for JSONL."""
+    output: Annotated[str, tyro.conf.arg(aliases=["-o"])] = "-"
+    """File to write; "-" is standard output; one that ends in .tsv is TSV."""
+    tsv: bool = False
+    """Write TSV: label, score, tags or answer, then the probability, then the text."""
+    top_k: int = 5
+    """Words for each [MASK]."""
+    batch_size: int = 32
+    """Inputs that are computed together."""
+
+
+def main(config: PredictConfig) -> int:
+    """Predicts; returns the exit code."""
+    model = bert_jax.load(config.model)
+    as_tsv = config.tsv or config.output.endswith(".tsv")
+    bad = 0
+    with open_output(config.output) as output:
+        for part in batched(read_inputs(config), TOGETHER):
+            for given, said in zip(part, predict_part(model, part, config), strict=True):
+                bad += "error" in said
+                output.write(as_row(given, said) if as_tsv else as_json(given, said))
+            output.flush()
+    if bad:
+        print(f'{bad:,} inputs could not be used: their lines say "error"', file=sys.stderr)
+    return 0
+
+
+def predict_part(
+    model: bert_jax.Model, part: list[dict[str, Any]], config: PredictConfig
+) -> list[dict[str, Any]]:
+    """What the model says of some inputs; an input that cannot be used has an "error"."""
+    said: list[dict[str, Any]] = [{}] * len(part)
+    if model.task is None:
+        for place, given in enumerate(part):
+            try:
+                text = next((str(given[name]) for name in TEXT if name in given), "")
+                guesses = model.fill_mask(text, config.top_k)
+                masks = [[{"token": w, "probability": p} for w, p in words] for words in guesses]
+                said[place] = {"masks": masks}
+            except UserError as error:
+                said[place] = {"error": str(error).split("\n")[0]}
+        return said
+    examples, places = [], []
+    for place, given in enumerate(part):
+        try:
+            examples.append(model.task.parse(given, f"input {place + 1}"))
+            places.append(place)
+        except DataError as error:
+            said[place] = {"error": str(error).split("\n")[0]}
+    for place, found in zip(
+        places, model.predict_examples(examples, config.batch_size), strict=True
+    ):
+        said[place] = found
+    return said
+
+
+def read_inputs(config: PredictConfig) -> Iterator[dict[str, Any]]:
+    """The inputs as dicts, one for each line or row."""
+    name, kind = config.file, config.format
+    if name == "-":
+        yield from from_lines(sys.stdin, kind)
+        return
+    plain = name.removesuffix(".gz").removesuffix(".xz")
+    if plain.endswith(".json"):
+        for question in read_squad(name, Rejects()):
+            yield {"question": question.question, "context": question.context}
+    elif kind in ("auto", "tsv") and plain.endswith((".tsv", ".csv", ".parquet", ".jsonl")):
+        rejects = Rejects()
+        for record in read_table(name, rejects).records:
+            yield record.values
+        for line in rejects.summary():
+            print(f"warning: {line}", file=sys.stderr)
+    elif not Path(name).is_file():
+        raise DataError(f"{name} does not exist", 'a file, or "-"', "check the path")
+    else:
+        with open(name, encoding="utf-8-sig", errors="replace") as file:
+            yield from from_lines(file, kind)
+
+
+def from_lines(lines: Iterable[str], kind: str) -> Iterator[dict[str, Any]]:
+    """Lines as inputs: JSON objects, tab-separated text and text b, or plain texts."""
+    for line in lines:
+        line = line.rstrip("\r\n")
+        if kind == "jsonl" or (kind == "auto" and line.startswith("{")):
+            try:
+                value = json.loads(line)
+                yield value if isinstance(value, dict) else {"json": value}
+            except ValueError:
+                yield {"line": line}
+        elif kind == "tsv" and "\t" in line:
+            first, second = line.split("\t", 1)
+            yield {"sentence1": first, "sentence2": second}
+        else:
+            yield {"text": line}
+
+
+def as_json(given: dict[str, Any], said: dict[str, Any]) -> str:
+    """One line of JSON: the input's texts, and what is said of it."""
+    return json.dumps({**given, **said}, ensure_ascii=False, default=str) + "\n"
+
+
+def as_row(given: dict[str, Any], said: dict[str, Any]) -> str:
+    """One row of TSV."""
+    if "masks" in said:
+        result = " ".join(words[0]["token"] for words in said["masks"])
+        sure = min(words[0]["probability"] for words in said["masks"])
+    elif "tags" in said:
+        result, sure = " ".join(said["tags"]), min(said["probabilities"])
+    else:
+        result = said.get("label", said.get("score", said.get("text", said.get("error"))))
+        sure = said.get("probability", "")
+    text = next((str(given[name]) for name in TEXT if name in given), "")
+    cells = (str(result), str(sure), text)
+    return "\t".join(" ".join(cell.split()) for cell in cells) + "\n"
+
+
+def batched(inputs: Iterable[Any], size: int) -> Iterator[list[Any]]:
+    """Lists of `size` inputs, the last one shorter."""
+    iterator = iter(inputs)
+    while part := list(itertools.islice(iterator, size)):
+        yield part
+
+
+def open_output(name: str) -> TextIO:
+    """A file to write, or standard output."""
+    if name == "-":
+        return open(sys.stdout.fileno(), "w", encoding="utf-8", closefd=False)
+    return open(name, "w", encoding="utf-8")
+
+
+def command_line() -> int:
+    """Reads the command line and runs `main`; a user's error is three lines and an exit code."""
+    config = tyro.cli(PredictConfig, prog="predict.py", description=__doc__)
+    try:
+        return main(config)
+    except UserError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return error.exit_code
+
+
+if __name__ == "__main__":
+    sys.exit(command_line())

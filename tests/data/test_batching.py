@@ -1,0 +1,87 @@
+import itertools
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from bert_jax.data.batching import (
+    NO_LABEL,
+    Row,
+    bucket,
+    eval_batches,
+    pad,
+    steps_per_epoch,
+    train_batches,
+)
+
+
+def make(lengths):
+    return [Row([i + 1] * n, n, {"label": i}, i) for i, n in enumerate(lengths)]
+
+
+def test_rows_are_padded_with_their_targets():
+    rows = [
+        Row([2, 7, 3], 3, {"label": 1, "tag": [-1, 4, -1]}),
+        Row([2, 3], 1, {"label": 0, "tag": [5, 6]}),
+    ]
+    batch = pad(rows, 4, 3, pad_id=9)
+    assert batch["tokens"].tolist() == [[2, 7, 3, 9], [2, 3, 9, 9], [9, 9, 9, 9]]
+    assert batch["lengths"].tolist() == [[[3, 0]], [[1, 1]], [[0, 0]]]
+    assert batch["label"].tolist() == [1, 0, 0]
+    assert batch["tag"].tolist() == [[-1, 4, -1, -1], [5, 6, -1, -1], [NO_LABEL] * 4]
+    assert pad([Row([1], 1, {"score": 0.5})], 1, 1, 0)["score"].dtype == np.float32
+
+
+@pytest.mark.parametrize(("length", "longest", "wanted"), [
+    (1, 128, 16), (16, 128, 16), (17, 128, 32), (65, 80, 80), (80, 80, 80), (97, 100, 100),
+])  # fmt: skip
+def test_buckets(length, longest, wanted):
+    assert bucket(length, longest) == wanted
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.lists(st.integers(1, 60), min_size=1, max_size=70), st.sampled_from([2, 4, 8]))
+def test_every_row_once_in_every_epoch(lengths, batch_size):
+    rows = make(lengths)
+    steps = steps_per_epoch(len(rows), batch_size)
+    stream = train_batches(rows, batch_size, 64, 0, seed=3)
+    for _ in range(2):
+        seen = []
+        for batch in itertools.islice(stream, steps):
+            assert batch["tokens"].shape[0] == batch_size
+            there = batch["lengths"][:, 0, 0] > 0
+            seen += batch["label"][there].tolist()
+            for label, tokens in zip(batch["label"][there], batch["tokens"][there], strict=True):
+                assert (tokens > 0).sum() == lengths[label]
+        assert sorted(seen) == list(range(len(rows)))
+    held_out = []
+    for numbers, batch in eval_batches(rows, batch_size, 64, 0):
+        assert batch["label"][: len(numbers)].tolist() == numbers
+        held_out += numbers
+    assert sorted(held_out) == list(range(len(rows)))
+
+
+def flat(batches):
+    return [batch["tokens"].tolist() for batch in batches]
+
+
+def test_resuming_continues_the_same_stream_and_processes_share_it():
+    rows = make([n % 30 + 1 for n in range(50)])
+    whole = flat(itertools.islice(train_batches(rows, 8, 32, 0, seed=1), 20))
+    rest = flat(itertools.islice(train_batches(rows, 8, 32, 0, seed=1, start_step=9), 11))
+    assert whole[9:] == rest
+    assert whole != flat(itertools.islice(train_batches(rows, 8, 32, 0, seed=2), 20))
+    shares = [
+        flat(itertools.islice(train_batches(rows, 8, 32, 0, 1, process=(i, 2)), 20)) for i in (0, 1)
+    ]
+    assert [a + b for a, b in zip(*shares, strict=True)] == whole
+
+
+def test_batches_hold_rows_of_similar_length():
+    rng = np.random.default_rng(0)
+    rows = make(rng.integers(2, 128, 2000).tolist())
+    batches = list(itertools.islice(train_batches(rows, 32, 128, 0, seed=0), 63))
+    filled = sum((b["tokens"] > 0).sum() for b in batches) / sum(b["tokens"].size for b in batches)
+    assert filled > 0.8  # 0.5 without sorting
+    assert len({b["tokens"].shape for b in batches}) <= 7

@@ -1,0 +1,133 @@
+import gzip
+import json
+
+import pyarrow
+import pyarrow.parquet
+import pytest
+
+from bert_jax.data.tables import LABEL, TEXT, TEXT_B, Rejects, choose_column, read_table
+from bert_jax.errors import DataError
+
+
+def rows(name, **options):
+    rejects = Rejects()
+    table = read_table(name, rejects, **options)
+    return table, [tuple(record.values.values()) for record in table.records], rejects
+
+
+def test_tsv_is_read_without_quoting_and_ragged_rows_are_rejected(corpus):
+    path = corpus('text\tlabel\n"a "quote\t1\n\nonly text\nx\ty\tz\n  b\t0\n', "a.tsv")
+    table, found, rejects = rows(path)
+    assert table.columns == ("text", "label")
+    assert found == [('"a "quote', "1"), ("  b", "0")]
+    assert [record.place for record in table.records] == [f"{path}:2", f"{path}:6"]
+    assert [row["place"] for row in rejects.rows] == [f"{path}:4", f"{path}:5"]
+    assert rejects.summary()[0] == f"1 rejected: 1 fields, expected 2 ({path}:4)"
+
+
+@pytest.mark.parametrize("ending", ["\n", "\r\n"])
+@pytest.mark.parametrize("bom", ["", "\ufeff"])
+def test_line_ends_and_byte_order_marks_do_not_matter(corpus, ending, bom):
+    content = bom + ending.join(["document\tlabel", "a\t1", "b\t", ""])
+    assert rows(corpus(content, "a.txt"))[1] == [("a", "1"), ("b", "")]
+
+
+def test_csv_has_quotes_and_fields_over_several_lines(corpus):
+    path = corpus('review,score\n"a, ""b""\nc",1\nd,2\n"x"y,3\n', "a.csv")
+    table, found, rejects = rows(path)
+    assert found == [('a, "b"\nc', "1"), ("d", "2")]
+    assert table.records[1].place == f"{path}:4"
+    assert [row["place"] for row in rejects.rows] == [f"{path}:5"]
+
+
+def test_a_quote_that_is_never_closed_is_refused_at_its_row(corpus):
+    path = corpus('text,label\na,1\n"b,2\nc,3\n', "a.csv")
+    with pytest.raises(DataError, match=r"a\.csv:3: a quote is opened(.|\n)*never closed"):
+        rows(path)
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "kind"),
+    [
+        ("a.tsv", "text,label\na,1\n", "CSV (by its content; it is named .tsv) with a header"),
+        ("a.csv", "text\tlabel\na, b\t1\n", "TSV (by its content; it is named .csv) with a header"),
+        ("a.tsv", "a\t1\n", "TSV without a header"),
+    ],
+)
+def test_the_content_decides_where_the_name_is_wrong(corpus, name, content, kind):
+    assert rows(corpus(content, name))[0].described == kind
+
+
+def test_columns_without_a_header_are_numbered(corpus):
+    table, found, _ = rows(corpus("good film\t1\nbad\t0\n", "a.tsv"))
+    assert table.columns == ("1", "2")
+    assert len(found) == 2
+
+
+def test_jsonl_parquet_and_packed_files(corpus, tmp_path):
+    lines = [json.dumps({"text": "a", "label": 1}), "{", "[1]", "", json.dumps({"text": "b"})]
+    path = corpus(gzip.compress("\n".join(lines).encode()), "a.jsonl.gz")
+    table, _, rejects = rows(path)
+    assert [record.values for record in table.records] == [{"text": "a", "label": 1}, {"text": "b"}]
+    assert [row["reason"] for row in rejects.rows] == ["no JSON", "no JSON object"]
+    name = str(tmp_path / "a.parquet")
+    pyarrow.parquet.write_table(pyarrow.table({"text": ["a", None], "label": [1, 2]}), name)
+    assert rows(name)[1] == [("a", 1), (None, 2)]
+
+
+@pytest.mark.filterwarnings("ignore:label\\(\\) is deprecated:DeprecationWarning")
+def test_a_tfds_data_set_is_a_table(tfds_folder):
+    table, found, _ = rows("tfds:tiny_wiki", tfds_data_dir=tfds_folder, split="test")
+    assert set(table.columns) == {"title", "text"}
+    assert len(found) == 2
+    with pytest.raises(DataError, match="has no split 'dev'"):
+        rows("tfds:tiny_wiki:dev", tfds_data_dir=tfds_folder)
+
+
+def test_columns_are_found_by_their_names(corpus):
+    table, _, _ = rows(corpus("index\tSentence1\tsentence2\tgold_label\n0\ta\tb\tc\n", "a.tsv"))
+    assert choose_column(table, None, TEXT, "text") == "Sentence1"
+    assert choose_column(table, None, TEXT_B, "text b") == "sentence2"
+    assert choose_column(table, None, LABEL, "label") == "gold_label"
+    assert choose_column(table, "index", TEXT, "text") == "index"
+    assert choose_column(table, None, ("nothing",), "x", required=False) is None
+    with pytest.raises(DataError, match=r"no column 'gold'(.|\n)*one of 'index'"):
+        choose_column(table, "gold", LABEL, "label")
+    with pytest.raises(DataError, match=r"the first row is(.|\n)*--columns\.text-b"):
+        choose_column(table, None, ("nothing",), "text b")
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("a.tsv", "", "holds no rows"),
+        ("a.tsv", "text\tlabel\n", "holds no rows"),
+        ("a.tsv", "text\ttext\na\tb\n", r"a\.tsv:1: the header names a column twice"),
+        ("a.tsv", b"text\tlabel\n\xb0\xa1\t1\n", r"a\.tsv:2: byte 0xb0 is not UTF-8"),
+        ("a.tsv", "text\tlabel\n".encode("utf-16"), "is UTF-16"),
+        ("a.tsv.gz", "text\tlabel\n", r"a\.tsv\.gz cannot be read"),
+        ("a.parquet", "text", r"a\.parquet cannot be read"),
+    ],
+)
+def test_what_is_no_table_is_refused_in_three_lines(corpus, name, content, message):
+    with pytest.raises(DataError, match=message) as caught:
+        rows(corpus(content, name))
+    assert str(caught.value).count("\n") == 2
+    with pytest.raises(DataError, match="does not exist"):
+        rows("nothing.tsv")
+
+
+def test_a_field_of_100000_characters_is_read(corpus):
+    for name, mark in (("a.tsv", "\t"), ("a.csv", ",")):
+        _, found, _ = rows(corpus(f"text{mark}label\n{'a' * 300_000}{mark}1\n", name))
+        assert len(found[0][0]) == 300_000
+
+
+def test_rejects_are_written_one_a_line(tmp_path):
+    rejects = Rejects()
+    for number in range(5):
+        rejects.add(f"a.tsv:{number}", "why", ["x", "한"])
+    rejects.write(tmp_path / "rejects.jsonl")
+    lines = (tmp_path / "rejects.jsonl").read_text().splitlines()
+    assert json.loads(lines[4]) == {"place": "a.tsv:4", "reason": "why", "row": '["x", "한"]'}
+    assert rejects.summary() == ["5 rejected: why (a.tsv:0, a.tsv:1, a.tsv:2, …)"]

@@ -1,0 +1,234 @@
+"""finetune.py as a whole: every kind of task learns, resumes, reports and exports."""
+
+import dataclasses
+import json
+import shutil
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+from typing import ClassVar
+
+import jax
+import numpy as np
+import pytest
+
+import bert_jax
+import finetune
+from bert_jax.config import FinetuneConfig
+from bert_jax.errors import ConfigError, DataError
+from bert_jax.interop.huggingface import read_directory, write_directory
+from bert_jax.pretrained import read_model
+from bert_jax.tasks.classification import Classification
+from bert_jax.tasks.kinds import KINDS
+from bert_jax.training.runlog import read_metrics
+from bert_jax.training.signals import StopSignal
+from bert_jax.training.store import load_params
+from tests.labelled import KINDS as TASK_KINDS
+from tests.labelled import write_labelled
+
+
+@pytest.fixture(scope="session")
+def still_encoder(nano_run, tmp_path_factory):
+    """The tiny encoder without dropout, as a directory."""
+    model = read_model(nano_run)
+    still = replace(model.config, hidden_dropout_prob=0.0, attention_probs_dropout_prob=0.0)
+    folder = tmp_path_factory.mktemp("still") / "model"
+    write_directory(folder, model._replace(config=still))
+    return folder
+
+
+def make(kind, folder, encoder, **changes):
+    config = FinetuneConfig(
+        task=kind,
+        encoder=str(encoder),
+        train=write_labelled(kind, folder / "train", 24),
+        dev=write_labelled(kind, folder / "dev", 12, seed=1),
+        max_length=32 if kind != "question_answering" else 48,
+        epochs=2,
+        batch_size=8,
+        eval_batch_size=8,
+        learning_rate=1e-3,
+        name="run",
+        runs_dir=str(folder),
+        log_every=2,
+    )
+    return replace(config, **changes)
+
+
+@pytest.mark.parametrize("kind", TASK_KINDS)
+def test_eight_examples_are_learned_by_heart(kind, still_encoder, tmp_path):
+    eight = write_labelled(kind, tmp_path / "eight", 8)
+    config = make(kind, tmp_path, still_encoder, train=eight, dev=eight, learning_rate=3e-3)
+    config = replace(config, epochs=250, evals_per_epoch=0.01, log_every=10)
+    assert finetune.main(config) == 0
+    records = read_metrics(tmp_path / "run" / "metrics.jsonl")
+    train = [r["loss"] for r in records if r["split"] == "train"]
+    assert train[-1] < 0.01
+    report = json.loads(next((tmp_path / "run" / "evaluation").glob("*/report.json")).read_text())
+    best = "pearson" if kind == "regression" else KINDS[kind].metric  # ranks: scores are tied
+    assert report["dev"]["scores"][best]["value"] > 0.99
+
+
+def test_a_run_leaves_a_report_a_model_and_a_card(nano_run, tmp_path, capsys):
+    config = make("classification", tmp_path, nano_run, test=str(tmp_path / "dev"))
+    assert finetune.main(config) == 0
+    out = capsys.readouterr().out
+    assert "text 'text', label 'label'" in out
+    assert "labels: sea, town, wood" in out
+    assert "12 examples of the test data are in the training" not in out
+    run = tmp_path / "run"
+    (folder,) = (run / "evaluation").iterdir()
+    report = json.loads((folder / "report.json").read_text())
+    assert set(report) == {"dev", "test"}
+    assert report["dev"]["examples"] == 12
+    counts = np.array(report["dev"]["confusion"]["counts"])
+    score = report["dev"]["scores"]["accuracy"]
+    assert counts.sum() == 12
+    assert np.trace(counts) / 12 == pytest.approx(score["value"])
+    assert score["low"] <= score["value"] <= score["high"]
+    assert len(report["dev"]["wrong"]) == 12 - np.trace(counts)
+    page = (folder / "report.html").read_text()
+    assert page.count("<svg") == 6
+    assert "http" not in page.replace("http://www.w3.org", "")
+    model = bert_jax.load(run)
+    texts = [line.split("\t")[0] for line in (tmp_path / "dev").read_text().splitlines()[1:]]
+    said = model.predict(texts)
+    golds = [line.split("\t")[1] for line in (tmp_path / "dev").read_text().splitlines()[1:]]
+    right = sum(p["label"] == gold for p, gold in zip(said, golds, strict=True))
+    assert right / 12 == pytest.approx(score["value"])
+    card = (run / "model" / "README.md").read_text()
+    assert f"| dev, 12 | accuracy | {score['value']:.4f} |" in card
+    for block in card.split("```python\n")[1:]:
+        code = block.split("```")[0].replace("THIS DIRECTORY", str(run / "model"))
+        if "transformers" not in code:
+            exec(code, {})
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning")
+def test_the_cards_snippet_for_transformers_runs(nano_run, tmp_path):
+    pytest.importorskip("transformers")
+    config = make("tagging", tmp_path, nano_run, epochs=1)
+    assert finetune.main(config) == 0
+    card = (tmp_path / "run" / "model" / "README.md").read_text()
+    (code,) = [b.split("```")[0] for b in card.split("```python\n") if b.startswith("from transf")]
+    names = {}
+    exec(code.replace("THIS DIRECTORY", str(tmp_path / "run" / "model")), names)
+    assert names["model"].config.id2label[0] == "O"
+
+
+def test_resuming_gives_the_same_bits(nano_run, tmp_path, monkeypatch):
+    for name in ("a", "b"):
+        (tmp_path / name).mkdir()
+    whole = make("classification", tmp_path / "a", nano_run)
+    assert finetune.main(whole) == 0
+    parts = make("classification", tmp_path / "b", nano_run)
+    with monkeypatch.context() as patch:
+        patch.setattr(StopSignal, "requested", lambda self, now: now == 4)
+        assert finetune.main(parts) == 75
+    assert finetune.main(parts) == 0
+    found = [load_params(tmp_path / name / "run")[0] for name in ("a", "b")]
+    jax.tree.map(np.testing.assert_array_equal, *found)
+    with pytest.raises(ConfigError, match=r"learning_rate \(saved 0\.001, given 0\.1\)"):
+        finetune.main(replace(parts, learning_rate=0.1))
+    write_labelled("classification", tmp_path / "b" / "train", 24, seed=5)
+    with pytest.raises(ConfigError, match=r"data \(saved"):
+        finetune.main(parts)
+
+
+def test_early_stopping_keeps_the_best_and_stays_stopped(nano_run, tmp_path, capsys):
+    config = make("classification", tmp_path, nano_run, learning_rate=1e-9, epochs=20, patience=2)
+    assert finetune.main(config) == 0
+    steps = [
+        r["step"] for r in read_metrics(tmp_path / "run" / "metrics.jsonl") if r["split"] == "eval"
+    ]
+    assert steps == [3, 6, 9]
+    assert "2 evaluations without a better accuracy" in capsys.readouterr().out
+    assert finetune.main(config) == 0
+    assert "eval step" not in capsys.readouterr().out
+
+
+def test_several_seeds_are_summed_up_and_the_best_is_exported(nano_run, tmp_path, capsys):
+    config = make("classification", tmp_path, nano_run, seeds=2, epochs=1)
+    assert finetune.main(config) == 0
+    assert "2 seeds, mean ± standard deviation" in capsys.readouterr().out
+    scores = json.loads((tmp_path / "run" / "summary.json").read_text())
+    best = max(scores, key=lambda seed: scores[seed]["dev accuracy"])
+    exported = read_directory(tmp_path / "run" / "model").params
+    wanted = read_directory(tmp_path / "run" / f"seed-{best}" / "model").params
+    jax.tree.map(np.testing.assert_array_equal, exported, wanted)
+
+
+def test_from_scratch_starts_from_random_weights(nano_run, tmp_path):
+    config = make("classification", tmp_path, nano_run, learning_rate=1e-12, epochs=1)
+    old = read_model(nano_run).params["bert"]["embeddings"]["word"]
+    for scratch, near in ((False, True), (True, False)):
+        shutil.rmtree(tmp_path / "run", ignore_errors=True)
+        assert finetune.main(replace(config, from_scratch=scratch)) == 0
+        new = read_model(tmp_path / "run").params["bert"]["embeddings"]["word"]
+        assert (np.abs(new - old).max() < 1e-4) == near
+
+
+def test_rows_in_are_rows_used_plus_rows_rejected(nano_run, tmp_path, capsys):
+    config = make("classification", tmp_path, nano_run, epochs=1)
+    with open(config.train, "a", encoding="utf-8") as file:
+        file.write('only text\n"stray quote\tsea\n\ta label alone\nno label\t\na\tb\tc\n')
+    with open(config.dev, "a", encoding="utf-8") as file:
+        file.write("unseen\tmoon\n")
+    assert finetune.main(config) == 0
+    out = capsys.readouterr().out
+    assert "train: 25 examples used, 4 rejected" in out
+    assert "dev: 12 examples used, 1 rejected" in out
+    assert "label 'moon' is none of sea, town, wood" in out
+    rejected = (tmp_path / "run" / "rejects.jsonl").read_text().splitlines()
+    places = {json.loads(line)["place"].removeprefix(str(tmp_path)) for line in rejected}
+    assert places == {"/train:26", "/train:28", "/train:29", "/train:30", "/dev:14"}
+
+
+@pytest.mark.parametrize(
+    ("train", "dev", "message"),
+    [
+        ("text\tlabel\na\t1\nb\t1\n", None, "at least two classes"),
+        (None, "text\tlabel\n", "holds no rows"),
+        (None, "text\tlabel\na\tmoon\n", "no row of it can be used"),
+        ("text\tscore_of\na\t1\n", None, r"hold the label(.|\n)*--columns\.label"),
+    ],
+)
+def test_data_that_cannot_work_is_refused(nano_run, tmp_path, train, dev, message):
+    config = make("classification", tmp_path, nano_run)
+    for path, text in ((config.train, train), (config.dev, dev)):
+        if text:
+            Path(path).write_text(text)
+    with pytest.raises(DataError, match=message) as caught:
+        finetune.main(config)
+    assert str(caught.value).count("\n") == 2
+
+
+def test_overlap_of_training_and_held_out_data_is_said(nano_run, tmp_path, capsys):
+    config = make("classification", tmp_path, nano_run, dry_run=True)
+    assert finetune.main(replace(config, dev=config.train)) == 0
+    assert "24 examples of the dev data are in the training data too" in capsys.readouterr().out
+
+
+@dataclasses.dataclass(frozen=True)
+class Reversed(Classification):
+    """A new kind of task, as CONTRIBUTING describes it: one class."""
+
+    kind: ClassVar[str] = "reversed"
+
+    def encode(self, examples, tokenizer, max_length):
+        rows = super().encode(examples, tokenizer, max_length)
+        return [r._replace(tokens=[r.tokens[0], *r.tokens[-2:0:-1], r.tokens[-1]]) for r in rows]
+
+
+def test_a_new_kind_of_task_is_one_class(nano_run, tmp_path):
+    config = make("classification", tmp_path, nano_run, epochs=1)
+    assert finetune.main(config, {"classification": Reversed}) == 0
+
+
+def test_the_command_line_says_errors_in_three_lines(tmp_path):
+    command = [sys.executable, "finetune.py", "texts", "--encoder", str(tmp_path)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 2
+    assert done.stderr.startswith("error: ")
+    assert done.stderr.count("\n") == 3

@@ -1,0 +1,113 @@
+"""predict.py: every kind of input and output, and what it does with bad input."""
+
+import io
+import json
+
+import jax
+import pytest
+
+import bert_jax
+import predict
+from bert_jax.errors import ConfigError, DataError
+from bert_jax.interop.huggingface import Exported, write_directory
+from bert_jax.models.architectures import architecture
+from bert_jax.models.functional import build
+from bert_jax.pretrained import read_model
+from bert_jax.tasks.kinds import KINDS
+from predict import PredictConfig
+from tests.labelled import write_labelled
+
+
+@pytest.fixture(scope="module")
+def models(nano_run, tmp_path_factory):
+    """A model directory for each kind of task; its head is random."""
+    labels = {"classification": ("sea", "town", "wood"), "tagging": ("O", "B-X")}
+    labels["regression"] = ("score",)
+    encoder, found = read_model(nano_run), {}
+    for name, kind in KINDS.items():
+        mine = labels.get(name, ())
+        init, _ = build(encoder.config, architecture(kind.architecture, len(mine)))
+        about = {"kind": name, "max_length": 48}
+        model = Exported(
+            encoder.config, kind.architecture, init(jax.random.key(0)), encoder.tokenizer, mine,
+            "regression" if name == "regression" else None, about,
+        )  # fmt: skip
+        found[name] = str(tmp_path_factory.mktemp(name) / "model")
+        write_directory(found[name], model)
+    return found
+
+
+def run(capfd, **options):
+    assert predict.main(PredictConfig(**options)) == 0
+    out, err = capfd.readouterr()
+    return out.splitlines(), err
+
+
+def test_lines_in_json_out_in_order(models, tmp_path, capfd):
+    path = tmp_path / "in.txt"
+    texts = ["the cat sees the boat near the sea .", "", "a dog " * 100, "한 [MASK]\t!"]
+    path.write_text("\n".join(texts) + "\n")
+    lines, _ = run(capfd, model=models["classification"], file=str(path), batch_size=2)
+    said = [json.loads(line) for line in lines]
+    assert [p["text"] for p in said] == texts
+    for p in said:
+        assert sum(p["probabilities"].values()) == pytest.approx(1.0)
+        assert p["probabilities"][p["label"]] == p["probability"]
+
+
+def test_tsv_out_has_a_row_for_each_input(models, tmp_path, capfd):
+    path = tmp_path / "in.tsv"
+    path.write_text("id\ttext\n1\ta dog\n2\tthe cat\n")
+    out = tmp_path / "out.tsv"
+    run(capfd, model=models["classification"], file=str(path), output=str(out))
+    rows = [line.split("\t") for line in out.read_text().splitlines()]
+    assert [row[2] for row in rows] == ["a dog", "the cat"]
+    assert {row[0] for row in rows} <= {"sea", "town", "wood"}
+
+
+def test_pairs_tags_and_answers(models, tmp_path, capfd, monkeypatch):
+    pairs = '{"sentence1": "he sees", "sentence2": "he finds"}\n{"other": 1}\nno json\n'
+    monkeypatch.setattr("sys.stdin", io.StringIO(pairs))
+    lines, err = run(capfd, model=models["regression"])
+    assert isinstance(json.loads(lines[0])["score"], float)
+    assert "no text" in json.loads(lines[1])["error"]
+    assert isinstance(json.loads(lines[2])["score"], float)  # a line that is a text
+    assert "1 inputs could not be used" in err
+    monkeypatch.setattr("sys.stdin", io.StringIO("the cat sees\n"))
+    lines, _ = run(capfd, model=models["tagging"])
+    assert len(json.loads(lines[0])["tags"]) == 3
+    squad = write_labelled("question_answering", tmp_path / "a.json", 3)
+    lines, _ = run(capfd, model=models["question_answering"], file=squad)
+    for line in lines:
+        p = json.loads(line)
+        assert p["context"][p["start"] : p["end"]] == p["text"]
+
+
+def test_masks_are_filled(nano_run, capfd, monkeypatch):
+    monkeypatch.setattr("sys.stdin", io.StringIO("the [MASK] sees a [MASK] .\nnone\n"))
+    lines, _ = run(capfd, model=str(nano_run), top_k=3)
+    first = json.loads(lines[0])
+    assert [len(words) for words in first["masks"]] == [3, 3]
+    assert "no [MASK]" in json.loads(lines[1])["error"]
+    monkeypatch.setattr("sys.stdin", io.StringIO("the [MASK] sees\n"))
+    lines, _ = run(capfd, model=str(nano_run), tsv=True)
+    assert lines[0].endswith("\tthe [MASK] sees")
+
+
+def test_a_prediction_does_not_depend_on_its_neighbours_or_its_bucket(models):
+    model = bert_jax.load(models["classification"])
+    texts = ["a dog", "the cat sees the boat near the sea . " * 3, "one bird calls", "my friend"]
+    together = model.predict(texts)
+    for text, said in zip(texts, together, strict=True):
+        (alone,) = model.predict([text])
+        assert alone["probabilities"] == pytest.approx(said["probabilities"], abs=1e-6)
+    assert model.predict([]) == []
+
+
+def test_what_cannot_be_predicted_is_refused(nano_run, models, tmp_path):
+    with pytest.raises(ConfigError, match="was not fine-tuned"):
+        bert_jax.load(nano_run).predict(["a"])
+    with pytest.raises(ConfigError, match="guesses no words"):
+        bert_jax.load(models["tagging"]).fill_mask("[MASK]")
+    with pytest.raises(DataError, match="does not exist"):
+        predict.main(PredictConfig(models["tagging"], str(tmp_path / "nothing.txt")))

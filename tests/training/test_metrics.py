@@ -1,0 +1,77 @@
+import warnings
+
+import numpy as np
+import pytest
+import sklearn.metrics
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from bert_jax.training.metrics import (
+    by_class,
+    calibration,
+    classification_scores,
+    confusion,
+    correlations,
+    entities,
+    entity_scores,
+)
+
+
+@settings(max_examples=50, deadline=None)
+@given(st.lists(st.tuples(st.integers(0, 3), st.integers(0, 3)), min_size=2, max_size=60))
+def test_classification_scores_are_scikit_learns(pairs):
+    gold, said = (np.array(side) for side in zip(*pairs, strict=True))
+    counts = confusion(gold, said, 4)
+    found = classification_scores(counts)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        assert found["accuracy"] == pytest.approx(sklearn.metrics.accuracy_score(gold, said))
+        wanted = sklearn.metrics.f1_score(gold, said, average="macro", zero_division=0)
+        assert found["f1_macro"] == pytest.approx(wanted)
+        assert found["mcc"] == pytest.approx(sklearn.metrics.matthews_corrcoef(gold, said))
+        wanted = sklearn.metrics.precision_recall_fscore_support(
+            gold, said, labels=range(4), zero_division=0
+        )
+    for name, values in zip(("precision", "recall", "f1", "support"), wanted, strict=True):
+        np.testing.assert_allclose(by_class(counts)[name], values)
+
+
+def test_correlations():
+    found = correlations(np.array([1.0, 2.0, 3.0]), np.array([1.0, 3.0, 2.0]))
+    assert found == pytest.approx({"pearson": 0.5, "spearman": 0.5})
+    assert correlations(np.array([1.0, 2.0]), np.array([1.0, 1.0]))["pearson"] == 0.0
+
+
+def test_entities_by_hand():
+    tags = ["B-A", "I-A", "I-B", "O", "I-A", "B-A", "B-A"]
+    assert entities(tags) == {("A", 0, 2), ("B", 2, 3), ("A", 4, 5), ("A", 5, 6), ("A", 6, 7)}
+    assert entities([]) == set()
+
+
+TAG = st.sampled_from(["O", "B-A", "I-A", "B-B", "I-B"])
+SENTENCE = st.lists(st.tuples(TAG, TAG), min_size=1, max_size=8)
+
+
+@settings(max_examples=50, deadline=None)
+@given(st.lists(SENTENCE, min_size=1, max_size=6))
+def test_entity_scores_are_seqevals(sentences):
+    seqeval = pytest.importorskip("seqeval.metrics")
+    gold = [[a for a, _ in sentence] for sentence in sentences]
+    said = [[b for _, b in sentence] for sentence in sentences]
+    found = entity_scores(gold, said)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        assert found["f1"] == pytest.approx(seqeval.f1_score(gold, said, zero_division=0))
+        assert found["precision"] == pytest.approx(
+            seqeval.precision_score(gold, said, zero_division=0)
+        )
+        assert found["accuracy"] == pytest.approx(seqeval.accuracy_score(gold, said))
+
+
+def test_calibration_by_hand():
+    error, bins = calibration(np.array([0.95, 0.95, 0.55, 1.0]), np.array([1.0, 0.0, 1.0, 1.0]))
+    assert bins == [
+        (pytest.approx(0.55), 1.0, 1),
+        (pytest.approx(0.9666667), pytest.approx(2 / 3), 3),
+    ]
+    assert error == pytest.approx(0.25 * 0.45 + 0.75 * 0.3)
