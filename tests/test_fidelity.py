@@ -16,6 +16,9 @@ import numpy as np
 import pytest
 
 from bert_jax.config import BertConfig, OptimizerConfig
+from bert_jax.data.tokenizer import SPECIAL_TOKENS, Casing
+from bert_jax.interop.google_tf import from_tf_names, read_checkpoint
+from bert_jax.interop.names import from_flat
 from bert_jax.models.functional import build
 from bert_jax.nn.layout import row_layout
 from bert_jax.training.losses import MLM_EPSILON, masked_language_model_sums, next_sentence_sums
@@ -54,60 +57,10 @@ def assert_close(found, wanted, name=""):
 
 def from_tensorflow(arrays, prefix, config):
     """The original's variables as our parameters."""
-    width, heads = config.hidden_size, config.num_attention_heads
-
-    def norm(name):
-        return {
-            "scale": arrays[f"{prefix}/{name}/LayerNorm/gamma"],
-            "bias": arrays[f"{prefix}/{name}/LayerNorm/beta"],
-        }
-
-    def dense(name):
-        return {k: arrays[f"{prefix}/{name}/{k}"] for k in ("kernel", "bias")}
-
-    def layer(name):
-        parts = [dense(f"{name}/attention/self/{part}") for part in ("query", "key", "value")]
-        heads_shape = (heads, width // heads)
-        qkv = {
-            "kernel": np.stack([p["kernel"].reshape(width, *heads_shape) for p in parts], axis=1),
-            "bias": np.stack([p["bias"].reshape(heads_shape) for p in parts]),
-        }
-        out = dense(f"{name}/attention/output/dense")
-        out["kernel"] = out["kernel"].reshape(*heads_shape, width)
-        return {
-            "attention": {"qkv": qkv, "out": out},
-            "attention_norm": norm(f"{name}/attention/output"),
-            "feed_forward": {
-                "up": dense(f"{name}/intermediate/dense"),
-                "down": dense(f"{name}/output/dense"),
-            },
-            "feed_forward_norm": norm(f"{name}/output"),
-        }
-
-    layers = [layer(f"bert/encoder/layer_{i}") for i in range(config.num_hidden_layers)]
-    return {
-        "bert": {
-            "embeddings": {
-                "word": arrays[f"{prefix}/bert/embeddings/word_embeddings"],
-                "segment": arrays[f"{prefix}/bert/embeddings/token_type_embeddings"],
-                "position": arrays[f"{prefix}/bert/embeddings/position_embeddings"],
-                "norm": norm("bert/embeddings"),
-            },
-            "layers": jax.tree.map(lambda *leaves: np.stack(leaves), *layers),
-            "pooler": dense("bert/pooler/dense"),
-        },
-        "mlm": {
-            "dense": dense("cls/predictions/transform/dense"),
-            "norm": norm("cls/predictions/transform"),
-            "bias": arrays[f"{prefix}/cls/predictions/output_bias"],
-        },
-        "nsp": {
-            "dense": {
-                "kernel": arrays[f"{prefix}/cls/seq_relationship/output_weights"].T,
-                "bias": arrays[f"{prefix}/cls/seq_relationship/output_bias"],
-            }
-        },
-    }
+    start = f"{prefix}/"
+    mine = {k.removeprefix(start): x for k, x in arrays.items() if k.startswith(start)}
+    shapes = jax.eval_shape(build(config)[0], jax.random.key(0))
+    return from_flat(from_tf_names(mine), shapes, config, prefix)
 
 
 def segment_lengths(golden, step):
@@ -203,3 +156,19 @@ def test_the_projects_own_golden_numbers():
     for name, ours in tiny["flatten"](steps[-1][1]).items():
         assert_close(ours, wanted[name], name)
         assert np.abs(wanted[name] - before[name]).max() > 1e-4, f"{name} has not moved"
+
+
+@pytest.mark.shared
+def test_the_original_checkpoint_is_read_without_its_slots(golden, model, tmp_path):
+    pytest.importorskip("tensorflow")
+    config, _ = model
+    vocab = [*SPECIAL_TOKENS, *(f"w{i}" for i in range(168))]
+    (tmp_path / "vocab.txt").write_text("\n".join(vocab) + "\n")
+    folder = SHARED / "golden"
+    read = read_checkpoint(
+        folder / "google_bert.ckpt", folder / "google_bert_config.json", tmp_path / "vocab.txt",
+        Casing(lowercase=True), "gelu_new",
+    )  # fmt: skip
+    assert (read.config, read.architecture) == (config, "BertForPreTraining")
+    wanted = from_tensorflow(golden, "var", config)
+    jax.tree.map(np.testing.assert_array_equal, read.params, wanted)

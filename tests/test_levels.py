@@ -12,7 +12,18 @@ ALLOWED = {
     "models": {"config", "errors", "nn", "models"},
     "training": {"config", "errors", "data", "nn", "models", "training"},
     "tasks": {"config", "errors", "data", "nn", "models", "training", "tasks"},
-    "interop": {"config", "errors", "data", "nn", "models", "training", "tasks", "interop"},
+    "interop": {"config", "errors", "data", "nn", "models", "interop"},
+    "reports": {
+        "config",
+        "errors",
+        "data",
+        "nn",
+        "models",
+        "training",
+        "tasks",
+        "interop",
+        "reports",
+    },
 }
 JAX = {"jax", "jaxlib", "flax", "optax", "orbax"}
 

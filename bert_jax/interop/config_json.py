@@ -37,18 +37,30 @@ def read_config(path: Path) -> Described:
     """
     raw = read_json_object(path)
 
-    def refuse(field: str, expected: str) -> ConfigError:
-        return ConfigError(
-            f"{path}: {field} = {_short(raw.get(field))}", expected, "convert a plain BERT model"
-        )
-
     if "auto_map" in raw:
-        raise refuse("auto_map", "a model without code of its own: none is run")
+        raise _refuse(path, raw, "auto_map", "a model without code of its own: none is run")
     if "model_type" not in raw:
-        raise refuse("model_type", "'bert'")
+        raise _refuse(path, raw, "model_type", "'bert'")
+    config = bert_config(raw, path)
+    names = raw.get("architectures")
+    if names is not None and not (
+        isinstance(names, list) and all(isinstance(name, str) for name in names)
+    ):
+        raise _refuse(path, raw, "architectures", "a list of names")
+    problem = raw.get("problem_type")
+    return Described(
+        config,
+        names[0] if names else "BertModel",
+        _labels(path, raw),
+        problem if isinstance(problem, str) else None,
+    )
+
+
+def bert_config(raw: dict[str, Any], path: Path) -> BertConfig:
+    """The encoder's shape from the fields of a config.json, or of Google's bert_config.json."""
     for field, value in FIXED.items():
         if raw.get(field, value) not in (value, None):
-            raise refuse(field, repr(value))
+            raise _refuse(path, raw, field, repr(value))
     values: dict[str, Any] = {}
     for field in dataclasses.fields(BertConfig):
         if field.name not in raw:
@@ -57,31 +69,20 @@ def read_config(path: Path) -> Described:
         kind = (int,) if field.type in (int, int | None) else (int, float)
         if field.name == "hidden_act":
             if not isinstance(value, str) or value not in ACTIVATIONS:
-                raise refuse(field.name, f"one of {', '.join(ACTIVATIONS)}")
+                raise _refuse(path, raw, field.name, f"one of {', '.join(ACTIVATIONS)}")
             value = ACTIVATIONS[value]
         elif isinstance(value, bool) or not isinstance(value, kind):
-            raise refuse(field.name, "an integer" if kind == (int,) else "a number")
+            expected = "an integer" if kind == (int,) else "a number"
+            raise _refuse(path, raw, field.name, expected)
         values[field.name] = value
     if values.get("vocab_size") is None:
-        raise refuse("vocab_size", "the number of tokens")
-    names = raw.get("architectures")
-    if names is not None and not (
-        isinstance(names, list) and all(isinstance(name, str) for name in names)
-    ):
-        raise refuse("architectures", "a list of names")
+        raise _refuse(path, raw, "vocab_size", "the number of tokens")
     try:
-        config = BertConfig(**values)
+        return BertConfig(**values)
     except ConfigError as error:
         wrong, *rest = str(error).split("\n")
         rest = [line.split(":", 1)[1].strip() for line in rest]
         raise ConfigError(f"{path}: {wrong}", *rest) from None
-    problem = raw.get("problem_type")
-    return Described(
-        config,
-        names[0] if names else "BertModel",
-        _labels(path, raw),
-        problem if isinstance(problem, str) else None,
-    )
 
 
 def config_json(
@@ -144,6 +145,12 @@ def _labels(path: Path, raw: dict[str, Any]) -> tuple[str, ...]:
             "make the two agree",
         )
     return labels
+
+
+def _refuse(path: Path, raw: dict[str, Any], field: str, expected: str) -> ConfigError:
+    return ConfigError(
+        f"{path}: {field} = {_short(raw.get(field))}", expected, "convert a plain BERT model"
+    )
 
 
 def _short(value: Any) -> str:

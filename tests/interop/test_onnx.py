@@ -1,0 +1,36 @@
+"""ONNX Runtime gives the same numbers; a file that does not is not written."""
+
+import pytest
+
+pytest.importorskip("onnxscript")
+
+from bert_jax.errors import CheckpointError
+from bert_jax.interop import onnx
+from bert_jax.models.architectures import ARCHITECTURES
+from tests.interop.test_huggingface import make
+
+pytestmark = pytest.mark.filterwarnings("ignore")
+
+
+def test_a_classifier_is_equal_within_the_tolerance(tmp_path):
+    worst = onnx.write_onnx(make("BertForSequenceClassification"), tmp_path / "a.onnx")
+    assert 0 < worst < 1e-5
+    assert (tmp_path / "a.onnx").stat().st_size > 10_000
+
+
+def test_a_difference_is_refused(tmp_path, monkeypatch):
+    real = onnx.inference_function
+
+    def shifted(model):
+        return lambda *inputs: tuple(x + 1e-3 for x in real(model)(*inputs))
+
+    monkeypatch.setattr(onnx, "inference_function", shifted)
+    with pytest.raises(CheckpointError, match=r"differ by 1\.00e-03"):
+        onnx.write_onnx(make("BertForTokenClassification"), tmp_path / "a.onnx")
+    assert not (tmp_path / "a.onnx").exists()
+
+
+@pytest.mark.heavy
+@pytest.mark.parametrize("name", ARCHITECTURES)
+def test_every_architecture(name, tmp_path):
+    assert onnx.write_onnx(make(name), tmp_path / "a.onnx") < 1e-5
