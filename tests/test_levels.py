@@ -1,4 +1,4 @@
-"""Imports point one way: config < data | nn < models < training < tasks < scripts."""
+"""Imports point one way: config < data | nn < models < training | interop < tasks < reports."""
 
 import ast
 from pathlib import Path
@@ -6,24 +6,17 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parent.parent
+BASE = {"config", "errors"}
+MODELS = BASE | {"nn", "models"}
+TASKS = MODELS | {"data", "training", "tasks"}
 ALLOWED = {
-    "data": {"config", "errors", "data"},
-    "nn": {"config", "errors", "nn"},
-    "models": {"config", "errors", "nn", "models"},
-    "training": {"config", "errors", "data", "nn", "models", "training"},
-    "tasks": {"config", "errors", "data", "nn", "models", "training", "tasks"},
-    "interop": {"config", "errors", "data", "nn", "models", "interop"},
-    "reports": {
-        "config",
-        "errors",
-        "data",
-        "nn",
-        "models",
-        "training",
-        "tasks",
-        "interop",
-        "reports",
-    },
+    "data": BASE | {"data"},
+    "nn": BASE | {"nn"},
+    "models": MODELS,
+    "training": MODELS | {"data", "training"},
+    "interop": MODELS | {"data", "interop"},
+    "tasks": TASKS,
+    "reports": TASKS | {"interop", "reports"},
 }
 JAX = {"jax", "jaxlib", "flax", "optax", "orbax"}
 
