@@ -15,7 +15,7 @@ import pytest
 
 import bert_jax
 import finetune
-from bert_jax.config import FinetuneConfig
+from bert_jax.config import ColumnsConfig, FinetuneConfig
 from bert_jax.errors import ConfigError, DataError
 from bert_jax.interop.huggingface import read_directory, write_directory
 from bert_jax.pretrained import read_model
@@ -224,6 +224,22 @@ class Reversed(Classification):
 def test_a_new_kind_of_task_is_one_class(nano_run, tmp_path):
     config = make("classification", tmp_path, nano_run, epochs=1)
     assert finetune.main(config, {"classification": Reversed}) == 0
+
+
+def test_a_new_data_set_is_one_value_as_contributing_shows(nano_run, tmp_path, capsys):
+    text = Path("CONTRIBUTING.md").read_text(encoding="utf-8")
+    section = text.split("## Add a data set of a known kind")[1]
+    names = {"FinetuneConfig": FinetuneConfig, "ColumnsConfig": ColumnsConfig}
+    exec(section.split("```python")[1].split("```")[0], names)
+    config = replace(names["hotels"](), encoder=str(nano_run), runs_dir=str(tmp_path), dry_run=True)
+    for name in ("train", "dev"):
+        lines = ['"fine, and quiet",5', "loud,1", "so so,3", '"the ""best"" of all",5']
+        (tmp_path / f"{name}.csv").write_text("\n".join(["review,stars", *lines]) + "\n")
+    config = replace(config, train=str(tmp_path / "train.csv"), dev=str(tmp_path / "dev.csv"))
+    assert finetune.main(config) == 0
+    said = capsys.readouterr().out
+    assert "labels: 1, 3, 5" in said
+    assert "train: 4 examples used, 0 rejected" in said
 
 
 def test_the_command_line_says_errors_in_three_lines(tmp_path):
