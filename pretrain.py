@@ -102,7 +102,8 @@ def main(config: PretrainConfig) -> int:
             shutil.copytree(data.tokenizer_folder, run / "tokenizer", dirs_exist_ok=True)
 
         # --- Train -----------------------------------------------------------------------------
-        baselines = pretraining.Baselines(data.unigram_entropy, data.nsp_majority)
+        majority = {length: data.nsp_majority(length) for length in eval_rows}
+        baselines = pretraining.Baselines(data.unigram_entropy, majority)
         log.say(str(baselines))
 
         def evaluate(params: Any, step: int) -> Evaluation:
@@ -115,7 +116,7 @@ def main(config: PretrainConfig) -> int:
                 process_count=jax.process_count(),
             )
             sums = sum_metrics(eval_step, params, held_out, parallel)
-            values = pretraining.finish_metrics(sums)
+            values = pretraining.finish_metrics(sums) | {"nsp_majority": majority[phase.length]}
             if advice := baselines.advice(values, step / config.loop.steps):
                 log.say(advice)
             return Evaluation(values, criterion=values["loss"])

@@ -76,8 +76,7 @@ def mini_reviews() -> PretrainConfig:
         masking=MaskingConfig(rate=0.3),
         phases=(
             Phase(length=32, batch_size=32, share=0.7),
-            Phase(length=64, batch_size=16, share=0.2),
-            Phase(length=128, batch_size=8, share=0.1),
+            Phase(length=64, batch_size=16, share=0.3),
         ),
         loop=LoopConfig(steps=10_000, log_every=50, eval_every=500, checkpoint_every=500),
     )

@@ -23,6 +23,7 @@ from bert_jax.config import (
     PrepareConfig,
     to_json,
 )
+from bert_jax.data.prepared import PreparedData
 from bert_jax.errors import ConfigError, DataError, DivergedError
 from bert_jax.training.runlog import read_metrics
 from bert_jax.training.signals import StopSignal
@@ -217,6 +218,11 @@ def test_the_run_directory_holds_what_it_should(nano):
     assert [name for name in files.split() if not (run / name).is_file()] == []
     manifest = json.loads((run / "checkpoints/10.manifest.json").read_text())
     assert manifest["identity"]["model.hidden_size"] == "32"
+    evals = [x for x in read_metrics(run / "metrics.jsonl") if x["split"] == "eval"]
+    data = PreparedData(nano.data)
+    majority = [data.nsp_majority(length) for length in (32, 64)]  # one for each evaluation's rows
+    assert [x["nsp_majority"] for x in evals] == majority
+    assert majority[0] != majority[1]
 
 
 PAIR = """

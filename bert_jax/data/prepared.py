@@ -56,13 +56,12 @@ class PreparedData:
         """Entropy of the training tokens in nats: the MLM loss of who knows only frequencies."""
         return self.report["unigram_entropy"]
 
-    @property
-    def nsp_majority(self) -> float:
+    def nsp_majority(self, length: int) -> float:
         """Share of the more frequent NSP label: the accuracy of who always says the same.
 
-        Of the held-out pairs of the shortest rows, or the training pairs where none are held out.
+        Of the held-out pairs in rows of a length, or the training pairs where none are held out.
         """
-        splits = self._entry(self.lengths[0])["splits"]
+        splits = self._entry(length)["splits"]
         return splits.get("eval", splits["train"])["nsp_majority"]
 
     @property

@@ -11,7 +11,7 @@ Masked on the device, it becomes what the loss takes:
 """
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import jax.numpy as jnp
@@ -107,8 +107,8 @@ class Baselines:
 
     unigram_entropy: float
     """Cross-entropy, in nats, of guessing masked words by their frequency alone."""
-    nsp_majority: float
-    """Share of the more frequent NSP label."""
+    nsp_majority: Mapping[int, float]
+    """Share of the more frequent NSP label, by the length of rows: short ones have fewer B's."""
 
     @property
     def losses(self) -> dict[str, float]:
@@ -116,9 +116,10 @@ class Baselines:
         return {"unigram entropy": self.unigram_entropy}
 
     def __str__(self) -> str:
+        shares = ", ".join(f"{share:.3f} (T={t})" for t, share in self.nsp_majority.items())
         return (
             f"baselines: MLM loss {self.unigram_entropy:.3f} by word frequencies alone, "
-            f"NSP accuracy {self.nsp_majority:.3f} by always guessing the majority"
+            f"NSP accuracy {shares} by always guessing the majority"
         )
 
     def advice(self, values: dict[str, float], progress: float) -> str | None:

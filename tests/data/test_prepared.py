@@ -1,6 +1,7 @@
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from bert_jax.config import PrepareConfig
@@ -27,9 +28,18 @@ def test_what_it_knows(folder):
     assert data.tokenizer.sha256 == data.tokenizer_sha256
     assert data.tokenizer_folder == folder / "tokenizer"
     assert 2 < data.unigram_entropy < 5
-    assert 0.5 <= data.nsp_majority < 0.8
+    assert 0.5 <= data.nsp_majority(data.lengths[0]) < 0.8
     assert len(data.fingerprint) == 64
     assert len(data.rows(32, "train")) == data.report["datasets"]["32"]["splits"]["train"]["rows"]
+
+
+def test_the_nsp_majority_is_that_of_the_held_out_pairs_of_a_length(prepared):
+    data = PreparedData(prepared)
+    for length in data.lengths:
+        rows = data.rows(length, "eval")[np.arange(len(data.rows(length, "eval")))]
+        is_random = rows["is_random_next"][rows["lengths"][..., 0] > 0]
+        share = is_random.mean()
+        assert data.nsp_majority(length) == pytest.approx(max(share, 1 - share))
 
 
 def test_an_unfinished_folder_is_refused(folder):
