@@ -14,7 +14,7 @@ import tyro
 from bert_jax.data.tokenizer import Casing
 from bert_jax.errors import ConfigError, UserError
 from bert_jax.interop.google_tf import read_checkpoint
-from bert_jax.interop.huggingface import Exported, write_directory
+from bert_jax.interop.huggingface import OURS, Exported, write_directory
 from bert_jax.interop.onnx import write_onnx
 from bert_jax.interop.stablehlo import write_stablehlo
 from bert_jax.models.architectures import ARCHITECTURES
@@ -47,8 +47,8 @@ class ConvertConfig:
 
 def main(config: ConvertConfig) -> int:
     """Converts one model; returns the exit code."""
+    output = check_output(config)
     model = take_part(read(config), config.architecture)
-    output = Path(config.output)
     if config.to == "huggingface":
         write_directory(output, model)
         done = f"{output}/"
@@ -60,6 +60,29 @@ def main(config: ConvertConfig) -> int:
         done = f"{output}: ONNX Runtime differs by at most {worst:.1e}"
     print(f"{model.architecture}, {count_parameters(model.params):,} parameters → {done}")
     return 0
+
+
+def check_output(config: ConvertConfig) -> Path:
+    """Where to write; of directories, only what this code wrote and does not read is replaced."""
+    source, output = Path(config.source), Path(config.output)
+    if config.to != "huggingface":
+        if output.is_dir() or not output.parent.is_dir():
+            raise ConfigError(
+                f"{output} cannot be a file: it is a directory, or its directory is missing",
+                "a file in a directory that exists",
+                "give another output, or make the directory",
+            )
+        return output
+    read_here = (path.resolve() for path in (source, source / "model"))
+    holds_source = any(path.is_relative_to(output.resolve()) for path in read_here)
+    is_free = output.is_dir() and ((output / OURS).exists() or not any(output.iterdir()))
+    if output.exists() and (holds_source or not is_free):
+        raise ConfigError(
+            f"{output} exists, and would be replaced whole",
+            "a new directory, or an older output of this script",
+            "give another output",
+        )
+    return output
 
 
 def read(config: ConvertConfig) -> Exported:

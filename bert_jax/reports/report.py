@@ -66,9 +66,10 @@ def make_report(
 def write_report(folder: Path, title: str, reports: Mapping[str, Report]) -> None:
     """Writes report.json and report.html for the sets of data by name."""
     folder.mkdir(parents=True, exist_ok=True)
-    text = json.dumps(reports, indent=1, ensure_ascii=False)
-    (folder / "report.json").write_text(text + "\n", encoding="utf-8")
-    (folder / "report.html").write_text(_page(title, reports), encoding="utf-8")
+    text = json.dumps(reports, indent=1, ensure_ascii=False) + "\n"
+    for name, content in (("report.json", text), ("report.html", _page(title, reports))):
+        # A lone surrogate, as JSON data can hold, becomes "?".
+        (folder / name).write_text(content, encoding="utf-8", errors="replace")
 
 
 def _with_intervals(

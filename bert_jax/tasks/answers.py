@@ -1,36 +1,40 @@
-"""How answers are compared: SQuAD's normalisation, and KorQuAD's overlap by character."""
+"""How answers are compared: by SQuAD's rules, and by KorQuAD's."""
 
 import collections
 import re
 import string
 
 _ARTICLES = re.compile(r"\b(a|an|the)\b")
-_KORQUAD_MARKS = dict.fromkeys(map(ord, "'\"《》<>〈〉()‘’"), " ")
 _PUNCTUATION = dict.fromkeys(map(ord, string.punctuation))
+_KORQUAD_MARKS = dict.fromkeys(map(ord, "'\"《》<>〈〉()‘’"), " ")
 
 
-def normalise(text: str) -> str:
-    """Lower case, no punctuation, no English articles, single spaces (SQuAD's `evaluate-v1.1.py`).
+def normalise(text: str, korquad: bool = False) -> str:
+    """Lower case, no punctuation, single spaces; no English articles (SQuAD's `evaluate-v1.1.py`).
 
-    KorQuAD's quotes and brackets, which are no ASCII punctuation, are taken out too.
+    KorQuAD's `evaluate-korquad_v1.0.py` keeps articles, and parts words at quotes and brackets.
     """
-    text = text.lower().translate(_KORQUAD_MARKS).translate(_PUNCTUATION)
-    return " ".join(_ARTICLES.sub(" ", text).split())
+    text = text.lower()
+    if korquad:
+        text = text.translate(_KORQUAD_MARKS).translate(_PUNCTUATION)
+    else:
+        text = _ARTICLES.sub(" ", text.translate(_PUNCTUATION))
+    return " ".join(text.split())
 
 
-def exact_match(said: str, gold: str) -> float:
+def exact_match(said: str, gold: str, korquad: bool = False) -> float:
     """1.0 where both are the same after `normalise`."""
-    return float(normalise(said) == normalise(gold))
+    return float(normalise(said, korquad) == normalise(gold, korquad))
 
 
-def overlap_f1(said: str, gold: str, by_character: bool = False) -> float:
+def overlap_f1(said: str, gold: str, korquad: bool = False) -> float:
     """F1 of the words that two answers share, each as often as it occurs in both.
 
-    By character, spaces left out, as KorQuAD's `evaluate-korquad_v1.0.py` does: Korean particles
-    cling to their words, so that a word is rarely shared whole.
+    KorQuAD's counts characters, spaces left out: Korean particles cling to their words, so that a
+    word is rarely shared whole.
     """
     found, wanted = (
-        list(normalise(text).replace(" ", "")) if by_character else normalise(text).split()
+        list(normalise(text, True).replace(" ", "")) if korquad else normalise(text).split()
         for text in (said, gold)
     )
     if not found or not wanted:

@@ -1,6 +1,7 @@
 """Texts and pairs of texts into classes: sentiment, entailment (Devlin et al. 2019, 4.1)."""
 
 import dataclasses
+import math
 from collections.abc import Sequence
 from typing import Any, ClassVar
 
@@ -153,6 +154,7 @@ class Classification:
 
 def _natural(label: str) -> tuple[float, str]:
     try:
-        return float(label), label
+        number = float(label)
     except ValueError:
-        return float("inf"), label
+        number = math.inf
+    return (number if math.isfinite(number) else math.inf), label

@@ -1,7 +1,7 @@
 """Where in a passage the answer stands (Devlin et al. 2019, sections 4.2 and 4.3)."""
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, ClassVar
 
 import jax
@@ -113,14 +113,16 @@ class QuestionAnswering:
         A score is the sum of start's and end's (`run_squad.py`, `write_predictions`). Probabilities
         are a softmax over the best N_BEST and "none".
         """
-        found: list[list[tuple[float, int, int]]] = [[] for _ in examples]
+        found: list[dict[tuple[int, int], float]] = [{} for _ in examples]
         none = [np.inf] * len(examples)
         for row, output in zip(rows, outputs, strict=True):
             none[row.example] = min(none[row.example], float(output[0].sum()))
-            found[row.example] += _best_spans(row, output)
+            spans_here = found[row.example]
+            for score, start, end in _best_spans(row, output):  # windows overlap: the better counts
+                spans_here[start, end] = max(score, spans_here.get((start, end), FAR))
         predictions = []
-        for example, spans, null in zip(examples, found, none, strict=True):
-            spans = sorted(set(spans), reverse=True)[:N_BEST]
+        for example, scored, null in zip(examples, found, none, strict=True):
+            spans = sorted(((s, *place) for place, s in scored.items()), reverse=True)[:N_BEST]
             weights = scipy.special.softmax([*(score for score, _, _ in spans), null])
             answers = [
                 {"text": example.context[start:end], "start": start, "end": end, "probability": p}
@@ -131,7 +133,7 @@ class QuestionAnswering:
                 {
                     **best,
                     "none_probability": float(weights[-1]),
-                    "none_margin": null - spans[0][0] if spans else np.inf,
+                    "none_margin": null - (spans[0][0] if spans else FAR),
                     "n_best": answers[:5],
                 }
             )
@@ -140,19 +142,21 @@ class QuestionAnswering:
     def score(
         self, examples: Sequence[Question], predictions: Sequence[Prediction]
     ) -> dict[str, float]:
-        """Exact match and F1 as SQuAD's script has them; by character beside it, as KorQuAD's.
+        """Exact match and F1 as SQuAD's script has them, and as KorQuAD's has them.
 
         Where some questions have no answer, "none" is said when its margin is above 0.
         """
-        matches, words, characters = [], [], []
-        for golds, said in self._answers(examples, predictions):
-            matches.append(max(exact_match(said, gold) for gold in golds))
-            words.append(max(overlap_f1(said, gold) for gold in golds))
-            characters.append(max(overlap_f1(said, gold, by_character=True) for gold in golds))
+        answers = self._answers(examples, predictions)
+
+        def mean_best(compare: Callable[[str, str, bool], float], korquad: bool) -> float:
+            best = [max(compare(said, gold, korquad) for gold in golds) for golds, said in answers]
+            return float(np.mean(best))
+
         return {
-            "f1": float(np.mean(words)),
-            "exact_match": float(np.mean(matches)),
-            "f1_characters": float(np.mean(characters)),
+            "f1": mean_best(overlap_f1, False),
+            "exact_match": mean_best(exact_match, False),
+            "f1_characters": mean_best(overlap_f1, True),
+            "exact_match_korquad": mean_best(exact_match, True),
         }
 
     def rate(self, examples: Sequence[Question], predictions: Sequence[Prediction]) -> list[Rated]:

@@ -1,0 +1,246 @@
+"""Spans by hand: where answers stand, in which windows, and what is said of them."""
+
+import json
+import math
+import unicodedata
+
+import jax
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from bert_jax.data.batching import pad
+from bert_jax.data.squad import Answer, Question
+from bert_jax.data.tokenizer import SPECIAL_TOKENS, Casing, Tokenizer
+from bert_jax.tasks.question_answering import QuestionAnswering
+from tests.tasks.tiny import TOKENIZER, ids
+
+TASK = QuestionAnswering()
+KOREAN = "세종대왕이 한글을 만들었다."
+LETTERS = "abcdefgh"
+
+
+def ask(context, *answers, question="who"):
+    """A question with its answers at their first place in the passage."""
+    label = tuple(Answer(text, context.index(text)) for text in answers)
+    return Question("a.json: question 1", question, context, label)
+
+
+def letters(count):
+    """A passage of that many words; word i is one character, at 2 i."""
+    return " ".join(LETTERS[i % len(LETTERS)] for i in range(count))
+
+
+def encode(question, max_length=32, tokenizer=TOKENIZER):
+    return TASK.encode([question], tokenizer, max_length)
+
+
+def outputs(row, scores, others=-50.0):
+    """Scores [T, 2] of a row: start and end of the passage's tokens that are named, "none" 0."""
+    found = np.full((len(row.tokens), 2), others, np.float32)
+    found[0] = 0
+    for token, pair in scores.items():
+        found[row.first + token] = pair
+    return found
+
+
+def decode(question, rows, *found):
+    (prediction,) = TASK.decode([question], rows, found)
+    return prediction
+
+
+def test_a_korean_answer_is_found_by_its_characters():
+    question = ask(KOREAN, "한글", question="who ?")
+    (row,) = encode(question)
+    tokens = "[CLS] who ? [SEP] 세 ##종 ##대 ##왕 ##이 한 ##글 ##을 만 ##들 ##었 ##다 . [SEP]"
+    assert row.tokens == ids(tokens)
+    assert row.first == 4
+    characters = [0, 1, 2, 3, 4, 6, 7, 8, 10, 11, 12, 13, 14]
+    assert row.targets == {
+        "char_start": [-1] * 4 + characters + [-1],
+        "char_end": [-1] * 4 + [i + 1 for i in characters] + [-1],
+        "start": 9,
+        "end": 10,
+    }
+    best = decode(question, [row], outputs(row, {5: (4, 0), 6: (0, 4)}))
+    assert (best["text"], best["start"], best["end"]) == ("한글", 6, 8)
+
+
+def test_syllables_that_are_taken_apart_come_back_whole():
+    hangul = {s: unicodedata.normalize("NFD", s) for s in ("한", "글", "을", "만", "들", "었다")}
+    first, rest = hangul["만"][:2], hangul["만"][2:] + hangul["들"]
+    vocab = [*SPECIAL_TOKENS, hangul["한"], first]
+    vocab += [f"##{piece}" for piece in (hangul["글"], hangul["을"], rest, hangul["었다"])]
+    tokenizer = Tokenizer(vocab, Casing(lowercase=True))
+    question = ask("한글을 만들었다", "들", question="")
+    (row,) = encode(question, tokenizer=tokenizer)
+    assert [tokenizer.vocab[i] for i in row.tokens[2:-1]] == [
+        vocab[5], vocab[7], vocab[8], vocab[6], vocab[9], vocab[10]
+    ]  # fmt: skip
+    assert row.targets["char_start"][2:-1] == [0, 1, 2, 4, 4, 6]
+    assert row.targets["char_end"][2:-1] == [1, 2, 3, 5, 6, 8]
+    assert (row.targets["start"], row.targets["end"]) == (6, 6)  # the piece that holds it
+    assert decode(question, [row], outputs(row, {0: (9, 0), 1: (0, 9)}))["text"] == "한글"
+    assert decode(question, [row], outputs(row, {4: (9, 9)}))["text"] == "만들"
+
+
+def test_an_answer_inside_a_piece_is_that_piece():
+    (row,) = encode(ask("the films", "ilm"))
+    assert row.tokens == ids("[CLS] who [SEP] the film ##s [SEP]")
+    assert (row.targets["start"], row.targets["end"]) == (4, 4)
+
+
+def test_probabilities_by_hand():
+    question = ask("cat sat", "cat")
+    (row,) = encode(question)
+    assert row.tokens == ids("[CLS] who [SEP] cat sat [SEP]")
+    # As weights: "cat" 4 · 1, "cat sat" 4 · 2, "sat" 1 · 2, none 1 · 1.
+    found = outputs(row, {0: (math.log(4), 0), 1: (0, math.log(2))})
+    found[[1, 2, 5]] = 100  # the question and [SEP] are no answers
+    said = decode(question, [row], found)
+    assert [answer["text"] for answer in said["n_best"]] == ["cat sat", "cat", "sat"]
+    assert [answer["probability"] for answer in said["n_best"]] == pytest.approx(
+        [8 / 15, 4 / 15, 2 / 15]
+    )
+    assert (said["text"], said["start"], said["end"]) == ("cat sat", 0, 7)
+    assert said["probability"] == pytest.approx(8 / 15)
+    assert said["none_probability"] == pytest.approx(1 / 15)
+    assert said["none_margin"] == pytest.approx(-math.log(8))
+
+
+def test_an_answer_has_at_most_30_tokens_and_ends_after_its_start():
+    question = ask(letters(40), "a")
+    (row,) = encode(question, max_length=64)
+    found = outputs(row, {0: (9, 0), 29: (0, 7), 30: (0, 9)})
+    said = decode(question, [row], found)
+    assert said["text"] == letters(30)
+    found = outputs(row, {3: (-50, 9), 5: (9, -50), 20: (-50, -20)})
+    said = decode(question, [row], found)
+    assert (said["start"], said["end"]) == (10, 41)
+
+
+def test_the_best_twenty_share_the_probability():
+    question = ask(letters(10), "a")
+    (row,) = encode(question)
+    said = decode(question, [row], outputs(row, {}, others=0.0))
+    assert len(said["n_best"]) == 5
+    assert said["none_probability"] == pytest.approx(1 / 21)  # of 55 spans
+    rows = encode(question, max_length=10)
+    assert len(rows) == 3
+    said = decode(question, rows, *(outputs(row, {}, others=0.0) for row in rows))
+    assert said["none_probability"] == pytest.approx(1 / 21)
+
+
+def test_windows_by_hand():
+    # Room for 20 - 5 = 15 tokens of the passage, so windows start every 7.
+    context = letters(40)
+    question = Question("", "who ?", context, (Answer(context[40:45], 40),))  # words 20, 21, 22
+    rows = encode(question, max_length=20)
+    assert [row.targets["char_start"][row.first] // 2 for row in rows] == [0, 7, 14, 21, 28]
+    assert [len(row.tokens) for row in rows] == [20, 20, 20, 20, 17]
+    starts_and_ends = [(row.targets["start"], row.targets["end"]) for row in rows]
+    assert starts_and_ends == [(0, 0), (0, 0), (4 + 6, 4 + 8), (0, 0), (0, 0)]
+
+
+def test_long_windows_start_every_128_tokens():
+    rows = encode(ask(letters(500), "a"), max_length=303)
+    starts = [row.targets["char_start"][row.first] // 2 for row in rows]
+    assert starts == [0, 128, 256]
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.integers(1, 80), st.integers(8, 40), st.integers(0, 79), st.integers(1, 12))
+def test_every_word_is_in_a_window_and_the_answer_in_those_that_hold_it(size, length, first, count):
+    first = min(first, size - 1)
+    count = min(count, size - first)
+    context = letters(size)
+    span = (2 * first, 2 * (first + count) - 1)
+    question = Question("", "who what who what", context, (Answer(context[slice(*span)], span[0]),))
+    rows = encode(question, max_length=length)
+    covered = set()
+    for row in rows:
+        assert len(row.tokens) <= length
+        here = row.targets["char_start"]
+        covered |= set(here)
+        start, end = row.targets["start"], row.targets["end"]
+        if {span[0], span[1] - 1} <= set(here):
+            assert (here[start], row.targets["char_end"][end]) == span
+        else:
+            assert (start, end) == (0, 0)
+    assert covered == {-1, *range(0, 2 * size, 2)}
+    assert all(row.example == 0 for row in rows)
+
+
+@pytest.mark.parametrize(("first", "second"), [(2, 6), (6, 2)])
+def test_a_span_in_two_windows_counts_once_and_the_least_none_counts(first, second):
+    question = ask(letters(12), "d")
+    rows = encode(question, max_length=12)  # windows start at words 0 and 4
+    assert [row.targets["char_start"][row.first] for row in rows] == [0, 8]
+    found = [
+        outputs(rows[0], {5: (0, math.log(first))}),
+        outputs(rows[1], {1: (0, math.log(second))}),
+    ]
+    found[1][0] = math.log(3)
+    said = decode(question, rows, *found)
+    assert (said["start"], said["end"]) == (10, 11)
+    assert said["probability"] == pytest.approx(6 / 7)
+    assert said["none_probability"] == pytest.approx(1 / 7)
+    spans = [(answer["start"], answer["end"]) for answer in said["n_best"]]
+    assert len(spans) == len(set(spans))
+
+
+def test_an_empty_passage_has_no_answer_and_is_still_json():
+    question = Question("", "who", "", ())
+    (row,) = encode(question)
+    assert row.tokens == ids("[CLS] who [SEP] [SEP]")
+    said = decode(question, [row], np.zeros((4, 2), np.float32))
+    assert (said["text"], said["none_probability"], said["n_best"]) == ("", 1.0, [])
+    assert said["none_margin"] > 0
+    json.dumps(said, allow_nan=False)
+
+
+def predicted(text, margin):
+    return {"text": text, "none_margin": margin, "probability": 0.3, "none_probability": 0.6}
+
+
+def test_none_is_said_above_a_margin_of_0_where_some_questions_have_no_answer():
+    questions = [ask("cat sat", "cat"), ask("cat sat")]
+    right = [predicted("cat", 0.0), predicted("sat", 0.1)]
+    wrong = [predicted("cat", 0.1), predicted("sat", -0.1)]
+    assert set(TASK.score(questions, right).values()) == {1.0}
+    assert set(TASK.score(questions, wrong).values()) == {0.0}
+    rated = TASK.rate(questions, right)
+    assert [(r.gold, r.said, r.correct, r.confidence) for r in rated] == [
+        ("cat", "cat", 1.0, 0.3),
+        ("", "", 1.0, 0.6),
+    ]
+    # SQuAD 1.1 and KorQuAD: every question has an answer, so one is always said.
+    assert TASK.score(questions[:1], wrong[:1])["exact_match"] == 1.0
+
+
+def test_scores_take_the_nearest_of_several_answers():
+    questions = [ask("the cat sat on mat", "cat", "cat sat on mat"), ask(KOREAN, "세종대왕")]
+    said = [predicted("the cat sat", -1), predicted("세종대왕이", -1)]
+    assert TASK.score(questions, said) == pytest.approx(
+        {
+            "f1": (2 / 3 + 0) / 2,
+            "exact_match": 0,
+            "f1_characters": (2 * 7 / 20 + 2 * 4 / 9) / 2,
+            "exact_match_korquad": 0,
+        }
+    )
+
+
+def test_the_loss_is_over_tokens_that_are_there():
+    rows = TASK.encode([ask("cat sat", "sat"), ask("cat", "cat")], TOKENIZER, 16)
+    rows = [r._replace(targets={k: r.targets[k] for k in ("start", "end")}) for r in rows]
+    batch = pad(rows, 16, 4, 0)
+    scores = np.zeros((4, 16, 2), np.float32)
+    scores[:, 6:] = 100  # padding shouts
+    loss_sum = jax.jit(TASK.loss_sum)
+    assert jax.jit(TASK.num_targets)(batch) == 2
+    assert loss_sum(scores, batch) == pytest.approx(math.log(6) + math.log(5))
+    # The mean of start's and end's: a start that is sure leaves half of the loss.
+    scores[0, rows[0].targets["start"], 0] = 50
+    assert loss_sum(scores, batch) == pytest.approx(math.log(6) / 2 + math.log(5))

@@ -1,0 +1,168 @@
+"""Tags by hand: on first pieces, over windows, and as entities."""
+
+import math
+import warnings
+
+import jax
+import numpy as np
+import pytest
+
+from bert_jax.config import FinetuneConfig
+from bert_jax.data.batching import NO_LABEL, pad
+from bert_jax.data.tables import Rejects
+from bert_jax.errors import DataError
+from bert_jax.tasks.tagging import TagExample, Tagging
+from tests.tasks.tiny import TOKENIZER, ids
+
+LABELS = ("O", "B-PET", "I-PET")
+TASK = Tagging(LABELS)
+
+
+def example(words, tags=None):
+    return TagExample("a.conll:1", tuple(words.split()), tags and tuple(tags.split()))
+
+
+def decode(examples, rows, *tags):
+    """What is said where the first pieces of each row have these tags, with weights of 8 to 1."""
+    outputs = []
+    for row, said in zip(rows, tags, strict=True):
+        scores = np.zeros((len(row.tokens), 3), np.float32)
+        scores[:, 0] = 99  # other pieces shout, and are not heard
+        first = np.flatnonzero(row.targets["is_first"])
+        scores[first] = 0
+        scores[first, [LABELS.index(tag) for tag in said.split()]] = math.log(8)
+        outputs.append(scores)
+    return TASK.decode(examples, rows, outputs)
+
+
+def test_labels_stand_on_first_pieces_only():
+    (row,) = TASK.encode([example("the cats 한글을 sat", "O B-PET I-PET O")], TOKENIZER, 16)
+    assert row.tokens == ids("[CLS] the cat ##s 한 ##글 ##을 sat [SEP]")
+    assert row.first == 9
+    none = NO_LABEL
+    assert row.targets == {
+        "tag": [none, 0, 1, none, 2, none, none, 0, none],
+        "is_first": [0, 1, 1, 0, 1, 0, 0, 1, 0],
+    }
+
+
+def test_a_sentence_without_tags_has_first_pieces_alone():
+    (row,) = TASK.encode([example("the cats")], TOKENIZER, 16)
+    assert row.targets == {"is_first": [0, 1, 1, 0, 0]}
+
+
+def test_every_word_has_a_first_piece():
+    # A control character leaves nothing of a word; "🙂" is no piece; one word is longer than a row.
+    words = ("\x07", "🙂", "한" + "글" * 20, "cat")
+    rows = TASK.encode([TagExample("", words, ("O", "O", "B-PET", "O"))], TOKENIZER, 10)
+    assert [row.tokens for row in rows] == [
+        ids("[CLS] [UNK] [UNK] [SEP]"),
+        ids("[CLS] 한 " + "##글 " * 7 + "[SEP]"),
+        ids("[CLS] cat [SEP]"),
+    ]
+    assert [sum(row.targets["is_first"]) for row in rows] == [2, 1, 1]
+
+
+def test_a_long_sentence_comes_in_rows_of_whole_words():
+    long = example("a b cats d e films g", "O O B-PET O I-PET O B-PET")
+    short = example("the dog", "O B-PET")
+    rows = TASK.encode([long, short], TOKENIZER, 8)  # room for 6 pieces
+    assert [row.tokens for row in rows] == [
+        ids("[CLS] a b cat ##s d e [SEP]"),
+        ids("[CLS] film ##s g [SEP]"),
+        ids("[CLS] the dog [SEP]"),
+    ]
+    assert [row.example for row in rows] == [0, 0, 1]
+    rows = TASK.encode([long, short], TOKENIZER, 9)[:1]
+    assert rows[0].tokens == ids("[CLS] a b cat ##s d e [SEP]")  # "film ##s" would be cut
+    rows = TASK.encode([long, short], TOKENIZER, 8)
+    said = decode([long, short], rows, "O O B-PET I-PET O", "B-PET I-PET", "O O")
+    assert [p["tags"] for p in said] == [
+        ["O", "O", "B-PET", "I-PET", "O", "B-PET", "I-PET"],
+        ["O", "O"],
+    ]
+    assert said[1]["words"] == ["the", "dog"]
+    assert said[1]["probabilities"] == pytest.approx([0.8, 0.8])
+
+
+def test_entity_scores_by_hand():
+    # True: PET at words 1-2 of the first, 0 and 1 of the second. Said: 1 (too short); 0, 1 right.
+    golds = [example("a b c d", "O B-PET I-PET O"), example("e f", "B-PET B-PET")]
+    said = [{"tags": ["O", "B-PET", "O", "O"]}, {"tags": ["I-PET", "B-PET"]}]
+    wanted = {"precision": 2 / 3, "recall": 2 / 3, "f1": 2 / 3, "accuracy": 4 / 6}
+    assert TASK.score(golds, said) == pytest.approx(wanted)
+    seqeval = pytest.importorskip("seqeval.metrics")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        tags = [list(g.label) for g in golds], [p["tags"] for p in said]
+        assert seqeval.f1_score(*tags) == pytest.approx(2 / 3)
+
+
+def test_a_sentence_is_rated_by_its_share_of_right_words():
+    golds = [example("a b c d", "O B-PET I-PET O")]
+    said = [{"tags": ["O", "B-PET", "O", "O"], "probabilities": [0.9, 0.6, 0.7, 0.8]}]
+    (rated,) = TASK.rate(golds, said)
+    assert rated == ("a b c d", "O B-PET I-PET O", "O B-PET O O", 0.75, 0.6)
+    gold, guessed = TASK.classes(golds, said)
+    assert (gold.tolist(), guessed.tolist()) == ([0, 1, 2, 0], [0, 1, 0, 0])
+
+
+def test_the_loss_counts_first_pieces_alone():
+    rows = TASK.encode([example("the cats", "O B-PET"), example("a", "O")], TOKENIZER, 16)
+    batch = pad(rows, 16, 4, 0)
+    scores = np.full((4, 16, 3), 7, np.float32)
+    scores[:, 3:] = 0, 0, 100  # second pieces and padding shout
+    assert jax.jit(TASK.num_targets)(batch) == 3
+    assert jax.jit(TASK.loss_sum)(scores, batch) == pytest.approx(3 * math.log(3))
+
+
+def config(path):
+    return FinetuneConfig(task="tagging", encoder="", train=str(path), dev="")
+
+
+def test_words_and_tags_of_other_numbers_are_rejected(tmp_path):
+    path = tmp_path / "a.jsonl"
+    lines = [
+        '{"tokens": ["a", "b"], "ner_tags": ["O", "B-PET"]}',
+        '{"tokens": ["a", "b"], "ner_tags": ["O"]}',
+        '{"tokens": ["a"], "ner_tags": null}',
+        '{"tokens": [], "ner_tags": []}',
+        '{"tokens": "c d", "ner_tags": [0, 1]}',
+        '{"tokens": 5, "ner_tags": ["O"]}',
+    ]
+    path.write_text("\n".join(lines))
+    rejects, said = Rejects(), []
+    found = Tagging.read(str(path), "train", config(path), rejects, said.append)
+    assert [(e.place, e.words, e.label) for e in found] == [
+        (f"{path}:1", ("a", "b"), ("O", "B-PET")),
+        (f"{path}:5", ("c", "d"), ("0", "1")),
+    ]
+    assert [(row["place"].split(":")[-1], row["reason"]) for row in rejects.rows] == [
+        ("2", "2 words and 1 tags"),
+        ("3", "words or tags missing"),
+        ("4", "words or tags missing"),
+        ("6", "words or tags missing"),
+    ]
+    assert said == [f"{path}: JSONL; words 'tokens', tags 'ner_tags'"]
+
+
+def test_tags_stand_with_o_first_then_by_type():
+    given = [example("a b c d e", "I-B B-B O B-A I-A")]
+    assert Tagging.from_examples(given, config("x")).labels == ("O", "B-A", "I-A", "B-B", "I-B")
+    with pytest.raises(DataError, match=r"its tags are \['O'\](.|\n)*at least two tags"):
+        Tagging.from_examples([example("a", "O")], config("x"))
+
+
+def test_a_sentence_with_an_unknown_tag_is_rejected_whole():
+    rejects = Rejects()
+    given = [example("a b", "O B-PET"), example("a b", "O B-X")]
+    assert TASK.accept(given, rejects) == given[:1]
+    assert rejects.rows[0]["reason"] == "tag 'B-X' is none of O, B-PET, I-PET"
+
+
+def test_a_users_input_is_a_text_or_a_list_of_words():
+    assert TASK.parse({"text": "a  b"}, "").words == ("a", "b")
+    assert TASK.parse({"words": ["a b", "c"]}, "").words == ("a b", "c")
+    for values in ({"text": " "}, {"words": []}, {"other": "a"}, {"words": 5}):
+        with pytest.raises(DataError, match="input 1: no words in"):
+            TASK.parse(values, "input 1")

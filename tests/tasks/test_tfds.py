@@ -1,0 +1,102 @@
+"""A TFDS data set with named classes, built here without TensorFlow, as labelled data."""
+
+import numpy as np
+import pytest
+import tensorflow_datasets as tfds
+
+import finetune
+from bert_jax.config import ColumnsConfig, FinetuneConfig
+from bert_jax.data.tables import Rejects
+from bert_jax.errors import DataError
+from bert_jax.tasks.kinds import KINDS
+from bert_jax.tasks.texts import TextExample
+from tests.tasks.tiny import ids, make
+
+pytestmark = pytest.mark.filterwarnings("ignore:label\\(\\) is deprecated:DeprecationWarning")
+ROWS = {
+    "train": [("good film", "zesty"), ("bad film", "awful"), ("한글 cat", "zesty"), ("a", -1)],
+    "validation": [("the cat", "awful"), ("good film", "zesty")],
+}
+
+
+class TinyReviews(tfds.core.GeneratorBasedBuilder):
+    """Reviews in the form of glue/sst2; class 0 is not the first in the alphabet."""
+
+    VERSION = tfds.core.Version("1.0.0")
+
+    def _info(self):
+        features = tfds.features.FeaturesDict(
+            {
+                "sentence": tfds.features.Text(),
+                "label": tfds.features.ClassLabel(names=["zesty", "awful"]),
+                "score": tfds.features.Scalar(np.float32),
+                "idx": tfds.features.Scalar(np.int32),
+            }
+        )
+        return tfds.core.DatasetInfo(builder=self, features=features)
+
+    def _split_generators(self, dl_manager):
+        return {split: self._generate_examples(split) for split in ROWS}
+
+    def _generate_examples(self, split):
+        for i, (text, label) in enumerate(ROWS[split]):
+            yield i, {"sentence": text, "label": label, "score": i / 2, "idx": i}
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("tfds")
+    TinyReviews(data_dir=str(folder), file_format="array_record").download_and_prepare()
+    return str(folder)
+
+
+def config(folder, task="classification", **changes):
+    names = {"train": "tfds:tiny_reviews", "dev": "tfds:tiny_reviews"} | changes
+    return FinetuneConfig(task=task, encoder="", tfds_data_dir=folder, max_length=16, **names)
+
+
+def read(config):
+    rejects, said = Rejects(), []
+    found = finetune.read_data(
+        KINDS[config.task], config, make("classification"), rejects, said.append
+    )
+    return *found, rejects, said
+
+
+def test_classes_have_their_names_and_splits_their_places(folder):
+    task, data, rejects, said = read(config(folder))
+    assert task.labels == ("awful", "zesty")
+    texts = {(e.text, e.label) for e in data["train"].examples}
+    assert texts == {pair for pair in ROWS["train"] if pair[1] != -1}
+    assert {(e.text, e.label) for e in data["dev"].examples} == set(ROWS["validation"])
+    assert {tuple(row.tokens) for row in data["dev"].rows} == {
+        tuple(ids("[CLS] the cat [SEP]")),
+        tuple(ids("[CLS] good film [SEP]")),
+    }
+    for example, row in zip(data["train"].examples, data["train"].rows, strict=True):
+        assert row.targets == {"label": ["awful", "zesty"].index(example.label)}
+    (unlabelled,) = rejects.rows  # class -1, as the test splits of GLUE have
+    assert unlabelled["reason"] == "text or label missing"
+    assert unlabelled["place"].startswith("tfds:tiny_reviews:train:")
+    assert said[0] == ("tfds:tiny_reviews: TFDS; text 'sentence', label 'label'; 4 rows")
+    assert "labels: awful, zesty" in said
+    assert said[-1] == "warning: 1 examples of the dev data are in the training data too"
+
+
+def test_a_split_can_be_named_and_the_classes_order_given(folder):
+    task, data, _, _ = read(
+        config(folder, train="tfds:tiny_reviews:validation", labels=("zesty", "awful"))
+    )
+    assert {e.text for e in data["train"].examples} == {"the cat", "good film"}
+    assert task.labels == ("zesty", "awful")
+    with pytest.raises(DataError, match=r"has no split 'test'(.|\n)*one of train, validation"):
+        read(config(folder, test="tfds:tiny_reviews"))
+
+
+def test_scores_are_numbers(folder):
+    columns = ColumnsConfig(label="score")
+    _, data, rejects, _ = read(config(folder, "regression", columns=columns))
+    assert not rejects.rows
+    found = {(e.text, row.targets["score"]) for e, row in zip(*data["train"], strict=True)}
+    assert found == {(text, i / 2) for i, (text, _) in enumerate(ROWS["train"])}
+    assert isinstance(data["train"].examples[0], TextExample)

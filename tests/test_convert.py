@@ -1,0 +1,273 @@
+"""convert.py: every format from every source, parts of a pretraining model, and what it refuses."""
+
+import json
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import jax
+import jax.export
+import numpy as np
+import pytest
+
+import bert_jax
+import convert
+from bert_jax.config import LoopConfig, OptimizerConfig, Phase, PretrainConfig, to_json
+from bert_jax.errors import CheckpointError, ConfigError
+from bert_jax.interop.huggingface import read_directory, write_directory
+from bert_jax.interop.stablehlo import inference_function
+from bert_jax.training.checkpoint import Checkpoints
+from convert import ConvertConfig
+from tests.tasks.tiny import CONFIG, TOKENIZER, make, random_params
+
+PARTS = {
+    "": ("BertForPreTraining", {"bert", "mlm", "nsp"}),
+    "BertForPreTraining": ("BertForPreTraining", {"bert", "mlm", "nsp"}),
+    "BertForMaskedLM": ("BertForMaskedLM", {"bert", "mlm"}),
+    "BertModel": ("BertModel", {"embeddings", "layers", "pooler"}),
+}
+
+
+@pytest.fixture(scope="module")
+def pretrained(tmp_path_factory):
+    """A run as pretrain.py leaves it: of two checkpoints, the older one is the best."""
+    run = tmp_path_factory.mktemp("runs") / "tiny"
+    config = PretrainConfig(
+        data="rows", model=CONFIG, optimizer=OptimizerConfig(learning_rate=1e-3),
+        phases=(Phase(length=32, batch_size=8),), loop=LoopConfig(steps=20), name="tiny",
+    )  # fmt: skip
+    TOKENIZER.save(run / "tokenizer")
+    (run / "config.json").write_text(to_json(config))
+    checkpoints = Checkpoints(run / "checkpoints", {"tokenizer": TOKENIZER.sha256}, keep_last=2)
+    for step, metric in ((10, 1.0), (20, 2.0)):
+        state = {"params": random_params("BertForPreTraining", seed=step), "step": np.int32(step)}
+        checkpoints.save(step, jax.device_put(state), {"metric": metric}, block=True)
+    checkpoints.close()
+    return run
+
+
+@pytest.fixture(scope="module")
+def tagger(tmp_path_factory):
+    """A directory as finetune.py and Hugging Face write them."""
+    folder = tmp_path_factory.mktemp("tagger") / "model"
+    write_directory(folder, make("tagging"), card="# A card")
+    return folder
+
+
+def run(*arguments, **options):
+    return convert.main(ConvertConfig(*map(str, arguments), **options))
+
+
+def contents(folder):
+    return {path.name: path.read_bytes() for path in sorted(folder.iterdir())}
+
+
+def assert_equal(found, wanted):
+    jax.tree.map(np.testing.assert_array_equal, found, wanted)
+
+
+@pytest.mark.parametrize("part", PARTS)
+def test_a_run_and_its_parts_as_a_hugging_face_directory(pretrained, tmp_path, capsys, part):
+    assert run(pretrained, tmp_path / "out", architecture=part) == 0
+    name, held = PARTS[part]
+    model, trained = read_directory(tmp_path / "out"), random_params("BertForPreTraining", seed=20)
+    assert (model.architecture, set(model.params)) == (name, held)
+    assert json.loads((tmp_path / "out" / "config.json").read_text())["architectures"] == [name]
+    assert model.tokenizer.sha256 == TOKENIZER.sha256
+    wanted = trained["bert"]
+    if name == "BertForMaskedLM":
+        wanted = {part: x for part, x in wanted.items() if part != "pooler"}
+    assert_equal(model.params if name == "BertModel" else model.params["bert"], wanted)
+    for head in held & {"mlm", "nsp"}:
+        assert_equal(model.params[head], trained[head])
+    count = sum(x.size for x in jax.tree.leaves(model.params))
+    assert capsys.readouterr().out == f"{name}, {count:,} parameters → {tmp_path}/out/\n"
+
+
+def test_a_part_does_what_the_whole_did(pretrained, tmp_path):
+    assert run(pretrained, tmp_path / "out", architecture="BertForMaskedLM") == 0
+    found, wanted = (
+        bert_jax.load(folder).fill_mask("the [MASK] sat .")
+        for folder in (tmp_path / "out", pretrained)
+    )
+    assert [word for word, _ in found[0]] == [word for word, _ in wanted[0]]
+    assert [p for _, p in found[0]] == pytest.approx([p for _, p in wanted[0]])
+
+
+def test_the_best_checkpoint_can_be_taken(pretrained, tmp_path):
+    assert run(pretrained, tmp_path / "out", which="best") == 0
+    assert_equal(
+        read_directory(tmp_path / "out").params, random_params("BertForPreTraining", seed=10)
+    )
+
+
+def test_a_directory_stays_what_it_is_and_gives_its_encoder(tagger, tmp_path):
+    assert run(tagger, tmp_path / "same") == 0
+    model, again = read_directory(tagger), read_directory(tmp_path / "same")
+    assert_equal(again.params, model.params)
+    assert again._replace(params=0, tokenizer=0) == model._replace(params=0, tokenizer=0)
+    assert run(tagger, tmp_path / "encoder", architecture="BertModel") == 0
+    encoder = read_directory(tmp_path / "encoder")
+    assert_equal(encoder.params, model.params["bert"])
+    assert (encoder.labels, encoder.task, encoder.problem_type) == ((), None, None)
+    # A run of finetune.py is the model that it exported.
+    shutil.copytree(tagger, tmp_path / "run" / "model")
+    assert run(tmp_path / "run", tmp_path / "out") == 0
+    assert contents(tmp_path / "out") == contents(tmp_path / "same")
+    # An older output is replaced whole.
+    (tmp_path / "out" / "stale").write_text("old")
+    assert run(tagger, tmp_path / "out", architecture="BertModel") == 0
+    assert contents(tmp_path / "out") == contents(tmp_path / "encoder")
+
+
+def test_a_stablehlo_file_has_the_models_outputs(tagger, tmp_path, capsys):
+    path = tmp_path / "model.stablehlo"
+    assert run(tagger, path, to="stablehlo") == 0
+    assert "any batch, up to 64 tokens" in capsys.readouterr().out
+    exported = jax.export.deserialize(bytearray(path.read_bytes()))
+    given = [np.array([[2, 9, 3, 0]], np.int32), np.array([[1, 1, 1, 0]], np.int32)]
+    given.append(np.zeros_like(given[0]))
+    model = read_directory(tagger)
+    (found,), (wanted,) = exported.call(*given), jax.jit(inference_function(model))(*given)
+    assert found.shape == (1, 4, 3)
+    np.testing.assert_allclose(found, wanted, atol=1e-5)
+
+
+def test_an_onnx_file_is_written_and_its_difference_is_said(tagger, tmp_path, capsys, monkeypatch):
+    # What is written is tested in tests/interop/test_onnx.py; it takes many seconds.
+    def write(model, path):
+        path.write_bytes(model.architecture.encode())
+        return 2.5e-7
+
+    monkeypatch.setattr(convert, "write_onnx", write)
+    assert run(tagger, tmp_path / "model.onnx", to="onnx") == 0
+    assert (tmp_path / "model.onnx").read_bytes() == b"BertForTokenClassification"
+    assert capsys.readouterr().out.endswith(
+        f"→ {tmp_path}/model.onnx: ONNX Runtime differs by at most 2.5e-07\n"
+    )
+
+
+def command(capsys, monkeypatch, *arguments):
+    """The exit code and the lines of stderr of a command that is refused."""
+    monkeypatch.setattr(sys, "argv", ["convert.py", *map(str, arguments)])
+    code = convert.command_line()
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert err.startswith("error: ")
+    assert err.count("\n") == 3
+    assert "Traceback" not in err
+    return code, err
+
+
+@pytest.mark.parametrize("architecture", ["BertForMaskedLM", "BertForPreTraining"])
+def test_a_head_that_is_not_there_is_named(tagger, tmp_path, capsys, monkeypatch, architecture):
+    options = ("--architecture", architecture)
+    code, err = command(capsys, monkeypatch, tagger, tmp_path / "out", *options)
+    assert code == 2
+    assert "BertForTokenClassification has no head mlm" in err
+    assert f"which {architecture} needs" in err
+    assert not (tmp_path / "out").exists()
+    masked = tmp_path / "encoder"
+    run(tagger, masked, architecture="BertModel")
+    capsys.readouterr()
+    code, err = command(capsys, monkeypatch, masked, tmp_path / "out", *options)
+    assert "BertModel has no head mlm" in err
+
+
+def write_config(folder):
+    (folder / "config.json").write_text('{"learning": "rate"}')
+
+
+def write_pickle(folder):
+    write_directory(folder, make("tagging"))
+    (folder / "model.safetensors").rename(folder / "pytorch_model.bin")
+
+
+@pytest.mark.parametrize(
+    ("prepare", "name", "code", "message"),
+    [
+        (None, "nothing", 2, "nothing is no model"),
+        (lambda folder: (folder / "a.txt").write_text("text"), "a.txt", 2, "a.txt is no model"),
+        (None, "", 2, "config.json"),
+        (write_config, "", 2, "unknown field 'learning'"),
+        (write_pickle, "", 4, "pytorch_model.bin only, which can run code"),
+    ],
+)
+def test_what_is_no_model_is_refused(tmp_path, capsys, monkeypatch, prepare, name, code, message):
+    folder = tmp_path / "source"
+    folder.mkdir()
+    if prepare:
+        prepare(folder)
+    found, err = command(capsys, monkeypatch, folder / name, tmp_path / "out")
+    assert found == code
+    assert message in err.replace(f"{folder}/", "")
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_tf1_checkpoint_needs_tensorflow(tmp_path, capsys, monkeypatch):
+    monkeypatch.setitem(sys.modules, "tensorflow", None)
+    (tmp_path / "bert_model.ckpt.index").write_bytes(b"")
+    code, err = command(capsys, monkeypatch, tmp_path / "bert_model.ckpt", tmp_path / "out")
+    assert code == 2
+    assert "the [tf] extra" in err
+
+
+def test_nothing_is_replaced_that_this_script_did_not_write(tagger, tmp_path, capsys, monkeypatch):
+    mine = tmp_path / "mine"
+    mine.mkdir()
+    (mine / "thesis.txt").write_text("years of work")
+    file = tmp_path / "file"
+    file.write_text("text")
+    copy = shutil.copytree(tagger, tmp_path / "run" / "model")
+    for source, output in (
+        (tagger, mine),
+        (tagger, file),
+        (copy, copy),
+        (copy, copy.parent),
+        (copy.parent, copy),
+        (copy, tmp_path / "run" / ".." / "run" / "model"),
+    ):
+        code, err = command(capsys, monkeypatch, source, output)
+        assert code == 2
+        assert "exists, and would be replaced whole" in err
+    assert contents(mine) == {"thesis.txt": b"years of work"}
+    assert file.read_text() == "text"
+    assert contents(copy) == contents(tagger)
+    (tmp_path / "empty").mkdir()
+    assert run(tagger, tmp_path / "empty") == 0
+    assert read_directory(tmp_path / "empty").architecture == "BertForTokenClassification"
+
+
+@pytest.mark.parametrize("format", ["stablehlo", "onnx"])
+def test_an_output_that_cannot_be_a_file_is_refused(tagger, tmp_path, capsys, monkeypatch, format):
+    for output in (tmp_path, tmp_path / "nowhere" / "model"):
+        code, err = command(capsys, monkeypatch, tagger, output, "--to", format)
+        assert code == 2
+        assert f"{output} cannot be a file" in err
+
+
+def test_errors_have_a_code_of_their_kind(monkeypatch, capsys, tmp_path):
+    for error, code in ((ConfigError, 2), (CheckpointError, 4)):
+
+        def fail(config, error=error):
+            raise error("wrong", "right", "mend it")
+
+        monkeypatch.setattr(convert, "main", fail)
+        found, err = command(capsys, monkeypatch, tmp_path, tmp_path / "out")
+        assert found == code
+        assert err == "error: wrong\n  expected: right\n  fix:      mend it\n"
+
+
+def test_the_script_ends_with_the_code(tmp_path):
+    script = Path(convert.__file__)
+    done = subprocess.run(
+        [sys.executable, script, tmp_path / "nothing", tmp_path / "out"],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 2
+    assert done.stdout == ""
+    assert done.stderr.startswith(f"error: {tmp_path}/nothing is no model\n")
+    assert done.stderr.count("\n") == 3
