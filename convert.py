@@ -12,7 +12,7 @@ from typing import Literal
 import tyro
 
 from bert_jax.data.tokenizer import Casing
-from bert_jax.errors import ConfigError, UserError
+from bert_jax.errors import ConfigError, errors_for_people
 from bert_jax.interop.google_tf import read_checkpoint
 from bert_jax.interop.huggingface import OURS, Exported, write_directory
 from bert_jax.interop.onnx import write_onnx
@@ -127,14 +127,11 @@ def take_part(model: Exported, name: str) -> Exported:
     return model._replace(architecture=name, params=chosen, labels=(), task=None, problem_type=None)
 
 
+@errors_for_people
 def command_line() -> int:
-    """Reads the command line and runs `main`; a user's error is three lines and an exit code."""
+    """Reads the command line and runs `main`; returns the exit code."""
     config = tyro.cli(ConvertConfig, prog="convert.py", description=__doc__)
-    try:
-        return main(config)
-    except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return error.exit_code
+    return main(config)
 
 
 if __name__ == "__main__":

@@ -11,16 +11,16 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import jax
 import numpy as np
 import tyro
 
 from bert_jax.config import FinetuneConfig, LoopConfig, OptimizerConfig, flatten
-from bert_jax.data.batching import Row, eval_batches, steps_per_epoch, train_batches
-from bert_jax.data.tables import Rejects
-from bert_jax.errors import EXIT_PREEMPTED, ConfigError, DataError, UserError
+from bert_jax.data.batching import eval_batches, steps_per_epoch, train_batches
+from bert_jax.data.rejects import Rejects
+from bert_jax.errors import EXIT_PREEMPTED, ConfigError, errors_for_people
 from bert_jax.interop.huggingface import Exported, write_directory
 from bert_jax.models.architectures import WITH_LABELS, architecture
 from bert_jax.models.functional import build, count_parameters
@@ -30,6 +30,7 @@ from bert_jax.pretrained import read_model
 from bert_jax.reports.card import model_card
 from bert_jax.reports.report import make_report, write_report
 from bert_jax.tasks.kinds import KINDS
+from bert_jax.tasks.labelled import Labelled, read_labelled
 from bert_jax.tasks.task import Task, make_objective, make_predict_step
 from bert_jax.training.checkpoint import Checkpoints
 from bert_jax.training.fit import Evaluation, fit
@@ -49,13 +50,6 @@ FREE_TO_CHANGE = {
 }  # fmt: skip
 
 
-class Labelled(NamedTuple):
-    """A set of labelled data, read and encoded."""
-
-    examples: list[Any]
-    rows: list[Row]
-
-
 def main(config: FinetuneConfig, kinds: Mapping[str, type[Task]] = KINDS) -> int:
     """Runs one fine-tuning, from one seed or several; returns the exit code."""
     if config.distributed:
@@ -65,7 +59,7 @@ def main(config: FinetuneConfig, kinds: Mapping[str, type[Task]] = KINDS) -> int
     encoder = read_model(config.encoder)
     config = with_length(config, encoder.config.max_position_embeddings)
     rejects = Rejects()
-    task, data = read_data(kinds[config.task], config, encoder, rejects, print)
+    task, data = read_labelled(kinds[config.task], config, encoder.tokenizer, rejects, print)
     for line in rejects.summary():
         print(f"warning: {line}")
     if config.dry_run:
@@ -204,56 +198,6 @@ def finetune(
     return scores
 
 
-def read_data(
-    kind: type[Task],
-    config: FinetuneConfig,
-    encoder: Exported,
-    rejects: Rejects,
-    say: Callable[[str], None],
-) -> tuple[Task, dict[str, Labelled]]:
-    """Reads, checks and encodes the training data, the held-out data and, if any, the test data."""
-    sources = {"train": config.train, "dev": config.dev, "test": config.test}
-    splits = {"train": "train", "dev": "validation", "test": "test"}
-    task: Task | None = None
-    data: dict[str, Labelled] = {}
-    for name, source in sources.items():
-        if source is None:
-            continue
-        before = len(rejects.rows)
-        examples = kind.read(source, splits[name], config, rejects, say)
-        if task is None:
-            task = kind.from_examples(examples, config)
-        examples = task.accept(examples, rejects)
-        if not examples:
-            raise DataError(
-                f"{name} data {source}: no row of it can be used",
-                "rows with a text and a known label",
-                "look at the reasons: " + "; ".join(rejects.summary())[:300],
-            )
-        rows = task.encode(examples, encoder.tokenizer, config.max_length)
-        say(
-            f"{name}: {len(examples):,} examples used, {len(rejects.rows) - before:,} rejected, "
-            f"{len(rows):,} rows of {np.mean([len(row.tokens) for row in rows]):.1f} tokens, "
-            f"{sum(len(row.tokens) >= config.max_length for row in rows):,} of them full"
-        )
-        data[name] = Labelled(examples, rows)
-    assert task is not None
-    if task.labels:
-        say(f"labels: {', '.join(task.labels[:20])}{', …' if len(task.labels) > 20 else ''}")
-    known = {without_label(example) for example in data["train"].examples}
-    for name in ("dev", "test"):
-        if name in data:
-            shared = sum(without_label(example) in known for example in data[name].examples)
-            if shared:
-                say(f"warning: {shared:,} examples of the {name} data are in the training data too")
-    return task, data
-
-
-def without_label(example: Any) -> Any:
-    """What the model sees of an example."""
-    return example._replace(place="", label=None)
-
-
 def with_length(config: FinetuneConfig, positions: int) -> FinetuneConfig:
     """Takes the model's positions where it has fewer than the configuration wants tokens."""
     if config.max_length > positions:
@@ -369,16 +313,13 @@ def print_summary(results: dict[int, dict[str, float]]) -> None:
         print(f"  {name:24} {statistics.mean(values):.4f} ± {statistics.stdev(values):.4f}")
 
 
+@errors_for_people
 def command_line() -> int:
-    """Reads the command line and runs `main`; a user's error is three lines and an exit code."""
+    """Reads the command line and runs `main`; returns the exit code."""
     docs = {name: (run.__doc__ or "", run()) for name, run in RUNS.items()}
     name = next((argument for argument in sys.argv[1:] if argument in RUNS), "")
     config = tyro.extras.overridable_config_cli(docs, prog="finetune.py", description=__doc__)
-    try:
-        return main(replace(config, name=config.name or name))
-    except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return error.exit_code
+    return main(replace(config, name=config.name or name))
 
 
 if __name__ == "__main__":

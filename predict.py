@@ -16,9 +16,10 @@ from typing import Annotated, Any, Literal, TextIO
 import tyro
 
 import bert_jax
+from bert_jax.data.rejects import Rejects
 from bert_jax.data.squad import read_squad
-from bert_jax.data.tables import TEXT, Rejects, read_table
-from bert_jax.errors import DataError, UserError
+from bert_jax.data.tables import TEXT, read_table
+from bert_jax.errors import ConfigError, DataError, UserError, errors_for_people
 
 TOGETHER = 4096  # inputs that are sorted by length together
 
@@ -158,18 +159,22 @@ def batched(inputs: Iterable[Any], size: int) -> Iterator[list[Any]]:
 def open_output(name: str) -> TextIO:
     """A file to write, or standard output."""
     if name == "-":
-        return open(sys.stdout.fileno(), "w", encoding="utf-8", closefd=False)
-    return open(name, "w", encoding="utf-8")
-
-
-def command_line() -> int:
-    """Reads the command line and runs `main`; a user's error is three lines and an exit code."""
-    config = tyro.cli(PredictConfig, prog="predict.py", description=__doc__)
+        return open(sys.stdout.fileno(), "w", encoding="utf-8", errors="replace", closefd=False)
     try:
-        return main(config)
-    except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return error.exit_code
+        return open(name, "w", encoding="utf-8", errors="replace")
+    except OSError as error:
+        raise ConfigError(
+            f"{name} cannot be written: {error.strerror}",
+            "a file in a directory that exists",
+            "give another --output",
+        ) from None
+
+
+@errors_for_people
+def command_line() -> int:
+    """Reads the command line and runs `main`; returns the exit code."""
+    config = tyro.cli(PredictConfig, prog="predict.py", description=__doc__)
+    return main(config)
 
 
 if __name__ == "__main__":

@@ -29,7 +29,7 @@ from bert_jax.data.spread import build_locally, num_cores
 from bert_jax.data.tally import Tally
 from bert_jax.data.tokenizer import Casing, Tokenizer, read_vocab
 from bert_jax.data.vocabulary import train_vocab
-from bert_jax.errors import UserError
+from bert_jax.errors import errors_for_people
 
 VOCAB_BYTES = 200 << 20  # text that a vocabulary is trained on; more is sampled down to this
 
@@ -152,13 +152,10 @@ class Stopwatch:
         }
 
 
+@errors_for_people
 def command_line() -> int:
-    """Reads the command line and runs `main`; a user's error is three lines and an exit code."""
-    try:
-        main(tyro.cli(PrepareConfig, description=__doc__))
-    except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return error.exit_code
+    """Reads the command line and runs `main`; returns the exit code."""
+    main(tyro.cli(PrepareConfig, description=__doc__))
     return 0
 
 

@@ -20,7 +20,7 @@ from bert_jax.config import PhaseSpan, PretrainConfig, flatten, phase_at, phase_
 from bert_jax.data.loader import PretrainingRows, batches, eval_batches
 from bert_jax.data.prepared import PreparedData
 from bert_jax.data.tokenizer import Tokenizer
-from bert_jax.errors import EXIT_PREEMPTED, ConfigError, DataError, UserError
+from bert_jax.errors import EXIT_PREEMPTED, ConfigError, DataError, errors_for_people
 from bert_jax.models.functional import build, count_parameters
 from bert_jax.nn.attention import choose_attention, device_platform
 from bert_jax.nn.compute import Compute
@@ -248,16 +248,13 @@ def print_plan(config: PretrainConfig) -> None:
         )
 
 
+@errors_for_people
 def command_line() -> int:
-    """Reads the command line and runs `main`; a user's error is three lines and an exit code."""
+    """Reads the command line and runs `main`; returns the exit code."""
     docs = {name: (run.__doc__ or "", run()) for name, run in RUNS.items()}
     name = next((argument for argument in sys.argv[1:] if argument in RUNS), "")
     config = tyro.extras.overridable_config_cli(docs, prog="pretrain.py", description=__doc__)
-    try:
-        return main(replace(config, name=config.name or name))
-    except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return error.exit_code
+    return main(replace(config, name=config.name or name))
 
 
 if __name__ == "__main__":

@@ -1,5 +1,8 @@
 """Errors for people: what is wrong, what was expected, what to do; and the exit code with it."""
 
+import functools
+import sys
+from collections.abc import Callable
 from typing import ClassVar
 
 
@@ -47,3 +50,17 @@ EXIT_PREEMPTED = 75  # saved after SIGTERM or SIGINT; the same command goes on
 def one_line(error: Exception) -> str:
     """The text of an error on one line, cut off where it is very long."""
     return " ".join(str(error).split())[:300]
+
+
+def errors_for_people(command_line: Callable[[], int]) -> Callable[[], int]:
+    """Decorates a script's command line: a user's error is three lines on stderr and a code."""
+
+    @functools.wraps(command_line)
+    def run() -> int:
+        try:
+            return command_line()
+        except UserError as error:
+            print(f"error: {error}", file=sys.stderr)
+            return error.exit_code
+
+    return run

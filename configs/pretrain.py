@@ -11,7 +11,11 @@ from bert_jax.config import (
 
 
 def demo() -> PretrainConfig:
-    """BERT-Tiny on the language reference that Python carries; `make demo` runs it."""
+    """BERT-Tiny on the language reference that Python carries; `make demo` runs it.
+
+    Short rows, larger initial weights and a small epsilon let attention find neighbours within the
+    few tokens that are seen; half a megabyte of text is seen about 15 times.
+    """
     return PretrainConfig(
         data="data/demo",
         model=BertConfig(
@@ -19,13 +23,13 @@ def demo() -> PretrainConfig:
             num_hidden_layers=2,
             num_attention_heads=2,
             intermediate_size=512,
-            hidden_dropout_prob=0.0,
-            attention_probs_dropout_prob=0.0,
+            max_position_embeddings=64,
+            initializer_range=0.05,
         ),
-        optimizer=OptimizerConfig(learning_rate=2e-3, warmup_steps=60),
-        phases=(Phase(length=128, batch_size=32),),
-        loop=LoopConfig(steps=600, log_every=50, eval_every=200, checkpoint_every=200),
-        eval_rows=128,
+        optimizer=OptimizerConfig(learning_rate=2e-3, warmup_steps=200, b2=0.98, eps=1e-8),
+        phases=(Phase(length=32, batch_size=32),),
+        loop=LoopConfig(steps=1800, log_every=100, eval_every=1200, checkpoint_every=600),
+        eval_rows=512,
     )
 
 

@@ -111,3 +111,24 @@ def test_what_cannot_be_predicted_is_refused(nano_run, models, tmp_path):
         bert_jax.load(models["tagging"]).fill_mask("[MASK]")
     with pytest.raises(DataError, match="does not exist"):
         predict.main(PredictConfig(models["tagging"], str(tmp_path / "nothing.txt")))
+
+
+def test_half_a_character_in_json_stops_nothing(models, tmp_path):
+    path = tmp_path / "in.jsonl"
+    rows = [
+        {"question": "near \ud800", "context": "the \udfff sea"},
+        {"question": "b", "context": "a"},
+    ]
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    output = tmp_path / "out.jsonl"
+    options = {"file": str(path), "output": str(output)}
+    assert predict.main(PredictConfig(model=models["question_answering"], **options)) == 0
+    first, second = (json.loads(line) for line in output.read_text().splitlines())
+    assert first["context"] == "the ? sea"
+    assert second["context"] == "a"
+
+
+def test_an_output_that_cannot_be_written_is_refused(models, tmp_path):
+    output = str(tmp_path / "missing" / "out.jsonl")
+    with pytest.raises(ConfigError, match=r"missing/out\.jsonl cannot be written: No such file"):
+        predict.main(PredictConfig(model=models["classification"], output=output))

@@ -3,7 +3,8 @@
 import itertools
 from typing import NamedTuple
 
-from bert_jax.data.tables import Rejects, read_text_file
+from bert_jax.data.rejects import Rejects
+from bert_jax.data.tables import read_text_file
 from bert_jax.errors import DataError
 
 

@@ -12,6 +12,9 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import numpy as np
+
+from bert_jax.data.rejects import Rejects
 from bert_jax.data.sources import ReadOptions, Source, no_column, tfds_builder
 from bert_jax.errors import DataError, one_line
 
@@ -24,7 +27,6 @@ LABEL = (
     "label", "labels", "gold_label", "score", "similarity", "relatedness_score", "class",
     "category", "sentiment", "target", "rating",
 )  # fmt: skip
-EXAMPLES_SHOWN = 3
 csv.field_size_limit(1 << 30)
 
 
@@ -45,34 +47,6 @@ class Table(NamedTuple):
     records: list[Record]
     described: str
     """What was found, for people: "TSV with a header"."""
-
-
-class Rejects:
-    """Rows that are not used: how many for each reason, and each with its place."""
-
-    def __init__(self):
-        self.rows: list[dict[str, str]] = []
-
-    def add(self, place: str, reason: str, row: Any) -> None:
-        """Rejects one row."""
-        text = row if isinstance(row, str) else json.dumps(row, ensure_ascii=False, default=str)
-        self.rows.append({"place": place, "reason": reason, "row": text[:1000]})
-
-    def summary(self) -> list[str]:
-        """A line for each reason, with the first places."""
-        places: dict[str, list[str]] = {}
-        for row in self.rows:
-            places.setdefault(row["reason"], []).append(row["place"])
-        return [
-            f"{len(found):,} rejected: {reason} ({', '.join(found[:EXAMPLES_SHOWN])}"
-            f"{', …' if len(found) > EXAMPLES_SHOWN else ''})"
-            for reason, found in places.items()
-        ]
-
-    def write(self, path: Path) -> None:
-        """Writes all of them, a JSON object a line."""
-        lines = (json.dumps(row, ensure_ascii=False) + "\n" for row in self.rows)
-        path.write_text("".join(lines), encoding="utf-8")
 
 
 def read_table(
@@ -299,6 +273,8 @@ def _read_tfds(name: str, split: str, data_dir: str | None) -> Table:
         for column, value in row.items():
             if isinstance(value, bytes):
                 value = value.decode("utf-8", "replace")
+            elif column in classes and np.ndim(value) == 1:  # a tag for each word
+                value = [classes[column][i] for i in np.asarray(value).tolist()]
             elif column in classes:
                 value = classes[column][int(value)] if int(value) >= 0 else None
             elif hasattr(value, "item") and getattr(value, "ndim", 1) == 0:

@@ -240,7 +240,8 @@ class Tokenizer:
         self, texts: Sequence[str]
     ) -> list[tuple[list[int], list[int], list[int]]]:
         """For each text its ids, and the first and last + 1 character of each."""
-        encodings = self._fast_pipeline.encode_batch(list(texts), add_special_tokens=False)
+        whole = [text.encode("utf-8", "replace").decode() for text in texts]  # lone surrogates: "?"
+        encodings = self._fast_pipeline.encode_batch(whole, add_special_tokens=False)
         return [
             (e.ids, [start for start, _ in e.offsets], [end for _, end in e.offsets])
             for e in encodings

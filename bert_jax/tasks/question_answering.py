@@ -12,8 +12,8 @@ from jax import Array
 
 from bert_jax.config import FinetuneConfig
 from bert_jax.data.batching import Row
+from bert_jax.data.rejects import Rejects
 from bert_jax.data.squad import Question, read_squad
-from bert_jax.data.tables import Rejects
 from bert_jax.data.tokenizer import Tokenizer
 from bert_jax.errors import DataError
 from bert_jax.tasks.answers import exact_match, overlap_f1

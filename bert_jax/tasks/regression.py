@@ -11,7 +11,7 @@ from jax import Array
 
 from bert_jax.config import FinetuneConfig
 from bert_jax.data.batching import Row
-from bert_jax.data.tables import Rejects
+from bert_jax.data.rejects import Rejects
 from bert_jax.data.tokenizer import Tokenizer
 from bert_jax.tasks.task import Prediction, Rated, Say, is_row
 from bert_jax.tasks.texts import TextExample, encode_texts, parse_text, read_texts

@@ -12,7 +12,8 @@ from jax import Array
 from bert_jax.config import FinetuneConfig
 from bert_jax.data.batching import NO_LABEL, Row
 from bert_jax.data.conll import read_conll
-from bert_jax.data.tables import Rejects, choose_column, read_table
+from bert_jax.data.rejects import Rejects
+from bert_jax.data.tables import choose_column, read_table
 from bert_jax.data.tokenizer import Tokenizer
 from bert_jax.errors import DataError
 from bert_jax.tasks.task import Prediction, Rated, Say

@@ -5,7 +5,8 @@ from typing import Any, NamedTuple
 
 from bert_jax.config import FinetuneConfig
 from bert_jax.data.batching import Row
-from bert_jax.data.tables import LABEL, TEXT, TEXT_B, Rejects, choose_column, read_table
+from bert_jax.data.rejects import Rejects
+from bert_jax.data.tables import LABEL, TEXT, TEXT_B, choose_column, read_table
 from bert_jax.data.tokenizer import Tokenizer
 from bert_jax.errors import DataError
 from bert_jax.tasks.task import Say
@@ -96,9 +97,3 @@ def parse_text(values: dict[str, Any], place: str) -> TextExample:
             "name the column so",
         )
     return TextExample(place, text, text_b)
-
-
-def overlap(train: Sequence[TextExample], other: Sequence[TextExample]) -> int:
-    """How many of the other examples have a text, or pair, that is in the training data too."""
-    known = {(example.text, example.text_b) for example in train}
-    return sum((example.text, example.text_b) in known for example in other)

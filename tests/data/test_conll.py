@@ -1,7 +1,7 @@
 import pytest
 
 from bert_jax.data.conll import read_conll
-from bert_jax.data.tables import Rejects
+from bert_jax.data.rejects import Rejects
 from bert_jax.errors import DataError
 
 

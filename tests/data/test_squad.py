@@ -2,8 +2,8 @@ import json
 
 import pytest
 
+from bert_jax.data.rejects import Rejects
 from bert_jax.data.squad import read_squad
-from bert_jax.data.tables import Rejects
 from bert_jax.errors import DataError
 
 

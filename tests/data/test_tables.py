@@ -5,7 +5,8 @@ import pyarrow
 import pyarrow.parquet
 import pytest
 
-from bert_jax.data.tables import LABEL, TEXT, TEXT_B, Rejects, choose_column, read_table
+from bert_jax.data.rejects import Rejects
+from bert_jax.data.tables import LABEL, TEXT, TEXT_B, choose_column, read_table
 from bert_jax.errors import DataError
 
 

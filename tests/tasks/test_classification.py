@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from bert_jax.config import FinetuneConfig
-from bert_jax.data.tables import Rejects
+from bert_jax.data.rejects import Rejects
 from bert_jax.errors import DataError
 from bert_jax.tasks.classification import Classification
 from bert_jax.tasks.texts import TextExample

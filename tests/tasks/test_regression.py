@@ -3,7 +3,7 @@ import math
 import numpy as np
 import pytest
 
-from bert_jax.data.tables import Rejects
+from bert_jax.data.rejects import Rejects
 from bert_jax.tasks.regression import Regression
 from bert_jax.tasks.texts import TextExample
 from tests.tasks.tiny import TOKENIZER

@@ -9,7 +9,7 @@ import pytest
 
 from bert_jax.config import FinetuneConfig
 from bert_jax.data.batching import NO_LABEL, pad
-from bert_jax.data.tables import Rejects
+from bert_jax.data.rejects import Rejects
 from bert_jax.errors import DataError
 from bert_jax.tasks.tagging import TagExample, Tagging
 from tests.tasks.tiny import TOKENIZER, ids

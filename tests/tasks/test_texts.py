@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 
 from bert_jax.config import ColumnsConfig, FinetuneConfig
 from bert_jax.data.batching import pad
-from bert_jax.data.tables import Rejects
+from bert_jax.data.rejects import Rejects
 from bert_jax.errors import DataError
 from bert_jax.nn.layout import row_layout
 from bert_jax.tasks.texts import TextExample, encode_texts, fit_pair, parse_text, read_texts

@@ -4,11 +4,11 @@ import numpy as np
 import pytest
 import tensorflow_datasets as tfds
 
-import finetune
 from bert_jax.config import ColumnsConfig, FinetuneConfig
-from bert_jax.data.tables import Rejects
+from bert_jax.data.rejects import Rejects
 from bert_jax.errors import DataError
 from bert_jax.tasks.kinds import KINDS
+from bert_jax.tasks.labelled import read_labelled
 from bert_jax.tasks.texts import TextExample
 from tests.tasks.tiny import ids, make
 
@@ -43,10 +43,31 @@ class TinyReviews(tfds.core.GeneratorBasedBuilder):
             yield i, {"sentence": text, "label": label, "score": i / 2, "idx": i}
 
 
+class TinyTags(TinyReviews):
+    """Words with tags in the form of wikiann."""
+
+    VERSION = tfds.core.Version("1.0.0")
+
+    def _info(self):
+        tags = tfds.features.ClassLabel(names=["O", "B-ANIMAL", "B-FILM"])
+        features = tfds.features.FeaturesDict(
+            {
+                "tokens": tfds.features.Sequence(tfds.features.Text()),
+                "tags": tfds.features.Sequence(tags),
+            }
+        )
+        return tfds.core.DatasetInfo(builder=self, features=features)
+
+    def _generate_examples(self, split):
+        yield 0, {"tokens": ["the", "cat"], "tags": [0, 1]}
+        yield 1, {"tokens": ["film", "한글"], "tags": [2, 0]}
+
+
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
     folder = tmp_path_factory.mktemp("tfds")
-    TinyReviews(data_dir=str(folder), file_format="array_record").download_and_prepare()
+    for builder in (TinyReviews, TinyTags):
+        builder(data_dir=str(folder), file_format="array_record").download_and_prepare()
     return str(folder)
 
 
@@ -57,9 +78,8 @@ def config(folder, task="classification", **changes):
 
 def read(config):
     rejects, said = Rejects(), []
-    found = finetune.read_data(
-        KINDS[config.task], config, make("classification"), rejects, said.append
-    )
+    tokenizer = make("classification").tokenizer
+    found = read_labelled(KINDS[config.task], config, tokenizer, rejects, said.append)
     return *found, rejects, said
 
 
@@ -100,3 +120,12 @@ def test_scores_are_numbers(folder):
     found = {(e.text, row.targets["score"]) for e, row in zip(*data["train"], strict=True)}
     assert found == {(text, i / 2) for i, (text, _) in enumerate(ROWS["train"])}
     assert isinstance(data["train"].examples[0], TextExample)
+
+
+def test_tags_have_the_names_of_their_classes(folder):
+    names = {"train": "tfds:tiny_tags", "dev": "tfds:tiny_tags"}
+    task, data, rejects, _ = read(config(folder, "tagging", **names))
+    assert not rejects.rows
+    assert task.labels == ("O", "B-ANIMAL", "B-FILM")
+    found = {(e.words, e.label) for e in data["train"].examples}
+    assert found == {(("the", "cat"), ("O", "B-ANIMAL")), (("film", "한글"), ("B-FILM", "O"))}

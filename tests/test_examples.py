@@ -1,0 +1,102 @@
+"""The labelled reviews are what they should be, and the demo goes through from end to end."""
+
+import shutil
+from collections import Counter
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+import demo
+from bert_jax.config import LoopConfig, Phase
+from bert_jax.data.rejects import Rejects
+from bert_jax.data.tables import read_table
+from configs.finetune import demo as reviews
+from tests.nano import MODEL
+
+ROOT = Path(__file__).parent.parent
+LANGUAGES = ("English", "Korean")
+LABELS = ("negative", "positive")
+
+
+def read(split: str) -> list[tuple[str, str]]:
+    rejects = Rejects()
+    table = read_table(str(ROOT / "examples" / f"reviews_{split}.tsv"), rejects)
+    assert (table.columns, rejects.rows) == (("text", "label"), [])
+    return [(record.values["text"], record.values["label"]) for record in table.records]
+
+
+def language(text: str) -> str:
+    return LANGUAGES[any("가" <= character <= "힣" for character in text)]
+
+
+@pytest.mark.parametrize(("split", "each"), [("train", 134), ("dev", 34)])
+def test_languages_and_labels_are_equally_frequent(split, each):
+    found = Counter((language(text), label) for text, label in read(split))
+    assert found == {(name, label): each for name in LANGUAGES for label in LABELS}
+
+
+def test_no_review_occurs_twice():
+    texts = [" ".join(text.lower().split()) for text, _ in read("train") + read("dev")]
+    assert [text for text, count in Counter(texts).items() if count > 1] == []
+
+
+def test_reviews_are_clean_lines_of_3_to_30_words():
+    texts = [text for text, _ in read("train") + read("dev")]
+    assert [text for text in texts if not 3 <= len(text.split()) <= 30] == []
+    assert [text for text in texts if text != " ".join(text.split())] == []
+    lengths = {len(text.split()) for text in texts}
+    assert min(lengths) <= 4
+    assert max(lengths) >= 25
+
+
+def test_the_demo_reads_the_reviews_and_its_own_run():
+    config = reviews()
+    assert [Path(name) for name in (config.train, config.dev)] == [
+        Path("examples/reviews_train.tsv"), Path("examples/reviews_dev.tsv"),
+    ]  # fmt: skip
+    assert (config.encoder, config.name) == ("runs/demo", "demo_reviews")
+    assert sorted(map(language, demo.NEW_REVIEWS)) == ["English"] * 2 + ["Korean"] * 2
+
+
+def test_the_corpus_holds_each_training_review_once_and_no_held_out_one(monkeypatch):
+    monkeypatch.chdir(ROOT)
+    lines = Counter(demo.corpus().split("\n"))
+    documents = lines.pop("")
+    assert documents > 100
+    assert set(lines.values()) == {1}
+    assert {text for text, _ in read("train")} <= set(lines)
+    assert set(lines).isdisjoint({text for text, _ in read("dev")} | set(demo.NEW_REVIEWS))
+
+
+@pytest.mark.heavy
+def test_the_demo_goes_through(tmp_path, monkeypatch, capsys):
+    shutil.copytree(ROOT / "examples", tmp_path / "examples")
+    monkeypatch.chdir(tmp_path)
+    few = {name: demo.topics[name] for name in sorted(demo.topics)[:12]}
+    monkeypatch.setattr(demo, "topics", few)
+    run = replace(
+        demo.demo(), model=MODEL, phases=(Phase(length=32, batch_size=8),),
+        loop=LoopConfig(steps=4, log_every=2, eval_every=2, checkpoint_every=2),
+    )  # fmt: skip
+    monkeypatch.setattr(demo, "demo", lambda: run)
+    monkeypatch.setattr(demo, "reviews", lambda: replace(reviews(), epochs=0.2, evals_per_epoch=1))
+    assert demo.main() == 0
+    said = capsys.readouterr().out
+    for text in (
+        "by word frequencies alone",
+        *demo.SENTENCES,
+        *demo.NEW_REVIEWS,
+        "opened again, says the",
+    ):
+        assert text in said
+    assert "[UNK]" in said  # the doctor's line
+    assert "Hangul" not in said  # the doctor does not warn
+    vocab = (tmp_path / "data/demo/tokenizer/vocab.txt").read_text(encoding="utf-8")
+    assert any("가" <= character <= "힣" for character in vocab)
+
+
+def test_the_demo_says_a_users_error_in_three_lines(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    assert demo.command_line() == 3
+    assert capsys.readouterr().err.startswith("error: examples/reviews_train.tsv does not exist")
