@@ -10,7 +10,7 @@ import numpy as np
 from jaxtyping import Array, Float, Int
 
 from bert_jax.config import PretrainConfig, read_json
-from bert_jax.data.batching import Row, bucket, pad
+from bert_jax.data.batching import Row, packed_batches
 from bert_jax.data.tokenizer import Tokenizer
 from bert_jax.errors import ConfigError
 from bert_jax.interop.config_json import read_json_object
@@ -66,7 +66,7 @@ class Model:
             For each text an array [tokens, hidden_size]; row 0 is [CLS].
         """
         rows = [self._row(ids) for ids in self.tokenizer.encode_batch(list(texts))]
-        return self._by_length(rows, batch_size, self._hidden)
+        return self._packed(rows, batch_size, self._hidden, by_token=True)
 
     def fill_mask(self, text: str, top_k: int = 5) -> list[list[tuple[str, float]]]:
         """The most probable tokens for each [MASK] of a text, with their probabilities.
@@ -87,7 +87,7 @@ class Model:
         for part in parts[1:]:
             ids += [self.tokenizer.mask_id, *self.tokenizer.encode(part)]
         row = self._row(ids)
-        (logits,) = self._by_length([row], 1, self._logits)
+        (logits,) = self._packed([row], 1, self._logits, by_token=True)
         chosen = logits[np.array(row.tokens) == self.tokenizer.mask_id]
         probabilities = np.asarray(jax.nn.softmax(jnp.asarray(chosen)))
         filled = []
@@ -106,7 +106,7 @@ class Model:
 
         Args:
             inputs: texts, pairs of texts, or dicts such as {"question": …, "context": …}.
-            batch_size: inputs that are computed together.
+            batch_size: rows that are computed together; short inputs share one.
 
         Returns:
             For each input a dict: "label", "probability" and "probabilities"; or "score"; or
@@ -135,7 +135,8 @@ class Model:
         """The same for examples as the task reads them."""
         assert self.task is not None
         rows = self.task.encode(examples, self.tokenizer, self.max_length)
-        outputs = self._by_length(rows, batch_size, self._outputs)
+        by_token = self.architecture != "BertForSequenceClassification"
+        outputs = self._packed(rows, batch_size, self._outputs, by_token)
         return self.task.decode(examples, rows, outputs)
 
     def _row(self, ids: list[int]) -> Row:
@@ -143,32 +144,30 @@ class Model:
         tokens = [self.tokenizer.cls_id, *ids[:room], self.tokenizer.sep_id]
         return Row(tokens, len(tokens), {})
 
-    def _by_length(
-        self, rows: Sequence[Row], batch_size: int, compute: Callable[..., Array]
+    def _packed(
+        self, rows: Sequence[Row], batch_size: int, compute: Callable[..., Array], by_token: bool
     ) -> list[np.ndarray]:
-        """Runs rows in batches of similar length; few shapes, so few compilations."""
+        """What is computed of each row: of each of its tokens, or one vector in all."""
         results: list[np.ndarray] = [np.empty(0)] * len(rows)
-        order = sorted(range(len(rows)), key=lambda i: len(rows[i].tokens))
-        for start in range(0, len(rows), batch_size):
-            numbers = order[start : start + batch_size]
-            chosen = [rows[i]._replace(targets={}) for i in numbers]
-            size = min(batch_size, 1 << (len(chosen) - 1).bit_length())
-            length = bucket(len(chosen[-1].tokens), self.config.max_position_embeddings)
-            batch = pad(chosen, length, size, self.tokenizer.pad_id)
+        positions, pad_id = self.config.max_position_embeddings, self.tokenizer.pad_id
+        for groups, batch in packed_batches(rows, batch_size, positions, pad_id):
             outputs = np.asarray(compute(self.params, batch["tokens"], batch["lengths"]))
-            for place, i in enumerate(numbers):
-                results[i] = outputs[place, : len(rows[i].tokens)]
+            for output, numbers in zip(outputs, groups, strict=False):
+                sizes = [len(rows[i].tokens) if by_token else 1 for i in numbers]
+                parts = np.split(output, np.cumsum(sizes))
+                for i, part in zip(numbers, parts, strict=False):
+                    results[i] = part
         return results
 
     def _compute_hidden(
-        self, params: Any, tokens: Int[Array, "B T"], lengths: Int[Array, "B 1 2"]
+        self, params: Any, tokens: Int[Array, "B T"], lengths: Int[Array, "B J 2"]
     ) -> Float[Array, "B T D"]:
         model = self.bind(params)
         encoder = model if self.architecture == "BertModel" else model.bert
         return encoder(tokens, row_layout(lengths, tokens.shape[1]))
 
     def _compute_logits(
-        self, params: Any, tokens: Int[Array, "B T"], lengths: Int[Array, "B 1 2"]
+        self, params: Any, tokens: Int[Array, "B T"], lengths: Int[Array, "B J 2"]
     ) -> Float[Array, "B T V"]:
         model, layout = self.bind(params), row_layout(lengths, tokens.shape[1])
         if self.architecture == "BertForMaskedLM":
@@ -177,7 +176,7 @@ class Model:
         return model(tokens, layout, everywhere)[0]
 
     def _compute_outputs(
-        self, params: Any, tokens: Int[Array, "B T"], lengths: Int[Array, "B 1 2"]
+        self, params: Any, tokens: Int[Array, "B T"], lengths: Int[Array, "B J 2"]
     ) -> Float[Array, "B J C"]:
         return forward(self.bind(params), {"tokens": tokens, "lengths": lengths}, None, PLAIN)
 

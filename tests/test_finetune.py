@@ -159,6 +159,7 @@ def test_several_seeds_are_summed_up_and_the_best_is_exported(nano_run, tmp_path
     jax.tree.map(np.testing.assert_array_equal, exported, wanted)
 
 
+@pytest.mark.heavy
 def test_from_scratch_starts_from_random_weights(nano_run, tmp_path):
     config = make("classification", tmp_path, nano_run, learning_rate=1e-12, epochs=1)
     old = read_model(nano_run).params["bert"]["embeddings"]["word"]

@@ -66,7 +66,10 @@ def stop_after(monkeypatch, step):
     monkeypatch.setattr(StopSignal, "requested", lambda self, now: now == step)
 
 
-@pytest.mark.parametrize("step", [1, 4, 6, 9])  # 4: just saved; 6: the next phase begins
+@pytest.mark.parametrize(  # 4: just saved; 6: the next phase begins
+    "step",
+    [1, pytest.param(4, marks=pytest.mark.heavy), 6, pytest.param(9, marks=pytest.mark.heavy)],
+)
 def test_resuming_gives_the_same_bits_as_never_stopping(nano, uninterrupted, monkeypatch, step):
     with monkeypatch.context() as patch:
         stop_after(patch, step)
@@ -75,6 +78,7 @@ def test_resuming_gives_the_same_bits_as_never_stopping(nano, uninterrupted, mon
     assert_same_bits(final_state(nano), uninterrupted)
 
 
+@pytest.mark.heavy
 def test_another_seed_gives_other_weights(nano, uninterrupted):
     assert pretrain.main(replace(nano, seed=1)) == 0
     assert final_state(replace(nano, seed=1))[1] != uninterrupted[1]
@@ -180,15 +184,15 @@ def run_script(config, *extra, **environment):
 def test_sigterm_saves_and_exits_75_and_the_same_command_goes_on(nano):
     process = run_script(nano)
     metrics = Path(nano.runs_dir) / "script" / "metrics.jsonl"
-    deadline = time.monotonic() + 120
+    deadline = time.monotonic() + 300
     while not (metrics.exists() and metrics.read_text()) and time.monotonic() < deadline:
         time.sleep(0.05)
     process.send_signal(signal.SIGTERM)
-    output, _ = process.communicate(timeout=60)
+    output, _ = process.communicate(timeout=300)
     assert process.returncode == 75, output
     saved = int(output.split("saved step ")[1].split(";")[0])
     process = run_script(nano)
-    output, _ = process.communicate(timeout=120)
+    output, _ = process.communicate(timeout=300)
     assert process.returncode == 0, output
     assert f"from step {saved:,}" in output
     assert "done: 400 steps" in output
@@ -196,7 +200,7 @@ def test_sigterm_saves_and_exits_75_and_the_same_command_goes_on(nano):
 
 def test_a_user_error_is_three_lines_and_its_exit_code(nano):
     process = run_script(nano, "--data=nowhere")
-    output, _ = process.communicate(timeout=60)
+    output, _ = process.communicate(timeout=300)
     assert process.returncode == 3
     lines = output.strip().splitlines()
     assert [line.split(":")[0].strip() for line in lines] == ["error", "expected", "fix"]

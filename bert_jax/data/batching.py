@@ -6,9 +6,12 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from bert_jax.data.loader import permute
+from bert_jax.data.packing import pack
 
 BUCKETS = (16, 32, 48, 64, 96, 128, 192, 256, 384, 512)  # lengths of rows, and so of programs
 SORTED_TOGETHER = 50  # batches of an epoch among which rows are sorted by length
+PACKED_LENGTH = 64  # tokens of a row of short texts: enough to be full, few to attend to
+PACKED_TEXTS = 16  # texts in such a row
 NO_LABEL = -1
 
 
@@ -121,3 +124,35 @@ def eval_batches(
         chosen = [rows[i] for i in numbers]
         length = bucket(len(chosen[-1].tokens), longest)
         yield numbers, pad(chosen[index * share : (index + 1) * share], length, share, pad_id)
+
+
+def packed_batches(
+    rows: Sequence[Row], batch_size: int, longest: int, pad_id: int
+) -> Iterator[tuple[list[list[int]], dict[str, np.ndarray]]]:
+    """Every row once, without targets; short ones are packed, so that little is padding.
+
+    Yields:
+        The numbers of the rows that stand in each row of the batch, one after the other; and
+        tokens [B, T], lengths [B, J, 2] with J = PACKED_TEXTS. B is a power of two, or
+        `batch_size`.
+    """
+    sizes = np.array([len(row.tokens) for row in rows], np.int64)
+    full = min(PACKED_LENGTH, longest)
+    short, long = np.flatnonzero(sizes <= full), np.flatnonzero(sizes > full)
+    together: dict[int, list[int]] = {}
+    for i, place in zip(short.tolist(), pack(sizes[short], full, PACKED_TEXTS)[0], strict=True):
+        together.setdefault(place, []).append(i)
+    alone = long[np.argsort(sizes[long], kind="stable")]
+    groups = [*together.values(), *([i] for i in alone.tolist())]
+    for start in range(0, len(groups), batch_size):
+        chosen = groups[start : start + batch_size]
+        num_rows = min(batch_size, 1 << (len(chosen) - 1).bit_length())
+        length = bucket(max(int(sizes[numbers].sum()) for numbers in chosen), longest)
+        tokens = np.full((num_rows, length), pad_id, np.int32)
+        lengths = np.zeros((num_rows, PACKED_TEXTS, 2), np.int32)
+        for place, numbers in enumerate(chosen):
+            joined = [token for i in numbers for token in rows[i].tokens]
+            tokens[place, : len(joined)] = joined
+            segments = [(rows[i].first, len(rows[i].tokens) - rows[i].first) for i in numbers]
+            lengths[place, : len(numbers)] = segments
+        yield chosen, {"tokens": tokens, "lengths": lengths}

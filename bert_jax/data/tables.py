@@ -176,10 +176,10 @@ def _read_separated(name: str, is_csv: bool, rejects: Rejects, names: Sequence[s
         )
     records = []
     for place, fields in rows if header else _chain(first, rows):
-        if len(fields) != len(columns):
+        if len(fields) < len(columns) or (header and len(fields) > len(columns)):
             rejects.add(place, f"{len(fields)} fields, expected {len(columns)}", fields)
-        else:
-            records.append(Record(place, dict(zip(columns, fields, strict=True))))
+        else:  # without a header, more fields may follow: STS-B notes sources in some rows
+            records.append(Record(place, dict(zip(columns, fields, strict=False))))
     return Table(name, columns, records, f"{kind} {'with' if header else 'without'} a header")
 
 

@@ -10,6 +10,7 @@ from bert_jax.data.batching import (
     Row,
     bucket,
     eval_batches,
+    packed_batches,
     pad,
     steps_per_epoch,
     train_batches,
@@ -85,3 +86,31 @@ def test_batches_hold_rows_of_similar_length():
     filled = sum((b["tokens"] > 0).sum() for b in batches) / sum(b["tokens"].size for b in batches)
     assert filled > 0.8  # 0.5 without sorting
     assert len({b["tokens"].shape for b in batches}) <= 7
+
+
+def test_short_rows_share_a_row():
+    rows = [Row([i + 1] * n, n - n // 3, {"label": i}) for i, n in enumerate([40, 90, 20, 4, 40])]
+    ((groups, batch),) = packed_batches(rows, 8, 128, pad_id=0)
+    assert groups == [[0], [2, 3, 4], [1]]
+    assert batch["tokens"].shape == (4, 96)
+    assert batch["tokens"][1].tolist() == [3] * 20 + [4] * 4 + [5] * 40 + [0] * 32
+    assert batch["lengths"][1, :4].tolist() == [[14, 6], [3, 1], [27, 13], [0, 0]]
+    assert batch["lengths"][:, 0].tolist() == [[27, 13], [14, 6], [60, 30], [0, 0]]
+    assert batch["lengths"][:, 3:].sum() == 0
+    assert list(packed_batches([], 8, 128, 0)) == []
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.lists(st.integers(1, 100), min_size=1, max_size=90), st.sampled_from([1, 4, 32]))
+def test_every_row_is_packed_once(lengths, batch_size):
+    rows, seen = make(lengths), []
+    for groups, batch in packed_batches(rows, batch_size, 100, 0):
+        assert batch["tokens"].shape[0] in {1, 2, 4, 8, 16, 32} & set(range(batch_size + 1))
+        for numbers, tokens, sizes in zip(
+            groups, batch["tokens"], batch["lengths"].sum(-1), strict=False
+        ):
+            seen += numbers
+            assert [lengths[i] for i in numbers] == sizes[: len(numbers)].tolist()
+            joined = [token for i in numbers for token in rows[i].tokens]
+            assert tokens[: len(joined)].tolist() == joined
+    assert sorted(seen) == list(range(len(rows)))

@@ -16,6 +16,13 @@ def rows(name, **options):
     return table, [tuple(record.values.values()) for record in table.records], rejects
 
 
+def test_without_a_header_more_fields_may_follow_as_in_sts_b(corpus):
+    table, found, rejects = rows(corpus("a b\tc d\t5\ne\tf\t0\tsource\ng\th\n", "a.tsv"))
+    assert table.columns == ("1", "2", "3")
+    assert found == [("a b", "c d", "5"), ("e", "f", "0")]
+    assert [row["reason"] for row in rejects.rows] == ["2 fields, expected 3"]
+
+
 def test_tsv_is_read_without_quoting_and_ragged_rows_are_rejected(corpus):
     path = corpus('text\tlabel\n"a "quote\t1\n\nonly text\nx\ty\tz\n  b\t0\n', "a.tsv")
     table, found, rejects = rows(path)

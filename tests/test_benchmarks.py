@@ -1,0 +1,64 @@
+"""The benchmarks that need no idle machine to be tested: what they compare gives equal results."""
+
+import os
+
+import numpy as np
+import pytest
+
+from benchmarks import task_speed
+from benchmarks.task_speed import OURS, THEIRS, Options
+from tests.labelled import write_labelled
+
+pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning")
+os.environ["HF_HUB_OFFLINE"] = "1"
+
+
+@pytest.mark.parametrize("what", ["predict", "finetune"])
+def test_both_sides_compute_the_same(tmp_path, what):
+    pytest.importorskip("torch")
+    pytest.importorskip("transformers")
+    options = Options(what, model="nano", num_texts=72, max_length=16, dropout=0.0)
+    folder = str(tmp_path / "model")
+    texts = task_speed.write_model(options, folder)
+    rounds = {
+        name: task_speed.make_side(name, options, folder, texts)[1] for name in (OURS, THEIRS)
+    }
+    first, second = ({name: run()[1] for name, run in rounds.items()} for _ in range(2))
+    if what == "predict":
+        assert task_speed.agreement(first[OURS], first[THEIRS]).startswith("72 of 72 labels")
+        wrong = (first[THEIRS][0], np.array(first[THEIRS][1]) + 0.001)
+        with pytest.raises(SystemExit, match="probabilities differ by"):
+            task_speed.agreement(first[OURS], wrong)
+    else:  # two epochs: a wrong update would show in the second
+        assert first[OURS] == pytest.approx(first[THEIRS], abs=1e-5)
+        assert second[OURS] == pytest.approx(second[THEIRS], abs=1e-5)
+        assert second[OURS] < first[OURS]
+
+
+@pytest.mark.parametrize(("kind", "metric", "least"), [
+    ("classification", "accuracy", 0.95), ("regression", "pearson", 0.9), ("tagging", "f1", 0.95),
+    ("question_answering", "exact_match", 0.2),
+])  # fmt: skip
+def test_baselines_find_what_the_words_say(tmp_path, capsys, kind, metric, least):
+    pytest.importorskip("sklearn")
+    from benchmarks import baselines
+
+    end = {"tagging": "conll", "question_answering": "json"}.get(kind, "tsv")
+    train = write_labelled(kind, tmp_path / f"train.{end}", 200)
+    dev = write_labelled(kind, tmp_path / f"dev.{end}", 50, seed=1)
+    baselines.main(baselines.Options(train, dev, kind, train_limit=150))
+    said = capsys.readouterr().out
+    assert "150 examples to learn from, 50 to score on" in said
+    scores = said.splitlines()[-1].split()
+    assert float(scores[scores.index(metric) + 1]) >= least
+
+
+def test_an_answer_stands_where_the_question_does():
+    pytest.importorskip("sklearn")
+    from benchmarks.baselines import best_span, letter_pairs
+
+    assert letter_pairs("abc") == ["ab", "bc"]
+    assert letter_pairs("a") == ["a"]
+    said = best_span("who painted the ceiling", "So Michelangelo painted the ceiling")
+    assert said == "Michelangelo"
+    assert best_span("who", "") == ""
