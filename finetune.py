@@ -43,6 +43,8 @@ from bert_jax.training.step import init_state, make_train_step
 from bert_jax.training.store import load_params
 from configs.finetune import RUNS
 
+SHALLOW = 4  # layers that are unrolled: the step is faster, and compiles as fast
+
 # What may change between the parts of one run: it does not change what is computed.
 FREE_TO_CHANGE = {
     "name", "runs_dir", "encoder", "train", "dev", "test", "log_every", "parallel", "distributed",
@@ -235,14 +237,15 @@ def loop_config(config: FinetuneConfig, epoch_steps: int) -> LoopConfig:
 
 
 def compute(config: FinetuneConfig, encoder: Exported) -> Compute:
-    """Chooses types and kernels for this machine."""
+    """Chooses types and kernels for this machine; a loop over few layers only costs time."""
     attention = choose_attention(
         config.attention,
         platform=device_platform(),
         dtype=config.dtype,
         dropout_rate=encoder.config.attention_probs_dropout_prob,
     )
-    return Compute(config.dtype, attention)
+    is_shallow = encoder.config.num_hidden_layers <= SHALLOW
+    return Compute(config.dtype, attention, unroll=is_shallow)
 
 
 def predictor(
