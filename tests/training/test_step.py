@@ -58,8 +58,15 @@ def test_spreading_a_batch_does_not_change_training(
     losses, norms, params, evaluated = train(mode, num_devices, accumulation_steps)
     np.testing.assert_allclose(losses, one_device[0], rtol=1e-5)
     np.testing.assert_allclose(norms, one_device[1], rtol=1e-4)
-    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=2e-5), params, one_device[2])
+    jax.tree_util.tree_map_with_path(assert_near, params, one_device[2])
     assert evaluated == pytest.approx(one_device[3], rel=1e-5)
+
+
+def assert_near(path, found, wanted):
+    """Equal but for the bias of keys: its gradient is 0 in theory, and Adam enlarges noise."""
+    if "qkv" in jax.tree_util.keystr(path) and "bias" in jax.tree_util.keystr(path):
+        found, wanted = (np.delete(x, 1, axis=1) for x in (found, wanted))  # [L, 3, H, K]
+    np.testing.assert_allclose(found, wanted, atol=2e-5)
 
 
 def linear_objective():
