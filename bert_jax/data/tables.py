@@ -274,7 +274,8 @@ def _read_tfds(name: str, split: str, data_dir: str | None) -> Table:
             if isinstance(value, bytes):
                 value = value.decode("utf-8", "replace")
             elif column in classes and np.ndim(value) == 1:  # a tag for each word
-                value = [classes[column][i] for i in np.asarray(value).tolist()]
+                tags = np.asarray(value).tolist()
+                value = None if min(tags, default=0) < 0 else [classes[column][i] for i in tags]
             elif column in classes:
                 value = classes[column][int(value)] if int(value) >= 0 else None
             elif hasattr(value, "item") and getattr(value, "ndim", 1) == 0:

@@ -61,6 +61,7 @@ class TinyTags(TinyReviews):
     def _generate_examples(self, split):
         yield 0, {"tokens": ["the", "cat"], "tags": [0, 1]}
         yield 1, {"tokens": ["film", "한글"], "tags": [2, 0]}
+        yield 2, {"tokens": ["a", "film"], "tags": [0, -1]}  # a tag that is not known
 
 
 @pytest.fixture(scope="module")
@@ -125,7 +126,7 @@ def test_scores_are_numbers(folder):
 def test_tags_have_the_names_of_their_classes(folder):
     names = {"train": "tfds:tiny_tags", "dev": "tfds:tiny_tags"}
     task, data, rejects, _ = read(config(folder, "tagging", **names))
-    assert not rejects.rows
+    assert [row["reason"] for row in rejects.rows] == ["words or tags missing"] * 2
     assert task.labels == ("O", "B-ANIMAL", "B-FILM")
     found = {(e.words, e.label) for e in data["train"].examples}
     assert found == {(("the", "cat"), ("O", "B-ANIMAL")), (("film", "한글"), ("B-FILM", "O"))}
