@@ -9,9 +9,16 @@ from flax import nnx
 from jaxtyping import Array, Float
 
 SQRT_HALF = math.sqrt(0.5)
+Initializer = Callable[..., Array]
+"""Draws an array: `(key, shape) -> array`."""
 
 
-def truncated_normal(stddev: float) -> Callable[..., Array]:
+def uniform(limit: float) -> Initializer:
+    """Uniform from -limit to limit."""
+    return lambda key, shape: jax.random.uniform(key, shape, minval=-limit, maxval=limit)
+
+
+def truncated_normal(stddev: float) -> Initializer:
     """Normal cut at two standard deviations, as BERT's kernels start.
 
     As in TensorFlow, the width that the cut takes away is not given back: the actual standard
