@@ -10,12 +10,16 @@ from bert_jax.config.check import require
 class OptimizerConfig:
     """Optimizer and learning-rate schedule."""
 
-    name: Literal["original", "adamw", "lamb"] = "adamw"
-    """"original": BERT's Adam without bias correction; "adamw" and "lamb" are optax's."""
+    name: Literal["original", "adamw", "lamb", "rmsprop"] = "adamw"
+    """"original": BERT's Adam without bias correction; "rmsprop": with momentum b1 and decay b2,
+    epsilon outside the root; "adamw" and "lamb" are optax's."""
     learning_rate: float = 1e-4
     """Peak learning rate."""
     warmup_steps: int = 10_000
-    """Steps of linear warm-up; then linear decay to zero at the last step."""
+    """Steps of linear warm-up."""
+    schedule: Literal["linear", "constant"] = "linear"
+    """After the warm-up: linear decay to zero at the last step, or the peak kept. "original" brings
+    its own schedule."""
     b1: float = 0.9
     """Decay of the first moment."""
     b2: float = 0.999
@@ -26,12 +30,15 @@ class OptimizerConfig:
     """Decoupled weight decay, on all but biases and layer normalisation."""
     clip_norm: float | None = 1.0
     """Largest global gradient norm; None does not clip."""
+    clip_value: float | None = None
+    """Largest magnitude of each of the gradient's numbers; None does not clip."""
 
     def __post_init__(self):
         require(self.learning_rate > 0, "learning_rate", self.learning_rate, "a positive number")
         require(self.warmup_steps >= 0, "warmup_steps", self.warmup_steps, "zero or more")
-        clip = self.clip_norm
-        require(clip is None or clip > 0, "clip_norm", clip, "a positive number, or None")
+        for field in ("clip_norm", "clip_value"):
+            clip = getattr(self, field)
+            require(clip is None or clip > 0, field, clip, "a positive number, or None")
 
 
 @dataclasses.dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""Optimizers and schedules: BERT's own Adam, AdamW and LAMB, all with decay by path."""
+"""Optimizers and schedules: BERT's own Adam, AdamW, LAMB, RMSProp, all with decay by path."""
 
 from typing import Any, NamedTuple
 
@@ -15,7 +15,7 @@ def make_optimizer(
 ) -> tuple[optax.GradientTransformation, optax.Schedule]:
     """Builds the optimizer and its learning-rate schedule.
 
-    The schedule counts updates from 0: the first update has a learning rate of 0.
+    The schedule counts updates from 0: with a warm-up, the first update has a learning rate of 0.
 
     Args:
         config: which optimizer, and its numbers.
@@ -27,12 +27,23 @@ def make_optimizer(
         schedule = original_schedule(config.learning_rate, config.warmup_steps, steps)
         direction = optax.chain(scale_by_original_adam(config.b1, config.b2, config.eps), decay)
     else:
-        schedule = warmup_linear_schedule(config.learning_rate, config.warmup_steps, steps)
-        direction = optax.chain(optax.scale_by_adam(config.b1, config.b2, config.eps), decay)
+        if config.schedule == "constant":
+            schedule = warmup_constant_schedule(config.learning_rate, config.warmup_steps)
+        else:
+            schedule = warmup_linear_schedule(config.learning_rate, config.warmup_steps, steps)
+        if config.name == "rmsprop":
+            # With epsilon inside the root, optax's default, the NTM needs far more updates.
+            scale = optax.scale_by_rms(config.b2, config.eps, eps_in_sqrt=False)
+            direction = optax.chain(scale, optax.trace(config.b1), decay)
+        else:
+            direction = optax.chain(optax.scale_by_adam(config.b1, config.b2, config.eps), decay)
         if config.name == "lamb":
             direction = optax.chain(direction, scale_by_layer_trust_ratio())
-    norm = config.clip_norm
-    clip = optax.identity() if norm is None else optax.clip_by_global_norm(norm)
+    norm, value = config.clip_norm, config.clip_value
+    clip = optax.chain(
+        optax.identity() if value is None else optax.clip(value),
+        optax.identity() if norm is None else optax.clip_by_global_norm(norm),
+    )
     return optax.chain(clip, direction, optax.scale_by_learning_rate(schedule)), schedule
 
 
@@ -60,6 +71,13 @@ def warmup_linear_schedule(peak: float, warmup_steps: int, steps: int) -> optax.
     return optax.join_schedules(
         [optax.linear_schedule(0.0, peak, warmup_steps), down], [warmup_steps]
     )
+
+
+def warmup_constant_schedule(peak: float, warmup_steps: int) -> optax.Schedule:
+    """Linear from 0 to the peak at `warmup_steps`, then the peak."""
+    if warmup_steps == 0:
+        return optax.constant_schedule(peak)
+    return optax.linear_schedule(0.0, peak, warmup_steps)
 
 
 def decayed(params: Any) -> Any:

@@ -105,6 +105,33 @@ def test_adamw_is_optax_adamw():
         params, states = optax.apply_updates(params, a), (state_a, state_b)
 
 
+def test_rmsprop_with_momentum_is_torchs():
+    torch = pytest.importorskip("torch")
+    config = OptimizerConfig(
+        name="rmsprop", learning_rate=0.1, warmup_steps=0, schedule="constant", b1=0.9, b2=0.95,
+        eps=1e-2, weight_decay=0.0, clip_norm=None, clip_value=0.5,
+    )  # fmt: skip
+    ours, schedule = make_optimizer(config, steps=4)
+    theirs_w = torch.tensor([1.0, -2.0], requires_grad=True)
+    theirs = torch.optim.RMSprop([theirs_w], lr=0.1, alpha=0.95, eps=1e-2, momentum=0.9)
+    params = {"kernel": jnp.array([1.0, -2.0])}
+    state = ours.init(params)
+    for step in range(4):
+        grads = np.array([0.3, 4.0 - 3 * step], np.float32)
+        updates, state = ours.update({"kernel": jnp.array(grads)}, state, params)
+        params = optax.apply_updates(params, updates)
+        theirs_w.grad = torch.tensor(grads.clip(-0.5, 0.5))
+        theirs.step()
+    np.testing.assert_allclose(params["kernel"], theirs_w.detach(), rtol=1e-6)
+    np.testing.assert_allclose([schedule(0), schedule(4)], 0.1)
+
+
+def test_the_constant_schedule_by_hand():
+    config = OptimizerConfig(learning_rate=1.0, warmup_steps=2, schedule="constant")
+    _, rate = make_optimizer(config, steps=4)
+    np.testing.assert_allclose([rate(step) for step in range(5)], [0, 0.5, 1, 1, 1])
+
+
 def test_lambs_ratio_is_each_layers_own():
     params = {
         "layers": {
@@ -126,7 +153,7 @@ def test_lambs_ratio_is_each_layers_own():
     np.testing.assert_allclose(untouched["word"], 0.5)
 
 
-@pytest.mark.parametrize("name", ["original", "adamw", "lamb"])
+@pytest.mark.parametrize("name", ["original", "adamw", "lamb", "rmsprop"])
 def test_it_goes_downhill(name):
     optimizer, _ = make_optimizer(
         OptimizerConfig(name=name, learning_rate=0.05, warmup_steps=5), 60
