@@ -110,16 +110,25 @@ class QuestionAnswering:
     ) -> list[Prediction]:
         """The best answers over all windows, and how much better than "none" the best one is.
 
-        A score is the sum of start's and end's (`run_squad.py`, `write_predictions`). Probabilities
-        are a softmax over the best N_BEST and "none".
+        A score is the sum of start's and end's (`run_squad.py`, `write_predictions`). A span counts
+        in the window where its first token has the most context. Probabilities are a softmax over
+        the best N_BEST and "none".
         """
         found: list[dict[tuple[int, int], float]] = [{} for _ in examples]
         none = [np.inf] * len(examples)
+        windows: list[list[tuple[Row, np.ndarray]]] = [[] for _ in examples]
         for row, output in zip(rows, outputs, strict=True):
-            none[row.example] = min(none[row.example], float(output[0].sum()))
-            spans_here = found[row.example]
-            for score, start, end in _best_spans(row, output):  # windows overlap: the better counts
-                spans_here[start, end] = max(score, spans_here.get((start, end), FAR))
+            windows[row.example].append((row, output))
+        for number, of_example in enumerate(windows):
+            sizes = [len(row.tokens) - row.first - 1 for row, _ in of_example]
+            starts = [i * _step(sizes[0]) for i in range(len(sizes))]
+            best_window = most_context(starts, sizes)
+            for i, (row, output) in enumerate(of_example):
+                none[number] = min(none[number], float(output[0].sum()))
+                may_start = best_window[starts[i] : starts[i] + sizes[i]] == i
+                # Pieces of one syllable stand at the same characters: the better span counts.
+                for score, start, end in _best_spans(row, output, may_start):
+                    found[number][start, end] = max(score, found[number].get((start, end), FAR))
         predictions = []
         for example, scored, null in zip(examples, found, none, strict=True):
             spans = sorted(((s, *place) for place, s in scored.items()), reverse=True)[:N_BEST]
@@ -202,12 +211,31 @@ class QuestionAnswering:
         return Question(place, question, context)
 
 
-def _best_spans(row: Row, output: np.ndarray) -> list[tuple[float, int, int]]:
+def most_context(starts: Sequence[int], sizes: Sequence[int]) -> np.ndarray:
+    """For each token of a passage the number of the window in which it has the most context.
+
+    That is the smaller number of tokens on its two sides, and a hundredth of the window's size
+    beside it; of equals the first window has it (`run_squad.py`, `_check_is_max_context`).
+
+    Args:
+        starts: the first token of each window.
+        sizes: how many tokens each window holds.
+    """
+    start, size = np.array(starts)[:, None], np.array(sizes)[:, None]
+    place = np.arange((start + size).max())[None] - start  # in each window [W, S]
+    context = np.minimum(place, size - 1 - place) + 0.01 * size
+    is_inside = (place >= 0) & (place < size)
+    return np.where(is_inside, context, -1.0).argmax(axis=0)
+
+
+def _best_spans(
+    row: Row, output: np.ndarray, may_start: np.ndarray
+) -> list[tuple[float, int, int]]:
     """The N_BEST spans of one window: score, first character, last character + 1."""
     starts, ends = np.array(row.targets["char_start"]), np.array(row.targets["char_end"])
     scores = output[: len(starts)].astype(np.float64)
-    usable = starts >= 0
-    first, last = (np.where(usable, scores[:, i], FAR) for i in (0, 1))
+    usable = np.pad(may_start, (row.first, 1)), starts >= 0
+    first, last = (np.where(usable[i], scores[:, i], FAR) for i in (0, 1))
     sums = first[:, None] + last[None, :]
     length = np.arange(len(starts))[None, :] - np.arange(len(starts))[:, None]
     sums = np.where((length >= 0) & (length < MAX_ANSWER), sums, FAR)
@@ -238,9 +266,13 @@ def _token_span(
 
 
 def _window_starts(size: int, room: int) -> list[int]:
-    """Where windows over a passage start: every STRIDE tokens, until one reaches the end."""
-    step = min(STRIDE, max(1, room // 2))
+    """Where windows over a passage start: some tokens apart, until one reaches the end."""
     starts = [0]
     while starts[-1] + room < size:
-        starts.append(starts[-1] + step)
+        starts.append(starts[-1] + _step(room))
     return starts
+
+
+def _step(room: int) -> int:
+    """Tokens between the starts of two windows that hold so many."""
+    return min(STRIDE, max(1, room // 2))

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from bert_jax.data.batching import pad
 from bert_jax.data.squad import Answer, Question
 from bert_jax.data.tokenizer import SPECIAL_TOKENS, Casing, Tokenizer
-from bert_jax.tasks.question_answering import QuestionAnswering
+from bert_jax.tasks.question_answering import QuestionAnswering, most_context
 from tests.tasks.tiny import TOKENIZER, ids
 
 TASK = QuestionAnswering()
@@ -172,22 +172,70 @@ def test_every_word_is_in_a_window_and_the_answer_in_those_that_hold_it(size, le
     assert all(row.example == 0 for row in rows)
 
 
+def test_the_window_with_the_most_context_by_hand():
+    # The example in run_squad.py: "the man went to the | to the store and bought |
+    # and bought a gallon of | gallon of milk", windows of 5 words that start every 3.
+    found = most_context([0, 3, 6, 9], [5, 5, 5, 3])
+    # Tokens on the smaller side: 0 1 2 1 0 in each window of 5, 0 1 0 in the last one.
+    #   to: 1 in the first window, 0 in the second; the: 0 and 1; and: 1 and 0; bought: 0 and 1;
+    #   gallon: 1 and 0; of: 0 and 1.
+    assert found.tolist() == [0, 0, 0, 0, 1, 1, 1, 2, 2, 2, 3, 3]
+    # A tie goes to the larger window, then to the first.
+    assert most_context([0, 4], [5, 3]).tolist() == [0] * 5 + [1] * 2
+    assert most_context([0, 2], [3, 5]).tolist() == [0, 0] + [1] * 5
+    assert most_context([0, 4], [5, 5]).tolist() == [0] * 5 + [1] * 4
+
+
+@settings(max_examples=50, deadline=None)
+@given(st.integers(1, 60), st.integers(10, 24))
+def test_every_word_starts_an_answer_in_the_one_window_where_its_context_is_the_most(size, length):
+    question = ask(letters(size), "a")
+    rows = encode(question, max_length=length)
+    here = [[start for start in row.targets["char_start"] if start >= 0] for row in rows]
+    for word in range(0, 2 * size, 2):
+        best = max(
+            (i for i, words in enumerate(here) if word in words),
+            key=lambda i: (
+                min(here[i].index(word), len(here[i]) - 1 - here[i].index(word))
+                + 0.01 * len(here[i])
+            ),
+        )
+        for i, words in enumerate(here):  # one window after the other is sure of the word
+            if word in words:
+                found = [outputs(row, {}) for row in rows]
+                found[i] = outputs(rows[i], {words.index(word): (9, 9)})
+                said = decode(question, rows, *found)
+                assert (said["start"] == word and said["none_margin"] < 0) == (i == best)
+
+
 @pytest.mark.parametrize(("first", "second"), [(2, 6), (6, 2)])
-def test_a_span_in_two_windows_counts_once_and_the_least_none_counts(first, second):
+def test_a_span_in_two_windows_counts_where_it_has_more_context_and_the_least_none_counts(
+    first, second
+):
     question = ask(letters(12), "d")
-    rows = encode(question, max_length=12)  # windows start at words 0 and 4
+    rows = encode(question, max_length=12)  # windows of 8 words start at words 0 and 4
     assert [row.targets["char_start"][row.first] for row in rows] == [0, 8]
     found = [
-        outputs(rows[0], {5: (0, math.log(first))}),
-        outputs(rows[1], {1: (0, math.log(second))}),
+        outputs(rows[0], {5: (0, math.log(first))}),  # 2 words after it
+        outputs(rows[1], {1: (0, math.log(second))}),  # 1 word before it
     ]
     found[1][0] = math.log(3)
     said = decode(question, rows, *found)
     assert (said["start"], said["end"]) == (10, 11)
-    assert said["probability"] == pytest.approx(6 / 7)
-    assert said["none_probability"] == pytest.approx(1 / 7)
+    assert said["probability"] == pytest.approx(first / (first + 1))
+    assert said["none_probability"] == pytest.approx(1 / (first + 1))
     spans = [(answer["start"], answer["end"]) for answer in said["n_best"]]
     assert len(spans) == len(set(spans))
+
+
+def test_an_answer_may_end_where_another_window_has_more_context():
+    question = ask(letters(12), "d")
+    rows = encode(question, max_length=12)
+    found = [outputs(row, {}) for row in rows]
+    found[0] = outputs(rows[0], {5: (9, -50), 7: (-50, 9)})  # the last word of the first window
+    said = decode(question, rows, *found)
+    assert (said["start"], said["end"]) == (10, 15)
+    assert said["none_margin"] == pytest.approx(-18)
 
 
 def test_an_empty_passage_has_no_answer_and_is_still_json():
