@@ -1,5 +1,11 @@
 """Every configuration as a frozen dataclass: validated when built, saved to and read from JSON."""
 
+from bert_jax.config.copying import (
+    AddressingConfig,
+    CopyTaskConfig,
+    MemoryTaskConfig,
+    NTMConfig,
+)
 from bert_jax.config.files import flatten, from_dict, read_json, to_json
 from bert_jax.config.finetuning import ColumnsConfig, FinetuneConfig
 from bert_jax.config.models import BertConfig
@@ -15,12 +21,16 @@ from bert_jax.config.pretraining import (
 from bert_jax.config.training import LoopConfig, OptimizerConfig
 
 __all__ = [
+    "AddressingConfig",
     "BeamConfig",
     "BertConfig",
     "ColumnsConfig",
+    "CopyTaskConfig",
     "FinetuneConfig",
     "LoopConfig",
     "MaskingConfig",
+    "MemoryTaskConfig",
+    "NTMConfig",
     "OptimizerConfig",
     "Phase",
     "PhaseSpan",
