@@ -8,7 +8,13 @@ from bert_jax.config.copying import (
 )
 from bert_jax.config.files import flatten, from_dict, read_json, to_json
 from bert_jax.config.finetuning import ColumnsConfig, FinetuneConfig
-from bert_jax.config.models import BertConfig
+from bert_jax.config.models import (
+    BertConfig,
+    GNMTConfig,
+    Seq2SeqConfig,
+    TransformerConfig,
+    TranslationModelConfig,
+)
 from bert_jax.config.preparing import BeamConfig, PrepareConfig
 from bert_jax.config.pretraining import (
     MaskingConfig,
@@ -27,6 +33,7 @@ __all__ = [
     "ColumnsConfig",
     "CopyTaskConfig",
     "FinetuneConfig",
+    "GNMTConfig",
     "LoopConfig",
     "MaskingConfig",
     "MemoryTaskConfig",
@@ -36,6 +43,9 @@ __all__ = [
     "PhaseSpan",
     "PrepareConfig",
     "PretrainConfig",
+    "Seq2SeqConfig",
+    "TransformerConfig",
+    "TranslationModelConfig",
     "flatten",
     "from_dict",
     "phase_at",

@@ -9,8 +9,8 @@ from bert_jax.models.heads import MaskedLanguageHead, NextSentenceHead, gather_p
 from bert_jax.nn.compute import PLAIN, Compute
 from bert_jax.nn.embeddings import Embeddings
 from bert_jax.nn.layout import RowLayout, block_diagonal_mask
-from bert_jax.nn.linear import Linear
-from bert_jax.nn.transformer import apply_layers, split_key, stack_layers
+from bert_jax.nn.linear import Linear, truncated_normal
+from bert_jax.nn.transformer import EncoderLayer, apply_layers, split_key, stack_layers
 
 
 class Bert(nnx.Module):
@@ -19,9 +19,12 @@ class Bert(nnx.Module):
     def __init__(self, config: BertConfig, rngs: nnx.Rngs, pooling: bool = True):
         width = config.hidden_size
         self.embeddings = Embeddings(config, rngs)
-        self.layers = stack_layers(config, rngs)
+        self.layers = stack_layers(
+            lambda rngs: EncoderLayer(config, rngs), config.num_hidden_layers, rngs
+        )
         if pooling:  # heads on single tokens have no use for it
-            self.pooler = Linear((width,), (width,), config.initializer_range, rngs)
+            init = truncated_normal(config.initializer_range)
+            self.pooler = Linear((width,), (width,), init, rngs)
 
     def __call__(
         self,

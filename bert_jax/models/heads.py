@@ -5,7 +5,7 @@ from flax import nnx
 from jaxtyping import Array, Float, Int
 
 from bert_jax.config import BertConfig
-from bert_jax.nn.linear import LayerNorm, Linear, activate
+from bert_jax.nn.linear import LayerNorm, Linear, activate, truncated_normal
 
 
 def gather_positions(
@@ -20,7 +20,7 @@ class MaskedLanguageHead(nnx.Module):
 
     def __init__(self, config: BertConfig, rngs: nnx.Rngs):
         width = config.hidden_size
-        self.dense = Linear((width,), (width,), config.initializer_range, rngs)
+        self.dense = Linear((width,), (width,), truncated_normal(config.initializer_range), rngs)
         self.norm = LayerNorm(width, config.layer_norm_eps)
         self.bias = nnx.Param(jnp.zeros(config.vocab_size))
         self.activation = config.hidden_act
@@ -40,7 +40,8 @@ class NextSentenceHead(nnx.Module):
     """x W + b on the pooled vector: class 1 says that B comes from another document."""
 
     def __init__(self, config: BertConfig, rngs: nnx.Rngs):
-        self.dense = Linear((config.hidden_size,), (2,), config.initializer_range, rngs)
+        init = truncated_normal(config.initializer_range)
+        self.dense = Linear((config.hidden_size,), (2,), init, rngs)
 
     def __call__(self, pooled: Float[Array, "B J D"]) -> Float[Array, "B J 2"]:
         """Scores both classes, in float32."""

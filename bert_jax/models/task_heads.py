@@ -10,7 +10,7 @@ from bert_jax.models.heads import MaskedLanguageHead
 from bert_jax.nn.compute import PLAIN, Compute
 from bert_jax.nn.dropout import dropout
 from bert_jax.nn.layout import RowLayout
-from bert_jax.nn.linear import Linear
+from bert_jax.nn.linear import Linear, truncated_normal
 from bert_jax.nn.transformer import split_key
 
 
@@ -45,8 +45,8 @@ class BertForSequenceClassification(nnx.Module):
 
     def __init__(self, config: BertConfig, num_labels: int, rngs: nnx.Rngs):
         self.bert = Bert(config, rngs)
-        width, stddev = config.hidden_size, config.initializer_range
-        self.classifier = Linear((width,), (num_labels,), stddev, rngs)
+        width, init = config.hidden_size, truncated_normal(config.initializer_range)
+        self.classifier = Linear((width,), (num_labels,), init, rngs)
         self.dropout_rate = config.hidden_dropout_prob
 
     def __call__(
@@ -75,8 +75,8 @@ class BertForTokenClassification(nnx.Module):
 
     def __init__(self, config: BertConfig, num_labels: int, rngs: nnx.Rngs):
         self.bert = Bert(config, rngs, pooling=False)
-        width, stddev = config.hidden_size, config.initializer_range
-        self.classifier = Linear((width,), (num_labels,), stddev, rngs)
+        width, init = config.hidden_size, truncated_normal(config.initializer_range)
+        self.classifier = Linear((width,), (num_labels,), init, rngs)
         self.dropout_rate = config.hidden_dropout_prob
 
     def __call__(
@@ -99,7 +99,8 @@ class BertForQuestionAnswering(nnx.Module):
 
     def __init__(self, config: BertConfig, rngs: nnx.Rngs):
         self.bert = Bert(config, rngs, pooling=False)
-        self.qa_outputs = Linear((config.hidden_size,), (2,), config.initializer_range, rngs)
+        init = truncated_normal(config.initializer_range)
+        self.qa_outputs = Linear((config.hidden_size,), (2,), init, rngs)
 
     def __call__(
         self,

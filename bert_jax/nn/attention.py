@@ -39,10 +39,17 @@ def dot_product_attention(
     """
     if key is None or dropout_rate == 0:
         return jax.nn.dot_product_attention(q, k, v, mask=mask, implementation=implementation)
-    scores_BHTS = jnp.einsum("BTHK,BSHK->BHTS", q, k, preferred_element_type=jnp.float32)
-    scores_BHTS = jnp.where(mask, scores_BHTS / math.sqrt(q.shape[-1]), LARGE_NEGATIVE)
-    probs_BHTS = jax.nn.softmax(scores_BHTS, axis=-1).astype(v.dtype)
+    probs_BHTS = attention_weights(q, k, mask).astype(v.dtype)
     return jnp.einsum("BHTS,BSHK->BTHK", dropout(probs_BHTS, key, dropout_rate), v)
+
+
+def attention_weights(
+    q: Float[Array, "B T H K"], k: Float[Array, "B S H K"], mask: Bool[Array, "#B 1 #T S"]
+) -> Float[Array, "B H T S"]:
+    """The softmax itself, for pictures: which key each query looks at."""
+    scores_BHTS = jnp.einsum("BTHK,BSHK->BHTS", q, k, preferred_element_type=jnp.float32)
+    scores_BHTS = scores_BHTS / math.sqrt(q.shape[-1])
+    return jax.nn.softmax(jnp.where(mask, scores_BHTS, LARGE_NEGATIVE), axis=-1)
 
 
 def choose_attention(

@@ -6,7 +6,7 @@ from collections.abc import Callable
 import jax
 import jax.numpy as jnp
 from flax import nnx
-from jaxtyping import Array, Float
+from jaxtyping import Array, Float, PRNGKeyArray
 
 SQRT_HALF = math.sqrt(0.5)
 Initializer = Callable[..., Array]
@@ -18,6 +18,16 @@ def uniform(limit: float) -> Initializer:
     return lambda key, shape: jax.random.uniform(key, shape, minval=-limit, maxval=limit)
 
 
+def normal(stddev: float) -> Initializer:
+    """Normal with this standard deviation."""
+    return lambda key, shape: stddev * jax.random.normal(key, shape)
+
+
+def fan_in_normal(key: PRNGKeyArray, shape: tuple[int, ...]) -> Array:
+    """Normal with variance 1 / shape[0] (LeCun et al. 1998, section 4.6)."""
+    return jax.random.normal(key, shape) / math.sqrt(shape[0])
+
+
 def truncated_normal(stddev: float) -> Initializer:
     """Normal cut at two standard deviations, as BERT's kernels start.
 
@@ -25,17 +35,20 @@ def truncated_normal(stddev: float) -> Initializer:
     deviation is 0.88 of `stddev`.
     """
     unscaled = jax.nn.initializers.truncated_normal(stddev=1.0, lower=-2.0, upper=2.0)
-    return lambda key, shape, dtype=jnp.float32: stddev * unscaled(key, shape, dtype)
+    return lambda key, shape: stddev * unscaled(key, shape, jnp.float32)
 
 
 class Linear(nnx.Module):
     """y = x W + b over one or several axes: kernel [*in_shape, *out_shape], bias [*out_shape]."""
 
     def __init__(
-        self, in_shape: tuple[int, ...], out_shape: tuple[int, ...], stddev: float, rngs: nnx.Rngs
+        self,
+        in_shape: tuple[int, ...],
+        out_shape: tuple[int, ...],
+        init: Initializer,
+        rngs: nnx.Rngs,
     ):
-        shape = (*in_shape, *out_shape)
-        self.kernel = nnx.Param(truncated_normal(stddev)(rngs.params(), shape))
+        self.kernel = nnx.Param(init(rngs.params(), (*in_shape, *out_shape)))
         self.bias = nnx.Param(jnp.zeros(out_shape))
         self.num_in = len(in_shape)
 

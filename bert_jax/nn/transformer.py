@@ -1,14 +1,76 @@
-"""Transformer blocks: self-attention, feed-forward, the post-norm encoder layer and its stack."""
+"""Transformer blocks: attention, feed-forward, encoder and decoder layers, and their stacks."""
+
+import math
+from collections.abc import Callable, Sequence
+from typing import NamedTuple, Protocol, TypeVar
 
 import jax
+import jax.numpy as jnp
 from flax import nnx
 from jaxtyping import Array, Bool, Float, Key, PRNGKeyArray
 
-from bert_jax.config import BertConfig
-from bert_jax.nn.attention import dot_product_attention
-from bert_jax.nn.compute import Compute, cast_kernels
+from bert_jax.nn.attention import attention_weights, dot_product_attention
+from bert_jax.nn.compute import PLAIN, Compute, cast_kernels
 from bert_jax.nn.dropout import dropout
-from bert_jax.nn.linear import LayerNorm, Linear, activate
+from bert_jax.nn.linear import Initializer, LayerNorm, Linear, activate, truncated_normal, uniform
+
+Layer = TypeVar("Layer", bound=nnx.Module)
+
+
+class BlockConfig(Protocol):
+    """What a layer needs to know; `BertConfig` and `TransformerConfig` say it."""
+
+    @property
+    def hidden_size(self) -> int:
+        """Model width D."""
+        ...
+
+    @property
+    def num_attention_heads(self) -> int:
+        """Heads H."""
+        ...
+
+    @property
+    def intermediate_size(self) -> int:
+        """Feed-forward width F."""
+        ...
+
+    @property
+    def hidden_act(self) -> str:
+        """Activation between the two feed-forward maps."""
+        ...
+
+    @property
+    def hidden_dropout_prob(self) -> float:
+        """Dropout on what a sublayer adds."""
+        ...
+
+    @property
+    def attention_probs_dropout_prob(self) -> float:
+        """Dropout on attention probabilities."""
+        ...
+
+    @property
+    def initializer_range(self) -> float | None:
+        """Standard deviation of kernels; None is Xavier's uniform."""
+        ...
+
+    @property
+    def layer_norm_eps(self) -> float:
+        """Added to the variance."""
+        ...
+
+    @property
+    def norm_first(self) -> bool:
+        """x + f(LN(x)) instead of LN(x + f(x))."""
+        ...
+
+
+def kernel_init(config: BlockConfig, fan_in: int, fan_out: int) -> Initializer:
+    """BERT's truncated normal, or Xavier's uniform (Glorot and Bengio 2010, equation 16)."""
+    if config.initializer_range is None:
+        return uniform(math.sqrt(6 / (fan_in + fan_out)))
+    return truncated_normal(config.initializer_range)
 
 
 def split_key(key: PRNGKeyArray | None, num: int) -> Key[Array, "N"] | list[None]:
@@ -16,31 +78,33 @@ def split_key(key: PRNGKeyArray | None, num: int) -> Key[Array, "N"] | list[None
     return [None] * num if key is None else jax.random.split(key, num)
 
 
-class SelfAttention(nnx.Module):
-    """Multi-head self-attention (Vaswani et al. 2017, section 3.2.2).
+class KeyValues(NamedTuple):
+    """Keys and values of one layer."""
 
-    Queries, keys and values come from one product with a kernel [D, 3, H, K].
-    """
+    k: Float[Array, "B S H K"]
+    v: Float[Array, "B S H K"]
 
-    def __init__(
-        self, width: int, num_heads: int, dropout_rate: float, stddev: float, rngs: nnx.Rngs
-    ):
-        heads = (num_heads, width // num_heads)
-        self.qkv = Linear((width,), (3, *heads), stddev, rngs)
-        self.out = Linear(heads, (width,), stddev, rngs)
-        self.dropout_rate = dropout_rate
 
-    def __call__(
+class Attention(nnx.Module):
+    """Multi-head attention (Vaswani et al. 2017, section 3.2.2): what both kinds share."""
+
+    def __init__(self, config: BlockConfig, rngs: nnx.Rngs):
+        width = config.hidden_size
+        self.heads = (config.num_attention_heads, width // config.num_attention_heads)
+        self.out = Linear(self.heads, (width,), kernel_init(config, width, width), rngs)
+        self.dropout_rate = config.attention_probs_dropout_prob
+
+    def mix(
         self,
-        x: Float[Array, "B T D"],
-        mask: Bool[Array, "B 1 T T"],
+        q: Float[Array, "B T H K"],
+        k: Float[Array, "B S H K"],
+        v: Float[Array, "B S H K"],
+        mask: Bool[Array, "#B 1 #T S"],
         *,
         key: PRNGKeyArray | None,
         compute: Compute,
     ) -> Float[Array, "B T D"]:
-        """Lets every token look at those that the mask allows."""
-        qkv_BT3HK = self.qkv(x)
-        q, k, v = (qkv_BT3HK[:, :, i] for i in range(3))
+        """Lets every query look at the keys that the mask allows, and maps the heads to D."""
         mixed_BTHK = dot_product_attention(
             q,
             k,
@@ -53,72 +117,212 @@ class SelfAttention(nnx.Module):
         return self.out(mixed_BTHK)
 
 
+class SelfAttention(Attention):
+    """Queries, keys and values come from one product with a kernel [D, 3, H, K]."""
+
+    def __init__(self, config: BlockConfig, rngs: nnx.Rngs):
+        width = config.hidden_size
+        init = kernel_init(config, width, width)
+        heads = (config.num_attention_heads, width // config.num_attention_heads)
+        self.qkv = Linear((width,), (3, *heads), init, rngs)
+        super().__init__(config, rngs)
+
+    def project(
+        self, x: Float[Array, "B T D"]
+    ) -> tuple[Float[Array, "B T H K"], Float[Array, "B T H K"], Float[Array, "B T H K"]]:
+        """Queries, keys and values."""
+        qkv_BT3HK = self.qkv(x)
+        return qkv_BT3HK[:, :, 0], qkv_BT3HK[:, :, 1], qkv_BT3HK[:, :, 2]
+
+    def __call__(
+        self,
+        x: Float[Array, "B T D"],
+        mask: Bool[Array, "#B 1 T T"],
+        *,
+        key: PRNGKeyArray | None,
+        compute: Compute,
+    ) -> Float[Array, "B T D"]:
+        """Lets every token look at those that the mask allows."""
+        q, k, v = self.project(x)
+        return self.mix(q, k, v, mask, key=key, compute=compute)
+
+
+class CrossAttention(Attention):
+    """Queries come from the decoder, keys and values from the encoder's output, the memory."""
+
+    def __init__(self, config: BlockConfig, rngs: nnx.Rngs):
+        super().__init__(config, rngs)
+        width = config.hidden_size
+        init = kernel_init(config, width, width)
+        self.q = Linear((width,), self.heads, init, rngs)
+        self.kv = Linear((width,), (2, *self.heads), init, rngs)
+
+    def read(self, memory: Float[Array, "B S D"]) -> KeyValues:
+        """Keys and values of a memory: the same for every step of decoding."""
+        kv_BS2HK = self.kv(memory)
+        return KeyValues(kv_BS2HK[:, :, 0], kv_BS2HK[:, :, 1])
+
+
 class FeedForward(nnx.Module):
     """act(x W₁ + b₁) W₂ + b₂ (Vaswani et al. 2017, equation 2)."""
 
-    def __init__(
-        self, width: int, hidden_width: int, activation: str, stddev: float, rngs: nnx.Rngs
-    ):
-        self.up = Linear((width,), (hidden_width,), stddev, rngs)
-        self.down = Linear((hidden_width,), (width,), stddev, rngs)
-        self.activation = activation
+    def __init__(self, config: BlockConfig, rngs: nnx.Rngs):
+        width, hidden = config.hidden_size, config.intermediate_size
+        init = kernel_init(config, width, hidden)
+        self.up = Linear((width,), (hidden,), init, rngs)
+        self.down = Linear((hidden,), (width,), init, rngs)
+        self.activation = config.hidden_act
 
     def __call__(self, x: Float[Array, "*batch D"]) -> Float[Array, "*batch D"]:
         """Applies the two layers to every token."""
         return self.down(activate(self.activation, self.up(x)))
 
 
-class EncoderLayer(nnx.Module):
-    """Post-norm layer: LN(x + dropout(sublayer(x))), for attention and feed-forward in turn."""
+class Connection(NamedTuple):
+    """The way around a sublayer f: LN(x + dropout(f(x))), or x + dropout(f(LN(x)))."""
 
-    def __init__(self, config: BertConfig, rngs: nnx.Rngs):
-        width, eps, stddev = config.hidden_size, config.layer_norm_eps, config.initializer_range
-        self.attention = SelfAttention(
-            width, config.num_attention_heads, config.attention_probs_dropout_prob, stddev, rngs
-        )
+    norm: LayerNorm
+    norm_first: bool
+    dropout_rate: float
+
+    def enter(self, x: Float[Array, "B T D"]) -> Float[Array, "B T D"]:
+        """What the sublayer sees."""
+        return self.norm(x) if self.norm_first else x
+
+    def leave(
+        self, x: Float[Array, "B T D"], added: Float[Array, "B T D"], key: PRNGKeyArray | None
+    ) -> Float[Array, "B T D"]:
+        """What comes out, from the input and what the sublayer says."""
+        y = x + dropout(added, key, self.dropout_rate)
+        return y if self.norm_first else self.norm(y)
+
+
+class EncoderLayer(nnx.Module):
+    """Self-attention and feed-forward, each with a connection around it."""
+
+    def __init__(self, config: BlockConfig, rngs: nnx.Rngs):
+        width, eps = config.hidden_size, config.layer_norm_eps
+        self.attention = SelfAttention(config, rngs)
         self.attention_norm = LayerNorm(width, eps)
-        self.feed_forward = FeedForward(
-            width, config.intermediate_size, config.hidden_act, stddev, rngs
-        )
+        self.feed_forward = FeedForward(config, rngs)
         self.feed_forward_norm = LayerNorm(width, eps)
-        self.dropout_rate = config.hidden_dropout_prob
+        self.norm_first, self.dropout_rate = config.norm_first, config.hidden_dropout_prob
 
     def __call__(
         self,
         x: Float[Array, "B T D"],
-        mask: Bool[Array, "B 1 T T"],
+        mask: Bool[Array, "#B 1 T T"],
         *,
         key: PRNGKeyArray | None,
         compute: Compute,
     ) -> Float[Array, "B T D"]:
         """Applies the layer; `key=None` means no dropout."""
         probs_key, attention_key, forward_key = split_key(key, 3)
-        attended = self.attention(x, mask, key=probs_key, compute=compute)
-        x = self.attention_norm(x + dropout(attended, attention_key, self.dropout_rate))
-        forwarded = self.feed_forward(x)
-        return self.feed_forward_norm(x + dropout(forwarded, forward_key, self.dropout_rate))
+        around = Connection(self.attention_norm, self.norm_first, self.dropout_rate)
+        attended = self.attention(around.enter(x), mask, key=probs_key, compute=compute)
+        x = around.leave(x, attended, attention_key)
+        around = Connection(self.feed_forward_norm, self.norm_first, self.dropout_rate)
+        return around.leave(x, self.feed_forward(around.enter(x)), forward_key)
 
 
-def stack_layers(config: BertConfig, rngs: nnx.Rngs) -> EncoderLayer:
+class DecoderLayer(nnx.Module):
+    """Self-attention, attention to the memory, and feed-forward, each with a connection."""
+
+    def __init__(self, config: BlockConfig, rngs: nnx.Rngs):
+        width, eps = config.hidden_size, config.layer_norm_eps
+        self.attention = SelfAttention(config, rngs)
+        self.attention_norm = LayerNorm(width, eps)
+        self.cross = CrossAttention(config, rngs)
+        self.cross_norm = LayerNorm(width, eps)
+        self.feed_forward = FeedForward(config, rngs)
+        self.feed_forward_norm = LayerNorm(width, eps)
+        self.norm_first, self.dropout_rate = config.norm_first, config.hidden_dropout_prob
+
+    def __call__(
+        self,
+        x: Float[Array, "B T D"],
+        mask: Bool[Array, "#B 1 T T"],
+        memory: Float[Array, "B S D"],
+        memory_mask: Bool[Array, "B 1 1 S"],
+        *,
+        key: PRNGKeyArray | None,
+        compute: Compute,
+    ) -> Float[Array, "B T D"]:
+        """Applies the layer to whole sequences; `key=None` means no dropout."""
+        keys = list(split_key(key, 5))
+        around = Connection(self.attention_norm, self.norm_first, self.dropout_rate)
+        attended = self.attention(around.enter(x), mask, key=keys[0], compute=compute)
+        x = around.leave(x, attended, keys[1])
+        read = self.cross.read(memory)
+        return self._read_and_forward(x, read, memory_mask, keys[2:], compute)
+
+    def step(
+        self,
+        x: Float[Array, "B 1 D"],
+        cache: KeyValues,
+        t: Array,
+        read: KeyValues,
+        memory_mask: Bool[Array, "B 1 1 S"],
+    ) -> tuple[Float[Array, "B 1 D"], KeyValues, Float[Array, "B S"]]:
+        """Applies the layer to token `t`, with the keys and values of those before in the cache.
+
+        Returns:
+            The token's output, the cache with it, and how much of each place of the memory it
+            read, the mean over the heads.
+        """
+        around = Connection(self.attention_norm, self.norm_first, self.dropout_rate)
+        q, k, v = self.attention.project(around.enter(x))
+        cache = KeyValues(
+            jax.lax.dynamic_update_slice_in_dim(cache.k, k, t, axis=1),
+            jax.lax.dynamic_update_slice_in_dim(cache.v, v, t, axis=1),
+        )
+        seen = (jnp.arange(cache.k.shape[1]) <= t)[None, None, None]
+        attended = self.attention.mix(q, *cache, seen, key=None, compute=PLAIN)
+        x = around.leave(x, attended, None)
+        query = self.cross.q(Connection(self.cross_norm, self.norm_first, 0.0).enter(x))
+        weights = attention_weights(query, read.k, memory_mask).mean(axis=1)[:, 0]
+        x = self._read_and_forward(x, read, memory_mask, [None] * 3, PLAIN)
+        return x, cache, weights
+
+    def _read_and_forward(
+        self,
+        x: Float[Array, "B T D"],
+        read: KeyValues,
+        memory_mask: Bool[Array, "B 1 1 S"],
+        keys: Sequence[PRNGKeyArray | None],
+        compute: Compute,
+    ) -> Float[Array, "B T D"]:
+        around = Connection(self.cross_norm, self.norm_first, self.dropout_rate)
+        q = self.cross.q(around.enter(x))
+        k, v = read
+        attended = self.cross.mix(q, k, v, memory_mask, key=keys[0], compute=compute)
+        x = around.leave(x, attended, keys[1])
+        around = Connection(self.feed_forward_norm, self.norm_first, self.dropout_rate)
+        return around.leave(x, self.feed_forward(around.enter(x)), keys[2])
+
+
+def stack_layers(build: Callable[[nnx.Rngs], Layer], num_layers: int, rngs: nnx.Rngs) -> Layer:
     """Builds all layers as one, every parameter with a leading axis L."""
+    stack = nnx.vmap(build, in_axes=0, out_axes=0, transform_metadata={nnx.PARTITION_NAME: None})
+    return nnx.split_rngs(splits=num_layers)(stack)(rngs)
 
-    @nnx.split_rngs(splits=config.num_hidden_layers)
-    @nnx.vmap(in_axes=0, out_axes=0, transform_metadata={nnx.PARTITION_NAME: None})
-    def build(rngs: nnx.Rngs) -> EncoderLayer:
-        return EncoderLayer(config, rngs)
 
-    return build(rngs)
+def unstack_layers(layers: Layer) -> list[Layer]:
+    """The single layers of a stack."""
+    graphdef, params = nnx.split(layers)
+    num_layers = jax.tree.leaves(params)[0].shape[0]
+    parts = (jax.tree.map(lambda x, i=i: x[i], params) for i in range(num_layers))
+    return [nnx.merge(graphdef, part) for part in parts]
 
 
 def apply_layers(
-    layers: EncoderLayer,
+    layers: nnx.Module,
     x: Float[Array, "B T D"],
-    mask: Bool[Array, "B 1 T T"],
-    *,
+    *others: Array,
     key: PRNGKeyArray | None,
     compute: Compute,
 ) -> Float[Array, "B T D"]:
-    """Applies stacked layers one after the other, in a scan."""
+    """Applies stacked layers one after the other, in a scan; `others` go to each as they are."""
     graphdef, params = nnx.split(layers)
     params = cast_kernels(params, compute.dtype)
     num_layers = jax.tree.leaves(params)[0].shape[0]
@@ -126,7 +330,7 @@ def apply_layers(
 
     def body(x, layer):
         params, key = layer
-        return nnx.merge(graphdef, params)(x, mask, key=key, compute=compute), None
+        return nnx.merge(graphdef, params)(x, *others, key=key, compute=compute), None
 
     if compute.remat:
         # Inside a loop nothing can undo the recomputation; unrolled, the barriers are needed.

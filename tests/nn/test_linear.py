@@ -56,7 +56,7 @@ def test_truncated_normal_is_not_corrected_for_its_width():
 
 
 def test_linear_contracts_as_many_axes_as_it_was_built_with():
-    linear = Linear((2, 3), (4, 5), 0.02, nnx.Rngs(0))
+    linear = Linear((2, 3), (4, 5), truncated_normal(0.02), nnx.Rngs(0))
     assert not linear.bias[...].any()
     linear.bias[...] = jnp.arange(20.0).reshape(4, 5)
     x = np.random.default_rng(0).normal(size=(7, 2, 3)).astype(np.float32)

@@ -25,7 +25,9 @@ X = jnp.asarray(np.random.default_rng(0).normal(size=(2, 6, 16)), jnp.float32)
 
 @functools.cache
 def stack():
-    return jax.jit(lambda: nnx.split(stack_layers(CONFIG, nnx.Rngs(0))))()
+    return jax.jit(
+        lambda: nnx.split(stack_layers(lambda rngs: EncoderLayer(CONFIG, rngs), 2, nnx.Rngs(0)))
+    )()
 
 
 @functools.cache

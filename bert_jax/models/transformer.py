@@ -1,0 +1,163 @@
+"""The Transformer for translation (Vaswani et al. 2017): encoder, decoder, one shared embedding."""
+
+import math
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+from flax import nnx
+from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
+
+from bert_jax.config import TransformerConfig
+from bert_jax.nn.compute import PLAIN, Compute
+from bert_jax.nn.dropout import dropout
+from bert_jax.nn.linear import LayerNorm, truncated_normal
+from bert_jax.nn.transformer import (
+    DecoderLayer,
+    EncoderLayer,
+    KeyValues,
+    apply_layers,
+    split_key,
+    stack_layers,
+    unstack_layers,
+)
+
+
+def sinusoids(length: int, width: int) -> Float[Array, "T D"]:
+    """PE(t, 2i) = sin(t / 10000^(2i/D)), PE(t, 2i+1) = cos(the same) (section 3.5)."""
+    t_T = jnp.arange(length, dtype=jnp.float32)
+    rates_I = jnp.exp(jnp.arange(0, width, 2) * (-math.log(10000.0) / width))
+    angles_TI = t_T[:, None] * rates_I[None, :]
+    return jnp.stack([jnp.sin(angles_TI), jnp.cos(angles_TI)], axis=-1).reshape(length, width)
+
+
+def causal_mask(length: int) -> Bool[Array, "1 1 T T"]:
+    """Lets a position see itself and those before it (section 3.2.3)."""
+    return jnp.tril(jnp.ones((length, length), bool))[None, None]
+
+
+class TransformerMemory(NamedTuple):
+    """What every step of decoding reads."""
+
+    reads: list[KeyValues]
+    """Keys and values of the encoder's output, for each decoder layer."""
+    mask: Bool[Array, "B S"]
+    """True on tokens of the source."""
+
+
+class Transformer(nnx.Module):
+    """Encoder and decoder; source, target and output share one embedding (section 3.4)."""
+
+    def __init__(self, config: TransformerConfig, rngs: nnx.Rngs):
+        if config.vocab_size is None:
+            raise ValueError("vocab_size = None, expected the vocabulary's size: set it first")
+        width = config.hidden_size
+        init = truncated_normal(width**-0.5)
+        self.embedding = nnx.Param(init(rngs.params(), (config.vocab_size, width)))
+        self.encoder = stack_layers(
+            lambda rngs: EncoderLayer(config, rngs), config.num_encoder_layers, rngs
+        )
+        self.decoder = stack_layers(
+            lambda rngs: DecoderLayer(config, rngs), config.num_decoder_layers, rngs
+        )
+        if config.norm_first:  # nothing else would bound what the layers add up to
+            self.encoder_norm = LayerNorm(width, config.layer_norm_eps)
+            self.decoder_norm = LayerNorm(width, config.layer_norm_eps)
+        self.config = config
+
+    def __call__(
+        self,
+        source: Int[Array, "B S"],
+        source_mask: Bool[Array, "B S"],
+        target: Int[Array, "B T"],
+        *,
+        key: PRNGKeyArray | None = None,
+        compute: Compute = PLAIN,
+    ) -> Float[Array, "B T V"]:
+        """Scores the token after each of the target's, float32.
+
+        Args:
+            source: token ids.
+            source_mask: true on tokens, false on padding.
+            target: START and the tokens so far; what follows the last token does not matter.
+            key: randomness of dropout; None switches it off.
+            compute: types and kernels.
+        """
+        source_key, embed_key, layers_key = split_key(key, 3)
+        memory = self.encode(source, source_mask, key=source_key, compute=compute)
+        x = self.embed(target, key=embed_key, compute=compute)
+        masks = causal_mask(target.shape[1]), source_mask[:, None, None, :]
+        x = apply_layers(
+            self.decoder, x, masks[0], memory, masks[1], key=layers_key, compute=compute
+        )
+        return self.logits(x)
+
+    def embed(
+        self, tokens: Int[Array, "B T"], *, key: PRNGKeyArray | None, compute: Compute
+    ) -> Float[Array, "B T D"]:
+        """√D · embedding + position, dropped out."""
+        width = self.config.hidden_size
+        x = self.embedding[...][tokens] * math.sqrt(width)
+        x = x + jnp.broadcast_to(sinusoids(tokens.shape[1], width), x.shape)
+        return dropout(x.astype(compute.dtype), key, self.config.hidden_dropout_prob)
+
+    def encode(
+        self,
+        source: Int[Array, "B S"],
+        source_mask: Bool[Array, "B S"],
+        *,
+        key: PRNGKeyArray | None = None,
+        compute: Compute = PLAIN,
+    ) -> Float[Array, "B S D"]:
+        """The encoder's output; meaningless on padding."""
+        embed_key, layers_key = split_key(key, 2)
+        x = self.embed(source, key=embed_key, compute=compute)
+        mask = source_mask[:, None, None, :]
+        x = apply_layers(self.encoder, x, mask, key=layers_key, compute=compute)
+        return self.encoder_norm(x) if self.config.norm_first else x
+
+    def logits(self, x: Float[Array, "B T D"]) -> Float[Array, "B T V"]:
+        """Scores every word of the vocabulary, by the embedding itself."""
+        x = self.decoder_norm(x) if self.config.norm_first else x
+        embedding = self.embedding[...].astype(x.dtype)
+        return jnp.einsum("BTD,VD->BTV", x, embedding, preferred_element_type=jnp.float32)
+
+    # --- Decoding, token by token ------------------------------------------------------------
+
+    def remember(
+        self, source: Int[Array, "B S"], source_mask: Bool[Array, "B S"]
+    ) -> TransformerMemory:
+        """What every step of decoding reads."""
+        memory = self.encode(source, source_mask)
+        reads = [layer.cross.read(memory) for layer in unstack_layers(self.decoder)]
+        return TransformerMemory(reads, source_mask)
+
+    def start(self, memory: TransformerMemory, max_length: int) -> list[KeyValues]:
+        """The state before the first step: an empty cache for each layer."""
+        num_rows, heads = memory.mask.shape[0], self.config.num_attention_heads
+        empty = jnp.zeros((num_rows, max_length, heads, self.config.hidden_size // heads))
+        return [KeyValues(empty, empty) for _ in memory.reads]
+
+    def step(
+        self,
+        memory: TransformerMemory,
+        state: list[KeyValues],
+        tokens: Int[Array, "B"],
+        t: Int[Array, ""],
+    ) -> tuple[list[KeyValues], Float[Array, "B V"], Float[Array, "B S"]]:
+        """Takes token `t` of the target; token 0 is START.
+
+        Returns:
+            The next state, scores of the next token, and how much of each source token the last
+            layer read.
+        """
+        width, max_length = self.config.hidden_size, state[0].k.shape[1]
+        x = self.embedding[...][tokens] * math.sqrt(width)
+        position = jax.lax.dynamic_index_in_dim(sinusoids(max_length, width), t, keepdims=False)
+        x = (x + jnp.broadcast_to(position, x.shape))[:, None]
+        mask, caches, weights = memory.mask[:, None, None, :], [], jnp.zeros(memory.mask.shape)
+        layers = unstack_layers(self.decoder)
+        for layer, cache, read in zip(layers, state, memory.reads, strict=True):
+            x, cache, weights = layer.step(x, cache, t, read, mask)
+            caches.append(cache)
+        return caches, self.logits(x)[:, 0], weights
