@@ -7,7 +7,6 @@ import jax
 from flax import nnx
 from jaxtyping import PRNGKeyArray
 
-from bert_jax.config import BertConfig
 from bert_jax.models.bert import BertForPreTraining
 
 Params = dict[str, Any]
@@ -15,7 +14,7 @@ Params = dict[str, Any]
 
 
 def build(
-    config: BertConfig, model: Callable[..., nnx.Module] = BertForPreTraining
+    config: Any, model: Callable[..., nnx.Module] = BertForPreTraining
 ) -> tuple[Callable[[PRNGKeyArray], Params], Callable[[Params], Any]]:
     """Splits a model class into `init(key) -> params` and `bind(params) -> module`.
 
@@ -23,7 +22,7 @@ def build(
     `jax.eval_shape` when only shapes are wanted; `bind` belongs into the jitted function.
 
     Args:
-        config: the model's shape; vocab_size must be set.
+        config: the model's shape, such as a `BertConfig` with its vocab_size set.
         model: a module class, called as `model(config, rngs=rngs)`.
 
     Example:
