@@ -14,9 +14,9 @@ from typing import Any
 import jax
 import numpy as np
 import optax
-import tyro
 
 from bert_jax.config import PhaseSpan, PretrainConfig, flatten, phase_at, phase_spans, to_json
+from bert_jax.config.command_line import choose_run
 from bert_jax.data.loader import PretrainingRows, batches, eval_batches
 from bert_jax.data.prepared import PreparedData
 from bert_jax.data.tokenizer import Tokenizer
@@ -33,7 +33,7 @@ from bert_jax.training.optimizers import make_optimizer
 from bert_jax.training.parallel import DataParallel, start_processes
 from bert_jax.training.plots import loss_plot
 from bert_jax.training.rundir import run_lock
-from bert_jax.training.runlog import RunLog
+from bert_jax.training.runlog import RunLog, with_progress
 from bert_jax.training.step import init_state, make_eval_step, make_train_step
 from configs.pretrain import RUNS
 
@@ -191,17 +191,16 @@ def describe_speed(
     peak = peak_flops(jax.devices()[0].device_kind)
 
     def describe(step: int, values: dict[str, float]) -> dict[str, float]:
-        values = values | {"learning_rate": float(np.asarray(schedule(step - 1)))}
         rate = values.get("steps_per_second")
         if rate and "tokens_per_row" in values:
             phase = phase_at(phase_spans(config), step)
-            values["tokens_per_second"] = rate * phase.batch_size * values["tokens_per_row"]
-            values["eta_seconds"] = (config.loop.steps - step) / rate
+            tokens = rate * phase.batch_size * values["tokens_per_row"]
+            values = values | {"tokens_per_second": tokens}
             if peak:
                 # Packed rows attend to less than T: this counts the row's length, an upper bound.
                 flops = flops_per_token(config.model, phase.length, config.masking.rate)
-                values["mfu"] = values["tokens_per_second"] * flops / (peak * num_devices)
-        return values
+                values["mfu"] = tokens * flops / (peak * num_devices)
+        return with_progress(values, step, config.loop.steps, schedule)
 
     return describe
 
@@ -251,10 +250,7 @@ def print_plan(config: PretrainConfig) -> None:
 @errors_for_people
 def command_line() -> int:
     """Reads the command line and runs `main`; returns the exit code."""
-    docs = {name: (run.__doc__ or "", run()) for name, run in RUNS.items()}
-    name = next((argument for argument in sys.argv[1:] if argument in RUNS), "")
-    config = tyro.extras.overridable_config_cli(docs, prog="pretrain.py", description=__doc__)
-    return main(replace(config, name=config.name or name))
+    return main(choose_run(RUNS, "pretrain.py", __doc__))
 
 
 if __name__ == "__main__":

@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import re
 import shutil
 import subprocess
 import sys
@@ -56,6 +57,12 @@ def make(kind, folder, encoder, **changes):
     return replace(config, **changes)
 
 
+def points_of(plot, split):
+    """The points of a curve, the first of its class; the legend is the second."""
+    (curve, _) = re.findall(f'class="{split}" points="([^"]*)"', plot.read_text())
+    return curve.split()
+
+
 @pytest.mark.parametrize("kind", TASK_KINDS)
 def test_eight_examples_are_learned_by_heart(kind, still_encoder, tmp_path):
     eight = write_labelled(kind, tmp_path / "eight", 8)
@@ -63,8 +70,9 @@ def test_eight_examples_are_learned_by_heart(kind, still_encoder, tmp_path):
     config = replace(config, epochs=250, evals_per_epoch=0.01, log_every=10)
     assert finetune.main(config) == 0
     records = read_metrics(tmp_path / "run" / "metrics.jsonl")
-    train = [r["loss"] for r in records if r["split"] == "train"]
-    assert train[-1] < 0.01
+    losses = {r["split"]: r["loss"] for r in records}  # the last ones
+    assert losses["train"] < 0.01
+    assert losses["eval"] < 0.01
     report = json.loads(next((tmp_path / "run" / "evaluation").glob("*/report.json")).read_text())
     best = "pearson" if kind == "regression" else KINDS[kind].metric  # ranks: scores are tied
     assert report["dev"]["scores"][best]["value"] > 0.99
@@ -88,6 +96,9 @@ def test_a_run_leaves_a_report_a_model_and_a_card(nano_run, tmp_path, capsys):
     assert np.trace(counts) / 12 == pytest.approx(score["value"])
     assert score["low"] <= score["value"] <= score["high"]
     assert len(report["dev"]["wrong"]) == 12 - np.trace(counts)
+    evals = [r for r in read_metrics(run / "metrics.jsonl") if r["split"] == "eval"]
+    assert all(r["loss"] > 0 for r in evals)
+    assert len(points_of(run / "plots" / "loss.svg", "eval")) == len(evals) + 1  # the last twice
     page = (folder / "report.html").read_text()
     assert page.count("<svg") == 6
     assert "http" not in page.replace("http://www.w3.org", "")

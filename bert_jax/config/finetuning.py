@@ -4,6 +4,7 @@ import dataclasses
 from typing import Literal
 
 from bert_jax.config.check import require
+from bert_jax.config.training import LoopConfig, OptimizerConfig
 
 TaskKind = Literal["classification", "regression", "tagging", "question_answering"]
 
@@ -99,3 +100,25 @@ class FinetuneConfig:
         require(
             len(set(self.labels)) == len(self.labels), "labels", self.labels, "different labels"
         )
+
+
+def loop_config(config: FinetuneConfig, epoch_steps: int) -> LoopConfig:
+    """Epochs as steps; a checkpoint stands beside every evaluation."""
+    every = max(1, round(epoch_steps / config.evals_per_epoch))
+    return LoopConfig(
+        steps=max(1, round(config.epochs * epoch_steps)),
+        log_every=config.log_every,
+        eval_every=every,
+        checkpoint_every=every,
+        keep_last=1,
+    )
+
+
+def optimizer_config(config: FinetuneConfig, steps: int) -> OptimizerConfig:
+    """AdamW with bias correction, and a warm-up that is a share of the steps."""
+    return OptimizerConfig(
+        learning_rate=config.learning_rate,
+        warmup_steps=round(config.warmup_share * steps),
+        weight_decay=config.weight_decay,
+        clip_norm=config.clip_norm,
+    )

@@ -6,7 +6,6 @@ A batch is what `data.batching.pad` makes: tokens [B, T] · lengths [B, 1, 2] (0
 from collections.abc import Callable, Sequence
 from typing import Any, ClassVar, NamedTuple, Protocol
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import Array
@@ -17,7 +16,7 @@ from bert_jax.data.rejects import Rejects
 from bert_jax.data.tokenizer import Tokenizer
 from bert_jax.nn.compute import Compute
 from bert_jax.nn.layout import row_layout
-from bert_jax.training.step import AXIS, Batch, Metrics, Objective, Params
+from bert_jax.training.step import Batch, Metrics, Objective, Params
 
 Say = Callable[[str], None]
 Prediction = dict[str, Any]
@@ -129,16 +128,6 @@ def forward(model: Any, batch: Batch, key: Array | None, compute: Compute) -> Ar
     """Scores of each row's only sequence [B, 1, C], or of each of its tokens [B, T, C]."""
     layout = row_layout(batch["lengths"], batch["tokens"].shape[1])
     return model(batch["tokens"], layout, key=key, compute=compute)
-
-
-def make_predict_step(bind: Callable[[Params], Any], compute: Compute) -> Callable:
-    """Builds `(params, batch) -> outputs` of one device: the outputs of the whole global batch."""
-
-    def predict_step(params: Params, batch: Batch) -> Array:
-        outputs = forward(bind(params), batch, None, compute)
-        return jax.lax.all_gather(outputs, AXIS, tiled=True)
-
-    return predict_step
 
 
 def is_row(batch: Batch) -> Array:

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any, TextIO
 
 import jax
+import numpy as np
 import rich.console
 import rich.progress
 
@@ -188,6 +189,16 @@ def read_metrics(path: Path) -> list[dict[str, Any]]:
             if isinstance(line, dict) and isinstance(line.get("step"), int):
                 lines.append(line)
     return lines
+
+
+def with_progress(
+    values: Mapping[str, float], step: int, num_steps: int, schedule: Callable[[int], Any]
+) -> dict[str, float]:
+    """A step's metrics, with its learning rate and the time that is left."""
+    progress = {"learning_rate": float(np.asarray(schedule(step - 1)))}
+    if rate := values.get("steps_per_second"):
+        progress["eta_seconds"] = (num_steps - step) / rate
+    return {**values, **progress}
 
 
 def describe_values(values: Mapping[str, float]) -> dict[str, str]:

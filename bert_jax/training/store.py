@@ -3,6 +3,7 @@
 Leaves are stored under their path, as "params/encoder/kernel", so Orbax only ever sees a flat dict.
 """
 
+import hashlib
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -79,6 +80,14 @@ def not_finite(state: Any) -> str:
             if not all(np.isfinite(np.asarray(part)).all() for part in parts.values()):
                 return name
     return ""
+
+
+def fingerprint(tree: Any) -> str:
+    """A hash of arrays and plain values."""
+    digest = hashlib.sha256()
+    for leaf in jax.tree.leaves(tree):
+        digest.update(np.ascontiguousarray(leaf).tobytes())
+    return digest.hexdigest()
 
 
 def _flatten(state: Any) -> dict[str, Any]:

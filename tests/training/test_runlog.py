@@ -11,7 +11,7 @@ import pytest
 
 from bert_jax.config import MaskingConfig, read_json
 from bert_jax.errors import UserError
-from bert_jax.training.runlog import RunLog, describe_values, read_metrics
+from bert_jax.training.runlog import RunLog, describe_values, read_metrics, with_progress
 from tests.training import children
 
 VALUES = {"learning_rate": 1e-4, "loss": 2.5, "tokens_per_second": 12345.6, "mfu": 0.412,
@@ -207,3 +207,10 @@ def test_a_directory_that_cannot_be_written_does_not_end_the_run(tmp_path, capsy
     captured = capsys.readouterr()
     assert "step 10/100  loss 1.0000" in captured.out
     assert captured.err.count("warning: logging is incomplete") == 1
+
+
+def test_progress_is_the_rate_of_the_step_and_the_time_that_is_left():
+    values = {"loss": 2.0, "steps_per_second": 4.0}
+    found = with_progress(values, 10, 30, lambda count: 0.5 * count)
+    assert found == {**values, "learning_rate": 4.5, "eta_seconds": 5.0}  # step 10 is count 9
+    assert "eta_seconds" not in with_progress({"loss": 2.0}, 10, 30, lambda count: 0.1)

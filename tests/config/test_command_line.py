@@ -1,0 +1,45 @@
+"""A named run, some of its values changed on the command line."""
+
+import dataclasses
+
+import pytest
+
+from bert_jax.config.command_line import choose_run
+
+
+@dataclasses.dataclass(frozen=True)
+class Run:
+    """What is run."""
+
+    steps: int
+    name: str = ""
+
+
+def long() -> Run:
+    """Takes a day."""
+    return Run(steps=1000)
+
+
+RUNS = {"short": lambda: Run(steps=1), "long": long}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "wanted"),
+    [
+        (["long"], Run(1000, "long")),
+        (["short", "--steps", "2"], Run(2, "short")),
+        (["long", "--name", "mine"], Run(1000, "mine")),
+    ],
+)
+def test_a_run_has_the_name_and_the_values_that_were_given(monkeypatch, arguments, wanted):
+    monkeypatch.setattr("sys.argv", ["script.py", *arguments])
+    assert choose_run(RUNS, "script.py", "Runs.") == wanted
+
+
+def test_help_shows_what_each_run_is(monkeypatch, capsys):
+    monkeypatch.setattr("sys.argv", ["script.py", "--help"])
+    with pytest.raises(SystemExit):
+        choose_run(RUNS, "script.py", "Runs things.")
+    said = capsys.readouterr().out
+    for text in ("script.py", "Runs things.", "short", "Takes a day."):
+        assert text in said
