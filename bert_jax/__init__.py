@@ -12,12 +12,18 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from bert_jax.pretrained import Model as Model
     from bert_jax.pretrained import load as load
+    from bert_jax.translator import Translator as Translator
+    from bert_jax.translator import load_translator as load_translator
 
 
 def __getattr__(name: str) -> Any:
-    """Loads `bert_jax.load` when it is asked for: the data side runs without JAX."""
+    """Imports what loads models when it is asked for: the data side runs without JAX."""
     if name in ("load", "Model"):
         from bert_jax import pretrained
 
         return getattr(pretrained, name)
+    if name in ("load_translator", "Translator"):
+        from bert_jax import translator
+
+        return getattr(translator, name)
     raise AttributeError(f"module 'bert_jax' has no attribute {name!r}")

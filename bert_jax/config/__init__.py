@@ -25,6 +25,7 @@ from bert_jax.config.pretraining import (
     phase_spans,
 )
 from bert_jax.config.training import LoopConfig, OptimizerConfig
+from bert_jax.config.translating import SearchConfig, TranslateConfig
 
 __all__ = [
     "AddressingConfig",
@@ -43,8 +44,10 @@ __all__ = [
     "PhaseSpan",
     "PrepareConfig",
     "PretrainConfig",
+    "SearchConfig",
     "Seq2SeqConfig",
     "TransformerConfig",
+    "TranslateConfig",
     "TranslationModelConfig",
     "flatten",
     "from_dict",

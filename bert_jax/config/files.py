@@ -3,10 +3,9 @@
 import dataclasses
 import difflib
 import json
-import types
 import typing
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 from bert_jax.errors import ConfigError
 
@@ -32,8 +31,15 @@ def _convert(hint: Any, value: Any, where: str) -> Any:
         return from_dict(hint, value, where)  # type: ignore[arg-type]
     if typing.get_origin(hint) is tuple and isinstance(value, list):
         return tuple(_convert(typing.get_args(hint)[0], item, where) for item in value)
-    if isinstance(hint, types.UnionType) or typing.get_origin(hint) is typing.Union:
-        return value
+    if typing.get_origin(hint) is Annotated:
+        return _convert(typing.get_args(hint)[0], value, where)
+    if isinstance(value, dict):  # one of several dataclasses, by its `kind`
+        kinds = {getattr(member, "kind", None): member for member in typing.get_args(hint)}
+        if value.get("kind") not in kinds:
+            raise ConfigError(
+                f"{where}: kind = {value.get('kind')!r}", f"one of {tuple(kinds)}", "correct it"
+            )
+        return from_dict(kinds[value["kind"]], value, where)
     return value
 
 

@@ -17,9 +17,9 @@ class OptimizerConfig:
     """Peak learning rate."""
     warmup_steps: int = 10_000
     """Steps of linear warm-up."""
-    schedule: Literal["linear", "constant"] = "linear"
-    """After the warm-up: linear decay to zero at the last step, or the peak kept. "original" brings
-    its own schedule."""
+    schedule: Literal["linear", "inverse_sqrt", "constant"] = "linear"
+    """After the warm-up: linear decay to zero at the last step, decay by 1 / √step as the first
+    Transformer's, or the peak kept. "original" brings its own schedule."""
     b1: float = 0.9
     """Decay of the first moment."""
     b2: float = 0.999

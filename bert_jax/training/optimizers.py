@@ -15,7 +15,8 @@ def make_optimizer(
 ) -> tuple[optax.GradientTransformation, optax.Schedule]:
     """Builds the optimizer and its learning-rate schedule.
 
-    The schedule counts updates from 0: with a warm-up, the first update has a learning rate of 0.
+    The schedule counts updates from 0: with a warm-up, the first update has a learning rate of 0
+    ("inverse_sqrt" counts from 1, as the paper).
 
     Args:
         config: which optimizer, and its numbers.
@@ -29,6 +30,8 @@ def make_optimizer(
     else:
         if config.schedule == "constant":
             schedule = warmup_constant_schedule(config.learning_rate, config.warmup_steps)
+        elif config.schedule == "inverse_sqrt":
+            schedule = inverse_sqrt_schedule(config.learning_rate, config.warmup_steps)
         else:
             schedule = warmup_linear_schedule(config.learning_rate, config.warmup_steps, steps)
         if config.name == "rmsprop":
@@ -92,6 +95,19 @@ def decayed(params: Any) -> Any:
         return names[-1] != "bias" and not any("norm" in name for name in names)
 
     return jax.tree_util.tree_map_with_path(applies, params)
+
+
+def inverse_sqrt_schedule(peak: float, warmup_steps: int) -> optax.Schedule:
+    """peak · min(t / w, √(w / t)), t counted from 1 (Vaswani et al. 2017, equation 3).
+
+    The paper's rate, D^-0.5 · min(t^-0.5, t · w^-1.5), has its peak, (D w)^-0.5, at t = w.
+    """
+
+    def rate(step: Any) -> Float[Array, ""]:
+        t, w = jnp.asarray(step, jnp.float32) + 1.0, float(max(warmup_steps, 1))
+        return peak * jnp.minimum(t / w, jnp.sqrt(w / t))
+
+    return rate
 
 
 class OriginalAdamState(NamedTuple):

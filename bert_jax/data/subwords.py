@@ -1,0 +1,125 @@
+"""A vocabulary that source and target of a translation share: subwords, or characters.
+
+Text survives both ways but for runs of spaces: a space is "▁" in front of a word, so pieces are
+simply joined (as in SentencePiece, Kudo and Richardson 2018). It is one tokenizer.json, which
+`tokenizers` opens.
+"""
+
+import hashlib
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+from tokenizers import Regex, decoders, models, normalizers, pre_tokenizers, trainers
+from tokenizers import Tokenizer as FastTokenizer
+
+from bert_jax.errors import ConfigError, DataError
+
+SPECIAL = ("<pad>", "<unk>", "<s>", "</s>")
+PAD, UNK, START, END = range(len(SPECIAL))
+FILE = "vocabulary.json"
+
+
+class Subwords:
+    """Text to token ids and back."""
+
+    def __init__(self, fast: FastTokenizer):
+        self._fast = fast
+        self.size = fast.get_vocab_size()
+        self.sha256 = hashlib.sha256(fast.to_str().encode()).hexdigest()
+
+    def encode(self, texts: Sequence[str]) -> list[list[int]]:
+        """Token ids of each text, without START and END."""
+        found = self._fast.encode_batch_fast(list(texts), add_special_tokens=False)
+        return [encoding.ids for encoding in found]
+
+    def decode(self, ids: Sequence[int]) -> str:
+        """The text of token ids; what follows END, and PAD, is left out."""
+        ids = list(ids)
+        ids = ids[: ids.index(END)] if END in ids else ids
+        return self._fast.decode([i for i in ids if i not in (PAD, START)], False).strip()
+
+    def tokens(self, ids: Sequence[int]) -> list[str]:
+        """The pieces, for people."""
+        return [self._fast.id_to_token(i) or "?" for i in ids]
+
+    def unknown(self, texts: Sequence[str]) -> list[list[str]]:
+        """The parts of each text that are no symbols of this vocabulary."""
+        found = self._fast.encode_batch(list(texts), add_special_tokens=False)
+        return [
+            [
+                text[start:stop]
+                for i, (start, stop) in zip(e.ids, e.offsets, strict=True)
+                if i == UNK
+            ]
+            for text, e in zip(texts, found, strict=True)
+        ]
+
+    def save(self, folder: Path) -> None:
+        """Writes vocabulary.json."""
+        folder.mkdir(parents=True, exist_ok=True)
+        self._fast.save(str(folder / FILE))
+
+    @classmethod
+    def load(cls, folder: Path) -> "Subwords":
+        """Reads what `save` wrote.
+
+        Raises:
+            ConfigError: missing, damaged, or another kind of vocabulary.
+        """
+        path, expected = folder / FILE, "a vocabulary that translate.py wrote"
+        try:
+            fast = FastTokenizer.from_file(str(path))
+        except Exception as error:  # the library raises no class of its own
+            raise ConfigError(f"{path} cannot be read: {error}", expected, "restore it") from None
+        special = tuple(fast.id_to_token(i) for i in range(len(SPECIAL)))
+        if special != SPECIAL:
+            raise ConfigError(f"{path} starts with {special}", expected, "restore it")
+        return cls(fast)
+
+
+def train_subwords(texts: Iterable[str], size: int, lowercase: bool) -> Subwords:
+    """Byte-pair encoding (Sennrich et al. 2016) of words; punctuation stands alone.
+
+    Args:
+        texts: source and target together.
+        size: number of tokens; fewer if the texts do not have that many pieces.
+        lowercase: lower-case everything.
+    """
+    fast = FastTokenizer(models.BPE(unk_token=SPECIAL[UNK]))
+    fast.normalizer = _normalizer(lowercase)  # pyrefly: ignore
+    fast.pre_tokenizer = pre_tokenizers.Sequence(  # pyrefly: ignore
+        [pre_tokenizers.Metaspace(), pre_tokenizers.Punctuation("isolated")]
+    )
+    fast.decoder = decoders.Metaspace()  # pyrefly: ignore
+    trainer = trainers.BpeTrainer(
+        vocab_size=size, min_frequency=2, special_tokens=list(SPECIAL), show_progress=False
+    )
+    fast.train_from_iterator(_some(texts), trainer)
+    return Subwords(fast)
+
+
+def train_characters(texts: Iterable[str], lowercase: bool) -> Subwords:
+    """Every character of the texts is a token."""
+    normalizer = _normalizer(lowercase)
+    characters = sorted(set().union(*map(set, map(normalizer.normalize_str, _some(texts)))))
+    vocab = {token: i for i, token in enumerate([*SPECIAL, *characters])}
+    fast = FastTokenizer(models.WordLevel(vocab, unk_token=SPECIAL[UNK]))
+    fast.normalizer = normalizer  # pyrefly: ignore
+    fast.pre_tokenizer = pre_tokenizers.Split(Regex("."), "isolated")  # pyrefly: ignore
+    fast.decoder = decoders.Fuse()  # pyrefly: ignore
+    fast.add_special_tokens(list(SPECIAL))
+    return Subwords(fast)
+
+
+def _normalizer(lowercase: bool) -> normalizers.Normalizer:
+    steps = [normalizers.NFC(), normalizers.Replace(Regex(r"\s+"), " "), normalizers.Strip()]
+    return normalizers.Sequence([*steps, *([normalizers.Lowercase()] if lowercase else [])])
+
+
+def _some(texts: Iterable[str]) -> list[str]:
+    texts = list(texts)
+    if not any(text.strip() for text in texts):
+        raise DataError(
+            "the text has no characters to make a vocabulary of", "readable text", "check the files"
+        )
+    return texts

@@ -1,0 +1,189 @@
+"""From scores of the next token to whole sequences: greedy and beam search.
+
+Both take a step `(state, tokens [N], t) -> (state, logits [N, V], weights [N, S])`: `tokens` are
+the t-th of each hypothesis (START first), every array of the state has a row for each hypothesis,
+and the weights say how much of each source token was read.
+"""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Bool, Float, Int
+
+Step = Callable[[Any, Array, Array], tuple[Any, Array, Array]]
+
+
+class Ends(NamedTuple):
+    """Where hypotheses start and stop."""
+
+    start: int
+    """Token before the first."""
+    end: int
+    """Token after the last."""
+    pad: int
+    """What fills the rest of a row."""
+    max_length: int
+    """Most tokens of any hypothesis, the end token included."""
+
+
+class Penalties(NamedTuple):
+    """How hypotheses of different lengths are compared (Wu et al. 2016, equation 14)."""
+
+    length: float = 0.0
+    """α: log P is divided by ((5 + |Y|) / 6)^α, where |Y| counts the end token."""
+    coverage: float = 0.0
+    """β: times Σ_i log min(Σ_j p_ij, 1), negative if source tokens have hardly been read."""
+
+    def divisor(self, length: Array) -> Array:
+        """lp(Y)."""
+        return ((5.0 + length) / 6.0) ** self.length
+
+
+def greedy_search(step: Step, state: Any, limits: Int[Array, "B"], ends: Ends) -> Int[Array, "B T"]:
+    """Takes the most probable token at every step.
+
+    Args:
+        step: see above.
+        state: before the first step, one row for each sentence.
+        limits: most tokens of each hypothesis, the end token included; cut off there.
+        ends: special tokens, and T.
+    """
+    num_rows = limits.shape[0]
+
+    def search_on(loop):
+        t, _, running, _, _ = loop
+        return (t < ends.max_length) & running.any()
+
+    def advance(loop):
+        t, state, running, tokens, hypotheses = loop
+        state, logits, _ = step(state, tokens, t)
+        tokens = logits.argmax(axis=-1).astype(jnp.int32)
+        hypotheses = hypotheses.at[:, t].set(jnp.where(running, tokens, ends.pad))
+        running = running & (tokens != ends.end) & (t + 1 < limits)
+        return t + 1, state, running, tokens, hypotheses
+
+    first = jnp.full((num_rows,), ends.start, jnp.int32)
+    empty = jnp.full((num_rows, ends.max_length), ends.pad, jnp.int32)
+    loop = (jnp.zeros((), jnp.int32), state, limits > 0, first, empty)
+    return jax.lax.while_loop(search_on, advance, loop)[-1]
+
+
+def beam_search(
+    step: Step,
+    state: Any,
+    limits: Int[Array, "B"],
+    source_mask: Bool[Array, "B S"],
+    ends: Ends,
+    num_beams: int,
+    penalties: Penalties,
+) -> tuple[Int[Array, "B T"], Float[Array, "B"]]:
+    """Keeps the `num_beams` most probable unfinished hypotheses, and the best finished one.
+
+    A sentence is done once no unfinished hypothesis can still beat its best finished one, if all
+    its further tokens were certain. At its limit a hypothesis can only end.
+
+    Args:
+        step: see above.
+        state: before the first step, one row for each sentence.
+        limits: most tokens of each hypothesis, the end token included, at least 1.
+        source_mask: true on tokens of the source.
+        ends: special tokens, and T.
+        num_beams: hypotheses kept at every step, K.
+        penalties: how finished hypotheses are compared.
+
+    Returns:
+        The best hypothesis of each sentence, and its score.
+    """
+    num_rows, length, k = limits.shape[0], ends.max_length, num_beams
+    rows = jnp.arange(num_rows)[:, None]
+
+    def flat(x_BK: Array) -> Array:
+        return x_BK.reshape(num_rows * k, *x_BK.shape[2:])
+
+    def search_on(loop):
+        t, _, log_p_BK, _, _, _, best_score_B, _ = loop
+        hope_B = log_p_BK.max(axis=1) / penalties.divisor(limits.astype(jnp.float32))
+        return (t < length) & (hope_B > best_score_B).any()
+
+    def advance(loop):
+        t, state, log_p_BK, tokens_BK, alive_BKT, coverage_BKS, best_score_B, best_BT = loop
+        state, logits, weights = step(state, flat(tokens_BK), t)
+        next_BKV = jax.nn.log_softmax(logits).reshape(num_rows, k, -1)
+        num_words = next_BKV.shape[-1]
+        must_end_B11 = (t + 1 >= limits)[:, None, None]
+        is_end_V = jnp.arange(num_words) == ends.end
+        next_BKV = jnp.where(must_end_B11 & ~is_end_V[None, None], -jnp.inf, next_BKV)
+        coverage_BKS = coverage_BKS + weights.reshape(num_rows, k, -1)
+
+        # The most probable 2 K: at most K of them end, one for each hypothesis.
+        total = (log_p_BK[:, :, None] + next_BKV).reshape(num_rows, -1)
+        found_BC, place_BC = jax.lax.top_k(total, min(2 * k, k * num_words))
+        parent_BC = place_BC // num_words
+        token_BC = (place_BC % num_words).astype(jnp.int32)
+        ended_BC = token_BC == ends.end
+        hypotheses_BCT = alive_BKT[rows, parent_BC].at[:, :, t].set(token_BC)
+
+        covered = jnp.log(jnp.minimum(jnp.where(source_mask[:, None], coverage_BKS, 1.0), 1.0))
+        covered_BK = covered.sum(axis=-1) if penalties.coverage else jnp.zeros_like(log_p_BK)
+        score_BC = found_BC / penalties.divisor(t + 1.0)
+        score_BC = score_BC + penalties.coverage * covered_BK[rows, parent_BC]
+        score_BC = jnp.where(ended_BC, score_BC, -jnp.inf)
+        winner_B1 = score_BC.argmax(axis=1)[:, None]
+        better_B = score_BC[rows, winner_B1][:, 0] > best_score_B
+        best_score_B = jnp.where(better_B, score_BC.max(axis=1), best_score_B)
+        best_BT = jnp.where(better_B[:, None], hypotheses_BCT[rows, winner_B1][:, 0], best_BT)
+
+        log_p_BK, chosen_BK = jax.lax.top_k(jnp.where(ended_BC, -jnp.inf, found_BC), k)
+        parent_BK = parent_BC[rows, chosen_BK]
+        source_rows = flat(rows * k + parent_BK)
+        state = jax.tree.map(lambda x: x[source_rows], state)
+        return (
+            t + 1,
+            state,
+            log_p_BK,
+            token_BC[rows, chosen_BK],
+            hypotheses_BCT[rows, chosen_BK],
+            coverage_BKS[rows, parent_BK],
+            best_score_B,
+            best_BT,
+        )
+
+    only_first_K = jnp.where(jnp.arange(k) == 0, 0.0, -jnp.inf)
+    empty_BKT = jnp.full((num_rows, k, length), ends.pad, jnp.int32)
+    loop = (
+        jnp.zeros((), jnp.int32),
+        jax.tree.map(lambda x: jnp.repeat(x, k, axis=0), state),
+        jnp.broadcast_to(only_first_K, (num_rows, k)),
+        jnp.full((num_rows, k), ends.start, jnp.int32),
+        empty_BKT,
+        jnp.zeros((num_rows, k, source_mask.shape[1])),
+        jnp.full((num_rows,), -jnp.inf),
+        empty_BKT[:, 0],
+    )
+    *_, scores, best = jax.lax.while_loop(search_on, advance, loop)
+    return best, scores
+
+
+def read_weights(
+    step: Step, state: Any, targets: Int[Array, "B T"], ends: Ends
+) -> Float[Array, "B T S"]:
+    """How much of each source token was read when each target token was written.
+
+    Args:
+        step: see above.
+        state: before the first step, one row for each sentence.
+        targets: the tokens that were written, for example by a search.
+        ends: special tokens.
+    """
+    first = jnp.full((targets.shape[0], 1), ends.start, targets.dtype)
+    inputs_BT = jnp.concatenate([first, targets[:, :-1]], axis=1)
+
+    def advance(state, inputs):
+        tokens, t = inputs
+        state, _, weights = step(state, tokens, t)
+        return state, weights
+
+    _, weights_TBS = jax.lax.scan(advance, state, (inputs_BT.T, jnp.arange(targets.shape[1])))
+    return weights_TBS.swapaxes(0, 1)

@@ -1,0 +1,148 @@
+"""A trained translation model for use: `bert_jax.load_translator("runs/dates")`."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import NamedTuple
+
+import jax.numpy as jnp
+import jax.tree
+import numpy as np
+
+from bert_jax.config import SearchConfig, TranslateConfig, read_json
+from bert_jax.data.subwords import END, Subwords
+from bert_jax.errors import ConfigError, DataError
+from bert_jax.tasks.translation import alignment, build_translator, make_searcher
+from bert_jax.training.parallel import DataParallel
+from bert_jax.training.store import load_params
+
+VOCABULARY = "vocabulary"
+
+
+class Alignment(NamedTuple):
+    """Which source tokens were read for each token of a translation."""
+
+    source: list[str]
+    target: list[str]
+    weights: np.ndarray
+    """[target, source]; each row adds up to 1 (to 0 without attention)."""
+
+
+class Translator:
+    """A translation model with its vocabulary.
+
+    Args:
+        config: the run's.
+        vocabulary: the one it was trained with.
+        params: of the model.
+        parallel: devices to use; None takes one.
+    """
+
+    def __init__(
+        self,
+        config: TranslateConfig,
+        vocabulary: Subwords,
+        params: dict,
+        parallel: DataParallel | None = None,
+    ):
+        self.config, self.vocabulary = config, vocabulary
+        self._bind = build_translator(config.model)[1]
+        self._parallel = parallel or DataParallel(num_devices=1)
+        self._params = self._parallel.put_state(params)
+        self._searchers: dict[SearchConfig, object] = {}
+
+    def translate(
+        self, texts: Sequence[str], search: SearchConfig | None = None, places: Sequence[str] = ()
+    ) -> list[str]:
+        """Translates texts; what becomes of one does not depend on the others.
+
+        Args:
+            texts: any number; an empty one stays empty.
+            search: how to look for translations; None takes the run's own way.
+            places: what to call each text in errors, for example file:line.
+
+        Raises:
+            DataError: a text is longer than the model's positions.
+        """
+        places = places or [f"text {n}" for n in range(1, len(texts) + 1)]
+        encoded = self.vocabulary.encode(list(texts))
+        self._check_lengths(encoded, places)
+        some = [i for i, ids in enumerate(encoded) if ids]
+        found = self._search(search, [[*encoded[i], END] for i in some])
+        translations = [""] * len(encoded)
+        for i, ids in zip(some, found, strict=True):
+            translations[i] = self.vocabulary.decode(ids)
+        return translations
+
+    def align(self, text: str, translation: str | None = None) -> Alignment:
+        """Says which source tokens were read for each token of the translation.
+
+        Args:
+            text: the source.
+            translation: its translation; None translates first.
+        """
+        (source,) = self.vocabulary.encode([text])
+        self._check_lengths([source], [repr(text)])
+        source = [*source, END]
+        if translation is None:
+            (target,) = self._search(None, [source])
+        else:
+            (target,) = self.vocabulary.encode([translation])
+        target = [*target, END]
+        model = self._bind(jax.tree.map(jnp.asarray, self._parallel.get(self._params)))
+        weights = alignment(model, source, target)
+        names = self.vocabulary.tokens
+        return Alignment(names(source), names(target), weights)
+
+    def _search(self, search: SearchConfig | None, sources: list[list[int]]) -> list[list[int]]:
+        search = search or self.config.search
+        if search not in self._searchers:
+            self._searchers[search] = make_searcher(
+                self._bind, search, self.config.model.max_positions, self._parallel
+            )
+        return self._searchers[search](self._params, sources)  # type: ignore[operator]
+
+    def _check_lengths(self, encoded: Sequence[list[int]], places: Sequence[str]) -> None:
+        most = self.config.model.max_positions - 1
+        for ids, place in zip(encoded, places, strict=True):
+            if len(ids) > most:
+                raise DataError(
+                    f"{place}: a sentence of {len(ids):,} tokens",
+                    f"at most {most:,}, the model's positions",
+                    "cut it into sentences",
+                )
+
+
+def load_translator(run: str | Path, which: str = "best") -> Translator:
+    """Loads the best (or "newest") checkpoint of a run of translate.py.
+
+    Raises:
+        ConfigError: no such run, or its vocabulary is not the one that it was trained with.
+        CheckpointError: no usable checkpoint.
+
+    Example:
+        >>> bert_jax.load_translator("runs/dates").translate(["september 27, 1994"])
+        ['1994-09-27']
+    """
+    run = Path(run)
+    if not (run / "config.json").is_file():
+        raise ConfigError(
+            f"{run} is no run of translate.py: it has no config.json",
+            "a run's directory, such as runs/dates",
+            "train first, with the same command",
+        )
+    config = read_json(TranslateConfig, run / "config.json")
+    vocabulary = Subwords.load(run / VOCABULARY)
+    params, _, identity = load_params(run, which)
+    if identity.get("vocabulary") != vocabulary.sha256:
+        raise ConfigError(
+            f"{run / VOCABULARY} is not the vocabulary that this model was trained with: its hash"
+            f" is {vocabulary.sha256[:12]}, the checkpoint's {identity.get('vocabulary', '')[:12]}",
+            "the vocabulary of the same run",
+            "restore it; translate.py wrote it when the run began",
+        )
+    size = json.loads(identity["model.vocab_size"])
+    return Translator(
+        replace(config, model=replace(config.model, vocab_size=size)), vocabulary, params
+    )

@@ -1,0 +1,231 @@
+"""Translation runs: `python translate.py NAME`. Copy one for your own pairs."""
+
+from bert_jax.config import (
+    GNMTConfig,
+    LoopConfig,
+    OptimizerConfig,
+    SearchConfig,
+    Seq2SeqConfig,
+    TransformerConfig,
+    TranslateConfig,
+)
+
+MULTI30K = {
+    "train": ("data/multi30k/train.lc.norm.tok.en", "data/multi30k/train.lc.norm.tok.de"),
+    "dev": ("data/multi30k/val.lc.norm.tok.en", "data/multi30k/val.lc.norm.tok.de"),
+    "test": (
+        "data/multi30k/test_2016_flickr.lc.norm.tok.en",
+        "data/multi30k/test_2016_flickr.lc.norm.tok.de",
+    ),
+}
+
+
+def dates() -> TranslateConfig:
+    """Dates in many forms to ISO dates, with attention (character by character).
+
+    Pass --train and --dev: `question_answer` lines such as "september 27, 1994 _1994-09-27".
+    """
+    return TranslateConfig(
+        model=Seq2SeqConfig(
+            embedding_size=16, hidden_size=128, reverse_source=True, init_range=None,
+            forget_bias=0.0,
+        ),
+        train=("data/dates/train.txt",),
+        dev=("data/dates/dev.txt",),
+        vocabulary="characters",
+        batch_tokens=None,
+        batch_size=128,
+        label_smoothing=0.0,
+        metric="exact",
+        optimizer=OptimizerConfig(
+            learning_rate=1e-3, warmup_steps=0, schedule="constant", weight_decay=0.0, eps=1e-7,
+            clip_norm=5.0,
+        ),
+        loop=LoopConfig(steps=1760, eval_every=352, checkpoint_every=352),
+    )  # fmt: skip
+
+
+def dates_fixed() -> TranslateConfig:
+    """As `dates`, but all that the decoder knows of the source is one vector: it fails."""
+    config = dates()
+    return TranslateConfig(
+        model=Seq2SeqConfig(
+            embedding_size=16, hidden_size=128, reverse_source=True, init_range=None,
+            forget_bias=0.0, attention="none",
+        ),
+        train=config.train,
+        dev=config.dev,
+        vocabulary=config.vocabulary,
+        batch_tokens=config.batch_tokens,
+        batch_size=config.batch_size,
+        label_smoothing=0.0,
+        metric="exact",
+        optimizer=config.optimizer,
+        loop=config.loop,
+    )  # fmt: skip
+
+
+def addition() -> TranslateConfig:
+    """Sums such as "16+75 _91": reversed source, and the context at every step ("peeky")."""
+    return TranslateConfig(
+        model=Seq2SeqConfig(
+            embedding_size=16, hidden_size=128, reverse_source=True, attention="none", peeky=True,
+            init_range=None, forget_bias=0.0,
+        ),
+        train=("data/addition/train.txt",),
+        dev=("data/addition/dev.txt",),
+        vocabulary="characters",
+        batch_tokens=None,
+        batch_size=128,
+        label_smoothing=0.0,
+        metric="exact",
+        optimizer=OptimizerConfig(
+            learning_rate=1e-3, warmup_steps=0, schedule="constant", weight_decay=0.0, eps=1e-7,
+            clip_norm=5.0,
+        ),
+        loop=LoopConfig(steps=8800, eval_every=352, checkpoint_every=352),
+        eval_pairs=2000,
+    )  # fmt: skip
+
+
+def multi30k_tiny() -> TranslateConfig:
+    """English to German captions (Multi30k), a Transformer of 2.6 million parameters.
+
+    Text that is tokenized and lower-cased already; 15 minutes on 2 CPU cores.
+    """
+    return TranslateConfig(
+        model=TransformerConfig(
+            hidden_size=128, num_encoder_layers=4, num_decoder_layers=4, num_attention_heads=4,
+            intermediate_size=256,
+        ),
+        **MULTI30K,
+        vocab_size=9712,
+        batch_tokens=1024,
+        bleu_tokenize="none",
+        optimizer=OptimizerConfig(
+            learning_rate=3e-3, warmup_steps=500, schedule="inverse_sqrt", b2=0.98, eps=1e-9,
+            weight_decay=0.0, clip_norm=None,
+        ),
+        loop=LoopConfig(steps=2800, eval_every=700, checkpoint_every=700, log_every=50),
+    )  # fmt: skip
+
+
+def multi30k() -> TranslateConfig:
+    """The same model for a GPU: four times the batch, 8,000 steps, dropout 0.3, five beams."""
+    return TranslateConfig(
+        model=TransformerConfig(
+            hidden_size=128, num_encoder_layers=4, num_decoder_layers=4, num_attention_heads=4,
+            intermediate_size=256, hidden_dropout_prob=0.3,
+        ),
+        **MULTI30K,
+        vocab_size=9712,
+        batch_tokens=4096,
+        bleu_tokenize="none",
+        optimizer=OptimizerConfig(
+            learning_rate=5e-3, warmup_steps=2000, schedule="inverse_sqrt", b2=0.98, eps=1e-9,
+            weight_decay=0.0, clip_norm=None,
+        ),
+        loop=LoopConfig(steps=8000, eval_every=500, checkpoint_every=500, log_every=50),
+        search=SearchConfig(num_beams=5),
+        dtype="bfloat16",
+    )  # fmt: skip
+
+
+def multi30k_attention() -> TranslateConfig:
+    """English to German captions, LSTMs with attention (Luong et al. 2015) and input feeding."""
+    return TranslateConfig(
+        model=Seq2SeqConfig(
+            embedding_size=128, hidden_size=192, num_layers=2, bidirectional=True,
+            attention="general", input_feeding=True, dropout=0.2,
+        ),
+        **MULTI30K,
+        vocab_size=9712,
+        batch_tokens=1024,
+        bleu_tokenize="none",
+        optimizer=OptimizerConfig(
+            learning_rate=2e-3, warmup_steps=200, schedule="inverse_sqrt", weight_decay=0.0,
+            clip_norm=5.0,
+        ),
+        loop=LoopConfig(steps=2800, eval_every=700, checkpoint_every=700, log_every=50),
+    )  # fmt: skip
+
+
+def multi30k_gnmt() -> TranslateConfig:
+    """English to German captions, a small GNMT (Wu et al. 2016); as large as the model above."""
+    return TranslateConfig(
+        model=GNMTConfig(
+            embedding_size=128, hidden_size=160, num_layers=3, dropout=0.2, init_range=0.1
+        ),
+        **MULTI30K,
+        vocab_size=9712,
+        batch_tokens=1024,
+        bleu_tokenize="none",
+        optimizer=OptimizerConfig(
+            learning_rate=2e-3, warmup_steps=200, schedule="inverse_sqrt", weight_decay=0.0,
+            clip_norm=5.0,
+        ),
+        loop=LoopConfig(steps=2800, eval_every=700, checkpoint_every=700, log_every=50),
+        search=SearchConfig(num_beams=4, length_penalty=0.2, coverage_penalty=0.2),
+    )  # fmt: skip
+
+
+def wmt14() -> TranslateConfig:
+    """The paper's base model on WMT 2014 English to German, from TFDS; for 8 GPUs or a TPU.
+
+    Batches of 25,000 tokens on each side, 100,000 steps (Vaswani et al. 2017, section 5).
+    """
+    return TranslateConfig(
+        model=TransformerConfig(),
+        train=("tfds:wmt14_translate/de-en:train",),
+        dev=("tfds:wmt14_translate/de-en:validation",),
+        test=("tfds:wmt14_translate/de-en:test",),
+        columns=("en", "de"),
+        vocab_size=37_000,
+        batch_tokens=25_000,
+        optimizer=OptimizerConfig(
+            learning_rate=7e-4, warmup_steps=4000, schedule="inverse_sqrt", b2=0.98, eps=1e-9,
+            weight_decay=0.0, clip_norm=None,
+        ),
+        loop=LoopConfig(steps=100_000, eval_every=5000, checkpoint_every=5000),
+        search=SearchConfig(num_beams=4),
+        dtype="bfloat16",
+    )  # fmt: skip
+
+
+def chatbot() -> TranslateConfig:
+    """Questions and answers in English and Korean that this project wrote: a toy that talks back.
+
+    The answers are learned by heart: try `--interactive` afterwards.
+    """
+    return TranslateConfig(
+        model=Seq2SeqConfig(
+            embedding_size=64, hidden_size=128, bidirectional=True, attention="general", dropout=0.2
+        ),
+        train=("examples/dialogue.tsv",),
+        dev=("examples/dialogue.tsv",),
+        vocab_size=600,
+        batch_tokens=None,
+        batch_size=32,
+        label_smoothing=0.0,
+        metric="exact",
+        optimizer=OptimizerConfig(
+            learning_rate=2e-3, warmup_steps=50, schedule="constant", weight_decay=0.0,
+        ),
+        loop=LoopConfig(steps=600, eval_every=200, checkpoint_every=200),
+    )  # fmt: skip
+
+
+RUNS = {
+    function.__name__: function
+    for function in (
+        dates,
+        dates_fixed,
+        addition,
+        multi30k_tiny,
+        multi30k,
+        multi30k_attention,
+        multi30k_gnmt,
+        wmt14,
+        chatbot,
+    )
+}
