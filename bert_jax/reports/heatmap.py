@@ -27,6 +27,7 @@ def heat_map(
     row_labels: Sequence[str],
     column_labels: Sequence[str],
     title: str,
+    cell: int | None = None,
 ) -> str:
     """A matrix as squares: blue above 0, orange below, full where the largest magnitude is.
 
@@ -38,6 +39,7 @@ def heat_map(
         row_labels: one for each row, from the top; an empty text shows nothing.
         column_labels: one for each column.
         title: stands above.
+        cell: a square's side in pixels, for pictures whose columns are compared; None chooses.
 
     Returns:
         An SVG file's text.
@@ -57,7 +59,7 @@ def heat_map(
     if not np.isfinite(values).all():
         raise ValueError("matrix holds NaN or Inf, expected finite numbers")
     rows, columns = ([_cut(label) for label in labels] for labels in (row_labels, column_labels))
-    cell = max(SMALLEST_CELL, min(LARGEST_CELL, SIDE // max(*values.shape, 1)))
+    cell = cell or max(SMALLEST_CELL, min(LARGEST_CELL, SIDE // max(*values.shape, 1)))
     left = GAP + max(map(_text_width, rows), default=0) + GAP
     top = GAP + LINE + GAP + max(map(_text_width, columns), default=0) + GAP
     grid_width, grid_height = cell * values.shape[1], cell * values.shape[0]

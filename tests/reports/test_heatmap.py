@@ -42,6 +42,8 @@ def test_small_squares_show_every_nth_label():
     picture = heat_map(np.eye(128), [f"r{i}" for i in range(128)], [""] * 128, "")
     assert [t for t in texts(picture) if t and t[0] == "r"] == [f"r{i}" for i in range(0, 128, 3)]
     assert len(cells(picture)) == 128
+    picture = heat_map(np.eye(128), [f"r{i}" for i in range(128)], [""] * 128, "", cell=14)
+    assert [t for t in texts(picture) if t and t[0] == "r"] == [f"r{i}" for i in range(128)]
 
 
 def test_zeros_and_nothing_can_be_drawn():
