@@ -1,0 +1,111 @@
+"""Runs of the Neural Turing Machine and its rivals: `python copytask.py NAME`."""
+
+from bert_jax.config import (
+    AddressingConfig,
+    CopyTaskConfig,
+    LoopConfig,
+    MemoryTaskConfig,
+    NTMConfig,
+    OptimizerConfig,
+)
+
+# RMSProp with momentum, each number of the gradient clipped: Graves et al. 2014, section 4.6.
+RMSPROP = OptimizerConfig(
+    name="rmsprop",
+    schedule="constant",
+    learning_rate=1e-4,
+    warmup_steps=0,
+    b1=0.9,
+    b2=0.95,
+    eps=1e-8,
+    weight_decay=0.0,
+    clip_norm=None,
+    clip_value=10.0,
+)
+
+
+def copy() -> CopyTaskConfig:
+    """Copy up to 20 vectors of 8 bits, at the size of Graves et al. 2014, section 4.1."""
+    return CopyTaskConfig(
+        task=MemoryTaskConfig(),
+        model=NTMConfig(),
+        optimizer=RMSPROP,
+        loop=LoopConfig(steps=10_000, log_every=100, eval_every=500, checkpoint_every=500),
+    )
+
+
+def copy_feed_forward() -> CopyTaskConfig:
+    """`copy` with a controller that remembers nothing by itself."""
+    return CopyTaskConfig(
+        task=MemoryTaskConfig(),
+        model=NTMConfig(controller="feed_forward"),
+        optimizer=RMSPROP,
+        loop=LoopConfig(steps=10_000, log_every=100, eval_every=500, checkpoint_every=500),
+    )
+
+
+def copy_content_only() -> CopyTaskConfig:
+    """`copy` with content addressing alone: without places there is no order."""
+    return CopyTaskConfig(
+        task=MemoryTaskConfig(),
+        model=NTMConfig(
+            addressing=AddressingConfig(interpolation=False, shift=False, sharpening=False)
+        ),
+        optimizer=RMSPROP,
+        loop=LoopConfig(steps=4000, log_every=100, eval_every=500, checkpoint_every=500),
+    )
+
+
+def copy_lstm() -> CopyTaskConfig:
+    """`copy` by an LSTM of about equal size, without a memory, on many more sequences."""
+    return CopyTaskConfig(
+        task=MemoryTaskConfig(),
+        model=NTMConfig(kind="lstm", width=128),
+        optimizer=OptimizerConfig(
+            schedule="constant",
+            learning_rate=1e-3,
+            warmup_steps=0,
+            eps=1e-8,
+            weight_decay=0.0,
+        ),
+        loop=LoopConfig(steps=5000, log_every=100, eval_every=500, checkpoint_every=500),
+        batch_size=16,
+    )
+
+
+def repeat_copy() -> CopyTaskConfig:
+    """Copy up to 10 vectors up to 10 times, and say when it is done (section 4.2)."""
+    return CopyTaskConfig(
+        task=MemoryTaskConfig("repeat_copy", max_size=10, max_repeats=10),
+        model=NTMConfig(),
+        optimizer=RMSPROP,
+        loop=LoopConfig(steps=20_000, log_every=100, eval_every=500, checkpoint_every=500),
+        eval_sizes=(5, 10, 20),
+        eval_repeats=(5, 10, 20),
+        criterion_sizes=(15,),
+    )
+
+
+def associative_recall() -> CopyTaskConfig:
+    """Give the item that followed the one asked for, among 2 to 6 (section 4.3)."""
+    return CopyTaskConfig(
+        task=MemoryTaskConfig("associative_recall", width=6, min_size=2, max_size=6),
+        model=NTMConfig(),
+        optimizer=RMSPROP,
+        loop=LoopConfig(steps=30_000, log_every=100, eval_every=500, checkpoint_every=500),
+        eval_sizes=(2, 4, 6, 8, 10, 12, 15, 20),
+        criterion_sizes=(9, 12),
+    )
+
+
+RUNS = {
+    run.__name__: run
+    for run in (
+        copy,
+        copy_feed_forward,
+        copy_content_only,
+        copy_lstm,
+        repeat_copy,
+        associative_recall,
+    )
+}
