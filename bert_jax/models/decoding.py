@@ -117,7 +117,8 @@ def beam_search(
         next_BKV = jnp.where(must_end_B11 & ~is_end_V[None, None], -jnp.inf, next_BKV)
         coverage_BKS = coverage_BKS + weights.reshape(num_rows, k, -1)
 
-        # The most probable 2 K: at most K of them end, one for each hypothesis.
+        # The most probable 2 K: at most K of them end, one for each hypothesis. An end counts only
+        # among the first K, so that one beam is greedy search.
         total = (log_p_BK[:, :, None] + next_BKV).reshape(num_rows, -1)
         found_BC, place_BC = jax.lax.top_k(total, min(2 * k, k * num_words))
         parent_BC = place_BC // num_words
@@ -129,7 +130,8 @@ def beam_search(
         covered_BK = covered.sum(axis=-1) if penalties.coverage else jnp.zeros_like(log_p_BK)
         score_BC = found_BC / penalties.divisor(t + 1.0)
         score_BC = score_BC + penalties.coverage * covered_BK[rows, parent_BC]
-        score_BC = jnp.where(ended_BC, score_BC, -jnp.inf)
+        counts_BC = ended_BC & (jnp.arange(ended_BC.shape[1]) < k)[None]
+        score_BC = jnp.where(counts_BC, score_BC, -jnp.inf)
         winner_B1 = score_BC.argmax(axis=1)[:, None]
         better_B = score_BC[rows, winner_B1][:, 0] > best_score_B
         best_score_B = jnp.where(better_B, score_BC.max(axis=1), best_score_B)

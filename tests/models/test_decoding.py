@@ -1,0 +1,122 @@
+import itertools
+from functools import partial
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from bert_jax.models.decoding import Ends, Penalties, beam_search, greedy_search, read_weights
+
+V, END, T = 4, 3, 4
+ENDS = Ends(start=0, end=END, pad=0, max_length=T)
+NO_PENALTY = Penalties()
+
+
+def toy(seed, num_rows=3):
+    """A model whose next token depends on all before it, by a table for each sentence."""
+    rng = np.random.default_rng(seed)
+    tables = jnp.array(rng.normal(size=(num_rows, T, V * V, V)) * 2, jnp.float32)
+    looks = jnp.array(rng.dirichlet(np.ones(5), size=(num_rows, T, V)), jnp.float32)
+
+    def step(sentences, state, tokens, t):
+        history = (state * V + tokens) % (V * V)
+        return history, tables[sentences, t, history], looks[sentences, t, tokens]
+
+    return step
+
+
+def all_hypotheses(limit):
+    for length in range(1, limit + 1):
+        for body in itertools.product([w for w in range(V) if w != END], repeat=length - 1):
+            yield (*body, END)
+
+
+def score_by_hand(step, sentence, hypothesis, penalties):
+    state, token, log_p, coverage = jnp.zeros(1, jnp.int32), 0, 0.0, np.zeros(5)
+    sentences = jnp.array([sentence])
+    for t, word in enumerate(hypothesis):
+        state, logits, weights = step(sentences, state, jnp.array([token]), jnp.array(t))
+        log_p += float(jax.nn.log_softmax(logits[0])[word])
+        coverage += np.asarray(weights[0])
+        token = word
+    covered = np.log(np.minimum(coverage, 1.0)).sum()
+    divisor = ((5 + len(hypothesis)) / 6) ** penalties.length
+    return log_p / divisor + penalties.coverage * covered
+
+
+def search(step, num_rows, limits, beams, penalties):
+    mask = jnp.ones((num_rows, 5), bool)
+    each = jnp.repeat(jnp.arange(num_rows), beams)
+    state = jnp.zeros(num_rows, jnp.int32)
+    run = jax.jit(
+        lambda s: beam_search(partial(step, each), s, limits, mask, ENDS, beams, penalties)
+    )
+    return run(state)
+
+
+@pytest.mark.parametrize(
+    "penalties", [NO_PENALTY, Penalties(length=0.8), Penalties(length=0.4, coverage=0.3)]
+)
+def test_a_wide_beam_finds_what_exhaustive_search_finds(penalties):
+    for seed in range(2):
+        step, limits = toy(seed), jnp.array([4, 3, 2])
+
+        found, scores = search(step, 3, limits, 40, penalties)
+
+        for sentence in range(3):
+            every = {h: score_by_hand(step, sentence, h, penalties)
+                     for h in all_hypotheses(int(limits[sentence]))}  # fmt: skip
+            best = max(every, key=every.__getitem__)
+            assert tuple(found[sentence][: len(best)].tolist()) == best
+            assert (np.asarray(found[sentence][len(best) :]) == 0).all()
+            np.testing.assert_allclose(scores[sentence], every[best], atol=1e-5)
+
+
+def test_one_beam_is_greedy_search():
+    step, limits = toy(7, num_rows=16), jnp.full(16, T)
+
+    beam, _ = search(step, 16, limits, 1, NO_PENALTY)
+    greedy = greedy_search(partial(step, jnp.arange(16)), jnp.zeros(16, jnp.int32), limits, ENDS)
+
+    ended = (np.asarray(greedy) == END).any(axis=1)
+    assert 0 < ended.sum() < 16  # at its limit the beam has to end, greedy search does not
+    np.testing.assert_array_equal(beam[ended], greedy[ended])
+
+
+def test_greedy_search_stops_at_the_end_token_and_at_the_limit():
+    def step(state, tokens, t):  # row 0 says 1 1 END, row 1 never ends
+        word = jnp.where((jnp.arange(2) == 0) & (t == 2), END, 1)
+        return state, jax.nn.one_hot(word, V), jnp.zeros((2, 1))
+
+    found = greedy_search(step, jnp.zeros(2), jnp.array([4, 2]), ENDS)
+
+    np.testing.assert_array_equal(found, [[1, 1, END, 0], [1, 1, 0, 0]])
+
+
+def test_reordering_moves_every_array_of_the_state():
+    """The best hypothesis starts with the less probable token; all its state must follow it."""
+    log = np.log(np.array([[0.0, 0.55, 0.45, 0.0], [0.2, 0.4, 0.4, 0], [0, 0, 0, 1]]) + 1e-9)
+
+    def step(state, tokens, t):
+        seen = [jnp.where(t == 1, tokens, x) for x in state]
+        other = jnp.stack([x == 2 for x in seen]).all(axis=0)
+        rows = jnp.where(t == 0, 0, jnp.where(other, 2, 1))
+        return seen, jnp.asarray(log, jnp.float32)[rows], jnp.zeros((tokens.shape[0], 1))
+
+    mask, state = jnp.ones((1, 1), bool), [jnp.zeros(1, jnp.int32)] * 3
+    found, score = beam_search(step, state, jnp.array([4]), mask, ENDS, 2, NO_PENALTY)
+
+    np.testing.assert_array_equal(found, [[2, END, 0, 0]])
+    np.testing.assert_allclose(score, [np.log(0.45)], atol=1e-4)
+
+
+def test_weights_are_those_of_the_given_tokens():
+    step = toy(3, num_rows=2)
+    targets = jnp.array([[1, 2, END, 0], [2, END, 0, 0]])
+
+    weights = read_weights(partial(step, jnp.arange(2)), jnp.zeros(2, jnp.int32), targets, ENDS)
+
+    assert weights.shape == (2, T, 5)
+    _, _, second = step(jnp.arange(2), jnp.zeros(2, jnp.int32), jnp.array([1, 2]), jnp.array(1))
+    np.testing.assert_allclose(weights[:, 1], second)
