@@ -7,6 +7,7 @@ import pytest
 
 from benchmarks import task_speed
 from benchmarks.task_speed import OURS, THEIRS, Options
+from tests.extras import need
 from tests.labelled import write_labelled
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning")
@@ -15,8 +16,8 @@ os.environ["HF_HUB_OFFLINE"] = "1"
 
 @pytest.mark.parametrize("what", ["predict", "finetune"])
 def test_both_sides_compute_the_same(tmp_path, what):
-    pytest.importorskip("torch")
-    pytest.importorskip("transformers")
+    need("torch")
+    need("transformers")
     options = Options(what, model="nano", num_texts=72, max_length=16, dropout=0.0)
     folder = str(tmp_path / "model")
     texts = task_speed.write_model(options, folder)
@@ -40,7 +41,7 @@ def test_both_sides_compute_the_same(tmp_path, what):
     ("question_answering", "exact_match", 0.2),
 ])  # fmt: skip
 def test_baselines_find_what_the_words_say(tmp_path, capsys, kind, metric, least):
-    pytest.importorskip("sklearn")
+    need("sklearn")
     from benchmarks import baselines
 
     end = {"tagging": "conll", "question_answering": "json"}.get(kind, "tsv")
@@ -54,7 +55,7 @@ def test_baselines_find_what_the_words_say(tmp_path, capsys, kind, metric, least
 
 
 def test_an_answer_stands_where_the_question_does():
-    pytest.importorskip("sklearn")
+    need("sklearn")
     from benchmarks.baselines import best_span, letter_pairs
 
     assert letter_pairs("abc") == ["ab", "bc"]

@@ -23,6 +23,7 @@ from bert_jax.models.functional import build
 from bert_jax.nn.layout import row_layout
 from bert_jax.training.losses import MLM_EPSILON, masked_language_model_sums, next_sentence_sums
 from bert_jax.training.optimizers import make_optimizer
+from tests.extras import need
 
 SHARED = Path(os.environ.get("BERT_JAX_SHARED", Path(__file__).parent.parent.parent / "shared"))
 TOLERANCE = 1e-5
@@ -38,7 +39,11 @@ def full_precision():
 def golden():
     path = SHARED / "golden" / "google_bert.npz"
     if not path.exists():
-        pytest.skip(f"{path} is not there")
+        pytest.skip(
+            "numbers of Google's own code are not part of the repository: where you have them, "
+            "set BERT_JAX_SHARED to the folder of golden/google_bert.npz; "
+            "tests/golden/bert_tiny.npz stands in for them"
+        )
     with np.load(path) as arrays:
         return dict(arrays)
 
@@ -160,7 +165,7 @@ def test_the_projects_own_golden_numbers():
 
 @pytest.mark.shared
 def test_the_original_checkpoint_is_read_without_its_slots(golden, model, tmp_path):
-    pytest.importorskip("tensorflow")
+    need("tensorflow", "tf")
     config, _ = model
     vocab = [*SPECIAL_TOKENS, *(f"w{i}" for i in range(168))]
     (tmp_path / "vocab.txt").write_text("\n".join(vocab) + "\n")

@@ -25,6 +25,7 @@ from bert_jax.tasks.kinds import KINDS
 from bert_jax.training.runlog import read_metrics
 from bert_jax.training.signals import StopSignal
 from bert_jax.training.store import load_params
+from tests.extras import need
 from tests.labelled import KINDS as TASK_KINDS
 from tests.labelled import write_labelled
 
@@ -118,7 +119,7 @@ def test_a_run_leaves_a_report_a_model_and_a_card(nano_run, tmp_path, capsys):
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning")
 def test_the_cards_snippet_for_transformers_runs(nano_run, tmp_path):
-    pytest.importorskip("transformers")
+    need("transformers")
     config = make("tagging", tmp_path, nano_run, epochs=1)
     assert finetune.main(config) == 0
     card = (tmp_path / "run" / "model" / "README.md").read_text()

@@ -19,12 +19,13 @@ from bert_jax.interop.names import to_flat
 from bert_jax.models.architectures import ARCHITECTURES, WITH_LABELS, architecture
 from bert_jax.models.functional import build
 from bert_jax.nn.layout import row_layout
+from tests.extras import need
 
 os.environ["HF_HUB_OFFLINE"] = "1"
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")
-    torch = pytest.importorskip("torch")
-    transformers = pytest.importorskip("transformers")
+    torch = need("torch")
+    transformers = need("transformers")
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning")
 TOLERANCE = 2e-5

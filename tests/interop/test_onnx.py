@@ -2,13 +2,13 @@
 
 import pytest
 
-pytest.importorskip("onnxscript")
-
 from bert_jax.errors import CheckpointError
 from bert_jax.interop import onnx
 from bert_jax.models.architectures import ARCHITECTURES
+from tests.extras import need
 from tests.interop.test_huggingface import make
 
+need("onnxscript")
 pytestmark = pytest.mark.filterwarnings("ignore")
 
 

@@ -81,7 +81,8 @@ def unpacked():
             Compute(dtype="bfloat16", attention="cudnn"),
             0.1,
             marks=pytest.mark.skipif(
-                device_platform() != "cuda", reason="cuDNN needs an NVIDIA GPU"
+                device_platform() != "cuda",
+                reason="no NVIDIA GPU, or jax without CUDA: pip install -e '.[cuda12]'",
             ),
         ),
     ],

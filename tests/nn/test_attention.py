@@ -89,7 +89,10 @@ def test_cudnn_where_it_cannot_run_is_refused_with_every_reason():
         choose_attention("cudnn", platform="cpu", dtype="float32", dropout_rate=0.1)
 
 
-@pytest.mark.skipif(device_platform() != "cuda", reason="cuDNN needs an NVIDIA GPU")
+@pytest.mark.skipif(
+    device_platform() != "cuda",
+    reason="no NVIDIA GPU, or jax without CUDA: pip install -e '.[cuda12]'",
+)
 def test_cudnn_equals_xla_on_packed_rows():
     q, k, v = random_qkv((2, 128, 4, 64), jnp.bfloat16)
     ids = jnp.repeat(jnp.array([[1, 2, 3, 0], [1, 1, 1, 2]]), 32, axis=1)

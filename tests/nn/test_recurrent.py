@@ -6,6 +6,7 @@ from flax import nnx
 
 from bert_jax.nn.linear import uniform
 from bert_jax.nn.recurrent import LSTMCell, LSTMState, run_lstm
+from tests.extras import need
 
 LENGTHS = np.array([5, 2, 7])
 
@@ -39,7 +40,7 @@ def test_forget_bias_is_on_the_forget_gate():
 
 @pytest.mark.parametrize("reverse", [False, True])
 def test_equal_to_torch(reverse):
-    torch = pytest.importorskip("torch")
+    torch = need("torch")
     x, mask = inputs()
     theirs = torch.nn.LSTM(3, 4, batch_first=True, bidirectional=True)
     suffix = "_l0_reverse" if reverse else "_l0"

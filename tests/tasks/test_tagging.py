@@ -12,6 +12,7 @@ from bert_jax.data.batching import NO_LABEL, pad
 from bert_jax.data.rejects import Rejects
 from bert_jax.errors import DataError
 from bert_jax.tasks.tagging import TagExample, Tagging
+from tests.extras import need
 from tests.tasks.tiny import TOKENIZER, ids
 
 LABELS = ("O", "B-PET", "I-PET")
@@ -91,7 +92,7 @@ def test_entity_scores_by_hand():
     said = [{"tags": ["O", "B-PET", "O", "O"]}, {"tags": ["I-PET", "B-PET"]}]
     wanted = {"precision": 2 / 3, "recall": 2 / 3, "f1": 2 / 3, "accuracy": 4 / 6}
     assert TASK.score(golds, said) == pytest.approx(wanted)
-    seqeval = pytest.importorskip("seqeval.metrics")
+    seqeval = need("seqeval.metrics")
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         tags = [list(g.label) for g in golds], [p["tags"] for p in said]

@@ -15,6 +15,7 @@ from bert_jax.training.metrics import (
     entities,
     entity_scores,
 )
+from tests.extras import need
 
 
 @settings(max_examples=50, deadline=None)
@@ -55,7 +56,7 @@ SENTENCE = st.lists(st.tuples(TAG, TAG), min_size=1, max_size=8)
 @settings(max_examples=50, deadline=None)
 @given(st.lists(SENTENCE, min_size=1, max_size=6))
 def test_entity_scores_are_seqevals(sentences):
-    seqeval = pytest.importorskip("seqeval.metrics")
+    seqeval = need("seqeval.metrics")
     gold = [[a for a, _ in sentence] for sentence in sentences]
     said = [[b for _, b in sentence] for sentence in sentences]
     found = entity_scores(gold, said)

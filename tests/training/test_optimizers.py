@@ -16,6 +16,7 @@ from bert_jax.training.optimizers import (
     scale_by_original_adam,
     warmup_linear_schedule,
 )
+from tests.extras import need
 
 CONFIG = OptimizerConfig(
     name="original", learning_rate=0.1, warmup_steps=0, weight_decay=0.5, eps=1e-6, clip_norm=None
@@ -106,7 +107,7 @@ def test_adamw_is_optax_adamw():
 
 
 def test_rmsprop_with_momentum_is_torchs():
-    torch = pytest.importorskip("torch")
+    torch = need("torch")
     config = OptimizerConfig(
         name="rmsprop", learning_rate=0.1, warmup_steps=0, schedule="constant", b1=0.9, b2=0.95,
         eps=1e-2, weight_decay=0.0, clip_norm=None, clip_value=0.5,
