@@ -1,0 +1,161 @@
+"""The Neural Turing Machine's row of the acceptance suite, 3 seeds, "accepted" is 2 of 3.
+
+    python -m benchmarks.lineage.ntm                      # everything
+    python -m benchmarks.lineage.ntm --only copy --seeds 1
+
+Outputs are the model's own, on sequences that training never saw. Copy must work beyond the length
+of training, where a sequence learned by heart breaks down; an LSTM of equal size and a machine
+without addressing by place must not. Runs stay in runs/lineage: the same command again goes on, and
+only measures what is done.
+"""
+
+import json
+import statistics
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import jax
+import tyro
+
+import copytask
+from benchmarks.lineage.verdicts import Verdict, print_verdicts
+from bert_jax.reports.heatmap import heat_map
+from configs.copytask import RUNS
+
+Report = Mapping[str, Any]
+
+
+class Check(NamedTuple):
+    """A number in a run's report, and what is asked of it."""
+
+    run: str
+    what: str
+    wanted: str
+    number: Callable[[Report], float]
+    passes: Callable[[float], bool]
+
+
+def at(size: int, repeats: int, field: str) -> Callable[[Report], float]:
+    """A figure of one size and number of repetitions."""
+
+    def number(report: Report) -> float:
+        return next(
+            row[field]
+            for row in report["sizes"]
+            if (row["size"], row["repeats"]) == (size, repeats)
+        )
+
+    return number
+
+
+def converged(report: Report) -> float:
+    """The update at which it had converged; infinite, if it had not."""
+    return report["converged_at"] or float("inf")
+
+
+def at_most(limit: float) -> Callable[[float], bool]:
+    """number <= limit."""
+    return lambda number: number <= limit
+
+
+def at_least(limit: float) -> Callable[[float], bool]:
+    """number >= limit."""
+    return lambda number: number >= limit
+
+
+CHECKS = [
+    Check("copy", "converged at update", "< 10,000", converged, lambda x: x < 10_000),
+    Check("copy", "wrong bits at 20", "≤ 0.5 of 160", at(20, 1, "wrong_bits"), at_most(0.5)),
+    Check("copy", "wrong bits at 40", "≤ 0.5 of 320", at(40, 1, "wrong_bits"), at_most(0.5)),
+    Check("copy", "share wrong at 60", "≤ 0.05", at(60, 1, "bit_error"), at_most(0.05)),
+    Check("copy_lstm", "wrong bits at 20", "≥ 20 of 160", at(20, 1, "wrong_bits"), at_least(20)),
+    Check(
+        "copy_content_only", "wrong bits at 40", "≥ 40 of 320", at(40, 1, "wrong_bits"),
+        at_least(40),
+    ),
+    # A tenth of chance, which has half of the bits wrong.
+    Check("repeat_copy", "share wrong, 10 x 10", "≤ 0.05", at(10, 10, "bit_error"), at_most(0.05)),
+    Check("associative_recall", "share wrong, 6 items", "≤ 0.05", at(6, 1, "bit_error"),
+          at_most(0.05)),
+]  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Options:
+    """What is run."""
+
+    only: tuple[str, ...] = tuple(dict.fromkeys(check.run for check in CHECKS))
+    """Runs of configs/copytask.py."""
+    seeds: int = 3
+    """Seeds of each run, from 0 on; two thirds of them must pass."""
+    runs_dir: str = "runs/lineage"
+    """Where runs are kept."""
+
+
+def main(options: Options | None = None) -> int:
+    """Runs what is missing, prints the table; returns 0 if everything passed."""
+    options = options or Options()
+    folder = Path(options.runs_dir)
+    jax.config.update("jax_compilation_cache_dir", str(folder.absolute() / "compiled"))
+    reports = {
+        run: [train(run, seed, options.runs_dir) for seed in range(options.seeds)]
+        for run in options.only
+    }
+    for run, of_seeds in reports.items():
+        picture = draw_sizes(run, of_seeds)
+        (folder / f"ntm-{run}.svg").write_text(picture, encoding="utf-8")
+        print(f"\n{run}: share of wrong bits by size, each seed, median")
+        print(describe_sizes(of_seeds))
+    verdicts = [judge(check, reports[check.run]) for check in CHECKS if check.run in reports]
+    return print_verdicts(f"Neural Turing Machine, {options.seeds} seed(s)", verdicts)
+
+
+def train(run: str, seed: int, runs_dir: str) -> Report:
+    """The report of one run, trained if it has not been yet."""
+    name = f"ntm-{run}-{seed}"
+    config = replace(RUNS[run](), seed=seed, runs_dir=runs_dir, name=name)
+    code = copytask.main(config)
+    if code:
+        sys.exit(code)
+    reports = (Path(runs_dir) / name / "evaluation").glob("*/report.json")
+    newest = max(reports, key=lambda path: path.stat().st_mtime)
+    return json.loads(newest.read_text(encoding="utf-8"))
+
+
+def judge(check: Check, reports: Sequence[Report]) -> Verdict:
+    """One line of the table; two thirds of the seeds must pass."""
+    numbers = [check.number(report) for report in reports]
+    passed = sum(map(check.passes, numbers))
+    found = ", ".join(f"{number:.4g}" for number in numbers)
+    ok = 3 * passed >= 2 * len(numbers)
+    return Verdict(f"{check.run}: {check.what}", check.wanted, found, ok)
+
+
+def sizes_of(report: Report) -> list[str]:
+    """The sizes of a report's rows, with the repetitions where there are several."""
+    several = len({row["repeats"] for row in report["sizes"]}) > 1
+    return [f"{r['size']} x {r['repeats']}" if several else f"{r['size']}" for r in report["sizes"]]
+
+
+def describe_sizes(reports: Sequence[Report]) -> str:
+    """A line for each size."""
+    lines = []
+    for i, size in enumerate(sizes_of(reports[0])):
+        shares = [report["sizes"][i]["bit_error"] for report in reports]
+        each = "  ".join(f"{share:7.2%}" for share in shares)
+        lines.append(f"{size:>8}  {each}  {statistics.median(shares):7.2%}")
+    return "\n".join(lines)
+
+
+def draw_sizes(run: str, reports: Sequence[Report]) -> str:
+    """Shares of wrong bits, seeds by sizes."""
+    shares = [[row["bit_error"] for row in report["sizes"]] for report in reports]
+    seeds = [f"seed {seed}" for seed in range(len(reports))]
+    return heat_map(shares, seeds, sizes_of(reports[0]), f"{run}: share of wrong bits by size")
+
+
+if __name__ == "__main__":
+    sys.exit(main(tyro.cli(Options, description=__doc__)))

@@ -1,0 +1,68 @@
+"""The acceptance row of the Neural Turing Machine: judged right, run on what is there."""
+
+import json
+from dataclasses import replace
+
+import pytest
+
+from benchmarks.lineage import ntm
+from benchmarks.lineage.verdicts import Verdict, print_verdicts
+from tests.test_copytask import make_nano
+
+
+def report(converged_at, shares):
+    sizes = [
+        {"size": size, "repeats": 1, "wrong_bits": share * size * 8, "bit_error": share}
+        for size, share in shares.items()
+    ]
+    return {"converged_at": converged_at, "sizes": sizes}
+
+
+GOOD = report(3000, {20: 0.0, 40: 0.001, 60: 0.04})
+BAD = report(None, {20: 0.0, 40: 0.3, 60: 0.5})
+
+
+def test_two_of_three_seeds_must_pass():
+    checks = [check for check in ntm.CHECKS if check.run == "copy"]
+    two = [ntm.judge(check, [GOOD, BAD, GOOD]) for check in checks]
+    assert [verdict.passed for verdict in two] == [True] * 4
+    one = [ntm.judge(check, [GOOD, BAD, BAD]) for check in checks]
+    assert [verdict.passed for verdict in one] == [False, True, False, False]
+    assert one[0].found == "3000, inf, inf"
+    assert two[2].found == "0.32, 96, 0.32"
+
+
+def test_rivals_must_fail_at_copying():
+    at_20 = next(check for check in ntm.CHECKS if check.run == "copy_lstm")
+    at_40 = next(check for check in ntm.CHECKS if check.run == "copy_content_only")
+    assert not ntm.judge(at_20, [GOOD] * 3).passed
+    assert ntm.judge(at_20, [report(None, {20: 0.25})] * 3).passed
+    assert ntm.judge(at_40, [BAD] * 3).passed
+    assert not ntm.judge(at_40, [GOOD] * 3).passed
+
+
+@pytest.mark.parametrize("passed", [True, False])
+def test_the_exit_code_is_that_of_the_worst(capsys, passed):
+    verdicts = [Verdict("a", "1", "2", True), Verdict("long name", "≤ 3", "4, 5", passed)]
+    assert print_verdicts("title", verdicts) == int(not passed)
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[1:] == [
+        "title", "what       wanted  found",
+        "a          1       2      PASS",
+        f"long name  ≤ 3     4, 5   {'PASS' if passed else 'FAIL'}",
+    ]  # fmt: skip
+
+
+def test_it_trains_what_is_missing_and_tells_all_sizes(tmp_path, monkeypatch, capsys):
+    nano = make_nano(tmp_path)
+    nano = replace(nano, loop=replace(nano.loop, steps=2), eval_sizes=(20, 40, 60))
+    monkeypatch.setattr(ntm, "RUNS", {"copy": lambda: nano})
+    monkeypatch.setattr(ntm.jax.config, "update", lambda name, value: None)
+    runs = str(tmp_path / "lineage")
+    assert ntm.main(ntm.Options(only=("copy",), seeds=2, runs_dir=runs)) == 1
+    printed = capsys.readouterr().out
+    assert "copy: share wrong at 60    ≤ 0.05" in printed
+    assert printed.count("FAIL") == 4
+    assert (tmp_path / "lineage" / "ntm-copy.svg").is_file()
+    found = list((tmp_path / "lineage" / "ntm-copy-1").glob("evaluation/*/report.json"))
+    assert len(json.loads(found[0].read_text())["sizes"]) == 3
