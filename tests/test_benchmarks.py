@@ -5,8 +5,8 @@ import os
 import numpy as np
 import pytest
 
-from benchmarks import task_speed
-from benchmarks.task_speed import OURS, THEIRS, Options
+import task_speed
+from task_sides import OURS, THEIRS, Options, make_side
 from tests.extras import need
 from tests.labelled import write_labelled
 
@@ -21,9 +21,7 @@ def test_both_sides_compute_the_same(tmp_path, what):
     options = Options(what, model="nano", num_texts=72, max_length=16, dropout=0.0)
     folder = str(tmp_path / "model")
     texts = task_speed.write_model(options, folder)
-    rounds = {
-        name: task_speed.make_side(name, options, folder, texts)[1] for name in (OURS, THEIRS)
-    }
+    rounds = {name: make_side(name, options, folder, texts)[1] for name in (OURS, THEIRS)}
     first, second = ({name: run()[1] for name, run in rounds.items()} for _ in range(2))
     if what == "predict":
         assert task_speed.agreement(first[OURS], first[THEIRS]).startswith("72 of 72 labels")
