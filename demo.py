@@ -64,7 +64,7 @@ def main() -> int:
     )
     print(
         f"MLM loss: {train[0]:.2f} at first, {train[-1]:.2f} at the end, {held_out[-1]:.2f} on"
-        f" held-out text; by word frequencies alone {report['unigram_entropy']:.2f}"
+        f" held-out text; by word frequencies alone {report['unigram_loss']:.2f}"
     )
     model = bert_jax.load("runs/demo")
     for sentence in SENTENCES:

@@ -103,7 +103,7 @@ def main(config: PretrainConfig) -> int:
 
         # --- Train -----------------------------------------------------------------------------
         majority = {length: data.nsp_majority(length) for length in eval_rows}
-        baselines = pretraining.Baselines(data.unigram_entropy, majority)
+        baselines = pretraining.Baselines(data.unigram_loss, majority)
         log.say(str(baselines))
 
         def evaluate(params: Any, step: int) -> Evaluation:

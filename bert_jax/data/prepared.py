@@ -52,9 +52,13 @@ class PreparedData:
         return self.report["tokenizer_sha256"]
 
     @property
-    def unigram_entropy(self) -> float:
-        """Entropy of the training tokens in nats: the MLM loss of who knows only frequencies."""
-        return self.report["unigram_entropy"]
+    def unigram_loss(self) -> float:
+        """The MLM loss, in nats, of who knows only how frequent each token is in training text.
+
+        On held-out text, or on training text where none is held out. Reports of earlier versions
+        have the entropy of the training text in its place.
+        """
+        return self.report.get("unigram_loss", self.report["unigram_entropy"])
 
     def nsp_majority(self, length: int) -> float:
         """Share of the more frequent NSP label: the accuracy of who always says the same.

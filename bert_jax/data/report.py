@@ -95,9 +95,19 @@ def unigram_entropy(counts: np.ndarray) -> float:
     return float(-(shares * np.log(shares)).sum())
 
 
+def unigram_loss(held_out: np.ndarray, train: np.ndarray) -> float:
+    """Cross-entropy in nats of held-out tokens under the frequencies of the training tokens.
+
+    One is added to every count, so that a token that was never seen costs a finite amount.
+    """
+    log_shares = np.log(train + 1) - np.log((train + 1).sum())
+    return float(-(held_out @ log_shares) / held_out.sum())
+
+
 def summarise_text(tally: Tally, tokenizer: Tokenizer) -> dict[str, Any]:
     """What the text is like: sizes, [UNK], duplicates."""
     counts = np.sum([tally.token_counts[split] for split in SPLITS], axis=0)
+    train, held_out = tally.token_counts["train"], tally.token_counts["eval"]
     total = {
         name: sum(tally.totals[split][name] for split in SPLITS) for name in tally.totals["train"]
     }
@@ -112,7 +122,8 @@ def summarise_text(tally: Tally, tokenizer: Tokenizer) -> dict[str, Any]:
             "tokens_never_seen": int((counts == 0).sum()),
         },
         "text_by_split": {split: dict(values) for split, values in tally.totals.items()},
-        "unigram_entropy": unigram_entropy(tally.token_counts["train"]),
+        "unigram_entropy": unigram_entropy(train),
+        "unigram_loss": unigram_loss(held_out if held_out.any() else train, train),
     }
 
 
@@ -178,7 +189,8 @@ def print_report(report: dict[str, Any], console: Console) -> None:
     estimated = "estimated from a sample" if text["duplicates_estimated"] else ""
     table.add_row("duplicate documents", f"{text['duplicate_document_share']:.2%}", estimated)
     table.add_row("duplicate lines", f"{text['duplicate_line_share']:.2%}", estimated)
-    table.add_row("unigram entropy", f"{report['unigram_entropy']:.3f} nats", "MLM loss to beat")
+    table.add_row("unigram entropy", f"{report['unigram_entropy']:.3f} nats", "of training text")
+    table.add_row("unigram loss", f"{report['unigram_loss']:.3f} nats", "held-out loss to beat")
     console.print(table)
 
     table = Table(title="Rows", title_justify="left")

@@ -105,20 +105,20 @@ def finish_metrics(sums: dict[str, tuple[Any, Any]]) -> dict[str, float]:
 class Baselines:
     """What knows nothing of the text reaches: numbers that make the losses readable."""
 
-    unigram_entropy: float
-    """Cross-entropy, in nats, of guessing masked words by their frequency alone."""
+    unigram_loss: float
+    """Of held-out text, in nats, by the frequencies of words in training text alone."""
     nsp_majority: Mapping[int, float]
     """Share of the more frequent NSP label, by the length of rows: short ones have fewer B's."""
 
     @property
     def losses(self) -> dict[str, float]:
         """Baselines of the MLM loss by name, for plots."""
-        return {"unigram entropy": self.unigram_entropy}
+        return {"word frequencies alone": self.unigram_loss}
 
     def __str__(self) -> str:
         shares = ", ".join(f"{share:.3f} (T={t})" for t, share in self.nsp_majority.items())
         return (
-            f"baselines: MLM loss {self.unigram_entropy:.3f} by word frequencies alone, "
+            f"baselines: MLM loss {self.unigram_loss:.3f} by word frequencies alone, "
             f"NSP accuracy {shares} by always guessing the majority"
         )
 
@@ -129,12 +129,12 @@ class Baselines:
             values: the evaluation's metrics.
             progress: share of the run's steps that are done, from 0 to 1.
         """
-        if progress < 0.1 or values["mlm_loss"] < 0.97 * self.unigram_entropy:
+        if progress < 0.1 or values["mlm_loss"] < 0.97 * self.unigram_loss:
             return None
         return (
             f"warning: after {progress:.0%} of the run the held-out MLM loss "
             f"{values['mlm_loss']:.3f} still sits on the unigram plateau "
-            f"({self.unigram_entropy:.3f}): the model knows word frequencies and nothing else. "
+            f"({self.unigram_loss:.3f}): the model knows word frequencies and nothing else. "
             "Try another learning rate or a longer warm-up, and look for duplicated lines in "
             "prepare.py's report."
         )

@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bert_jax.data.cleaning import Findings
-from bert_jax.data.report import unigram_entropy
+from bert_jax.data.report import unigram_entropy, unigram_loss
 from bert_jax.data.tally import HashSample, Tally
 from bert_jax.errors import DataError
 
@@ -46,6 +46,14 @@ def test_the_order_of_hashes_does_not_matter():
 
 def test_unigram_entropy_by_hand():
     assert unigram_entropy(np.array([1, 1, 0, 2])) == pytest.approx(1.5 * np.log(2))
+
+
+def test_unigram_loss_by_hand():
+    train, held_out = np.array([1, 3, 0, 0]), np.array([0, 2, 1, 0])
+    # With one more of each, 2, 4, 1, 1 of 8: twice a half, once an eighth.
+    assert unigram_loss(held_out, train) == pytest.approx((2 * np.log(2) + np.log(8)) / 3)
+    many = 10**7 * np.array([1, 1, 0, 2])
+    assert unigram_loss(many, many) == pytest.approx(unigram_entropy(many), rel=1e-5)
 
 
 def test_a_corpus_without_rows_is_refused():
