@@ -126,8 +126,9 @@ class CopyTaskConfig:
     """Sequences of each of these sizes in an evaluation on the way."""
     converged_bits: float = 0.1
     """Wrong bits in a sequence of the largest size in training, below which a run has converged."""
-    steps_after: int | None = 5000
-    """Updates after convergence at which the run ends; None takes all steps."""
+    steps_after: int | None = 2000
+    """Updates after convergence at which the run ends; None takes all steps. Training goes on to
+    longer sequences for a while, and later often diverges."""
     name: str = ""
     """Name of the run; empty takes the configuration's name."""
     runs_dir: str = "runs"

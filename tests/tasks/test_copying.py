@@ -118,19 +118,20 @@ def test_evaluations_are_always_the_same_and_of_one_size(task):
         np.testing.assert_array_equal(first[name], again[name])
     assert len({row.tobytes() for row in first["inputs"]}) == 5
     assert len(set(first["scored"].sum(axis=1).tolist())) == 1
-    assert not np.array_equal(eval_batch(task, 3, repeats, 5)["inputs"][0], first["inputs"][0])
+    shorter = eval_batch(task, 3, repeats, 5)["inputs"]
+    assert not np.array_equal(shorter[0, :3], first["inputs"][0, :3])
 
 
 def test_the_objective_counts_scored_bits_only():
     objective = make_objective(lambda params: lambda inputs: params["logits"])
     batch = pad([draw(COPY, 1), draw(COPY, 2)])
-    sign = jnp.where(batch["targets"] > 0.5, 2.0, -2.0)
+    sign = jnp.where(batch["targets"] > 0.5, 0.2, -0.2)
     logits = sign.at[0, 2, 0].multiply(-1).at[1, 3, 1].multiply(-1).at[1, 4, 2].multiply(-1)
     logits = logits.at[0, 3:].set(9.0).at[:, 0].set(9.0)  # not scored: padding and the input
     counts = objective.counts(batch)
     assert float(counts["bits"]) == 9  # 3 vectors of 3
     loss, metrics = objective.loss({"logits": logits}, batch, counts, None)
-    wanted = (6 * np.log1p(np.exp(-2)) + 3 * np.log1p(np.exp(2))) / 9
+    wanted = (6 * np.log1p(np.exp(-0.2)) + 3 * np.log1p(np.exp(0.2))) / 9
     assert float(loss) == pytest.approx(wanted, rel=1e-5)
     got = {name: (float(total), float(count)) for name, (total, count) in metrics.items()}
     assert got["wrong_bits"] == (3, 2)
