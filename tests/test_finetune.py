@@ -64,17 +64,25 @@ def points_of(plot, split):
     return curve.split()
 
 
-@pytest.mark.parametrize("kind", TASK_KINDS)
-def test_eight_examples_are_learned_by_heart(kind, still_encoder, tmp_path):
-    eight = write_labelled(kind, tmp_path / "eight", 8)
-    config = make(kind, tmp_path, still_encoder, train=eight, dev=eight, learning_rate=3e-3)
+@pytest.fixture(scope="module")
+def by_heart(request, still_encoder, tmp_path_factory):
+    """The run of a kind of task on eight examples, again and again."""
+    kind, folder = request.param, tmp_path_factory.mktemp("heart")
+    eight = write_labelled(kind, folder / "eight", 8)
+    config = make(kind, folder, still_encoder, train=eight, dev=eight, learning_rate=3e-3)
     config = replace(config, epochs=250, evals_per_epoch=0.01, log_every=10)
     assert finetune.main(config) == 0
-    records = read_metrics(tmp_path / "run" / "metrics.jsonl")
+    return kind, folder / "run"
+
+
+@pytest.mark.parametrize("by_heart", TASK_KINDS, indirect=True)
+def test_eight_examples_are_learned_by_heart(by_heart):
+    kind, run = by_heart
+    records = read_metrics(run / "metrics.jsonl")
     losses = {r["split"]: r["loss"] for r in records}  # the last ones
     assert losses["train"] < 0.01
     assert losses["eval"] < 0.01
-    report = json.loads(next((tmp_path / "run" / "evaluation").glob("*/report.json")).read_text())
+    report = json.loads(next((run / "evaluation").glob("*/report.json")).read_text())
     best = "pearson" if kind == "regression" else KINDS[kind].metric  # ranks: scores are tied
     assert report["dev"]["scores"][best]["value"] > 0.99
 
@@ -118,14 +126,14 @@ def test_a_run_leaves_a_report_a_model_and_a_card(nano_run, tmp_path, capsys):
 
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning")
-def test_the_cards_snippet_for_transformers_runs(nano_run, tmp_path):
+@pytest.mark.parametrize("by_heart", ["tagging"], indirect=True)
+def test_the_cards_snippet_for_transformers_runs(by_heart):
     need("transformers")
-    config = make("tagging", tmp_path, nano_run, epochs=1)
-    assert finetune.main(config) == 0
-    card = (tmp_path / "run" / "model" / "README.md").read_text()
+    _, run = by_heart
+    card = (run / "model" / "README.md").read_text()
     (code,) = [b.split("```")[0] for b in card.split("```python\n") if b.startswith("from transf")]
     names = {}
-    exec(code.replace("THIS DIRECTORY", str(tmp_path / "run" / "model")), names)
+    exec(code.replace("THIS DIRECTORY", str(run / "model")), names)
     assert names["model"].config.id2label[0] == "O"
 
 
@@ -182,8 +190,9 @@ def test_from_scratch_starts_from_random_weights(nano_run, tmp_path):
         assert (np.abs(new - old).max() < 1e-4) == near
 
 
-def test_rows_in_are_rows_used_plus_rows_rejected(nano_run, tmp_path, capsys):
-    config = make("classification", tmp_path, nano_run, epochs=1)
+def test_rows_in_are_rows_used_plus_rows_rejected(nano_run, tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(finetune, "finetune", lambda *args: {"dev accuracy": 1.0})
+    config = make("classification", tmp_path, nano_run)
     with open(config.train, "a", encoding="utf-8") as file:
         file.write('only text\n"stray quote\tsea\n\ta label alone\nno label\t\na\tb\tc\n')
     with open(config.dev, "a", encoding="utf-8") as file:
