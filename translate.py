@@ -298,9 +298,9 @@ def warn_of_unknown(vocabulary: Subwords, lines: Sequence[str], places: Sequence
 
 def draw_alignment(translator: Translator, text: str, path: Path) -> None:
     """Writes a heat map: the translation's tokens down, the source's across."""
-    found = translator.align(text)
+    (found,) = translator.align([text])
     path.parent.mkdir(parents=True, exist_ok=True)
-    title = f"{text} → {translator.translate([text])[0]}"
+    title = f"{text} → {''.join(found.target[:-1]).replace('▁', ' ').strip()}"
     path.write_text(heat_map(found.weights, found.target, found.source, title), encoding="utf-8")
     print(f"{title}\ndrawn in {path}")
 

@@ -13,7 +13,7 @@ import numpy as np
 from bert_jax.config import SearchConfig, TranslateConfig, read_json
 from bert_jax.data.subwords import END, Subwords
 from bert_jax.errors import ConfigError, DataError
-from bert_jax.tasks.translation import alignment, build_translator, make_searcher
+from bert_jax.tasks.translation import alignments, build_translator, make_searcher
 from bert_jax.training.parallel import DataParallel
 from bert_jax.training.store import load_params
 
@@ -75,25 +75,30 @@ class Translator:
             translations[i] = self.vocabulary.decode(ids)
         return translations
 
-    def align(self, text: str, translation: str | None = None) -> Alignment:
-        """Says which source tokens were read for each token of the translation.
+    def align(
+        self, texts: Sequence[str], translations: Sequence[str] | None = None
+    ) -> list[Alignment]:
+        """Says which source tokens were read for each token of a translation.
 
         Args:
-            text: the source.
-            translation: its translation; None translates first.
+            texts: the sources.
+            translations: of each; None translates first.
         """
-        (source,) = self.vocabulary.encode([text])
-        self._check_lengths([source], [repr(text)])
-        source = [*source, END]
-        if translation is None:
-            (target,) = self._search(None, [source])
+        sources = [[*ids, END] for ids in self.vocabulary.encode(list(texts))]
+        self._check_lengths([ids[:-1] for ids in sources], [repr(text) for text in texts])
+        if translations is None:
+            found = self._search(None, sources)
         else:
-            (target,) = self.vocabulary.encode([translation])
-        target = [*target, END]
+            found = self.vocabulary.encode(list(translations))
+        targets = [[*ids, END] for ids in found]
         model = self._bind(jax.tree.map(jnp.asarray, self._parallel.get(self._params)))
-        weights = alignment(model, source, target)
         names = self.vocabulary.tokens
-        return Alignment(names(source), names(target), weights)
+        return [
+            Alignment(names(source), names(target), weights)
+            for source, target, weights in zip(
+                sources, targets, alignments(model, sources, targets), strict=True
+            )
+        ]
 
     def _search(self, search: SearchConfig | None, sources: list[list[int]]) -> list[list[int]]:
         search = search or self.config.search
@@ -104,12 +109,12 @@ class Translator:
         return self._searchers[search](self._params, sources)  # type: ignore[operator]
 
     def _check_lengths(self, encoded: Sequence[list[int]], places: Sequence[str]) -> None:
-        most = self.config.model.max_positions - 1
+        most = self.config.model.max_positions
         for ids, place in zip(encoded, places, strict=True):
-            if len(ids) > most:
+            if len(ids) + 1 > most:
                 raise DataError(
                     f"{place}: a sentence of {len(ids):,} tokens",
-                    f"at most {most:,}, the model's positions",
+                    f"fewer than {most:,}, the model's positions",
                     "cut it into sentences",
                 )
 

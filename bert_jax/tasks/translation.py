@@ -131,20 +131,32 @@ def make_searcher(
             batch = {"source": batch["source"]}
             tokens = parallel.get(step(params, parallel.put_batch(batch)))
             for number, ids in zip(numbers, tokens.tolist(), strict=False):
-                found[number] = ids[: ids.index(END)] if END in ids else ids
+                ids = ids[: ids.index(END)] if END in ids else ids
+                found[number] = [i for i in ids if i != PAD]
         return found
 
     return translate
 
 
-def alignment(model: Any, source: list[int], target: list[int]) -> np.ndarray:
-    """How much of each source token [S] was read for each target token [T]: weights [T, S]."""
-    tokens = jnp.asarray([source], jnp.int32)
-    memory = model.remember(tokens, tokens != PAD)
-    ends = Ends(START, END, PAD, len(target))
-    state = model.start(memory, len(target))
-    targets = jnp.asarray([target], jnp.int32)
-    return np.asarray(read_weights(partial(model.step, memory), state, targets, ends)[0])
+def alignments(
+    model: Any, sources: Sequence[list[int]], targets: Sequence[list[int]]
+) -> list[np.ndarray]:
+    """How much of each source token was read for each target token: weights [T, S] of each pair."""
+    rows = [EncodedPair(s, t) for s, t in zip(sources, targets, strict=True)]
+    found: list[np.ndarray] = [np.empty(0)] * len(rows)
+
+    @jax.jit
+    def read(batch: Batch) -> Array:
+        source, target = batch["source"], batch["target"]
+        memory = model.remember(source, source != PAD)
+        ends = Ends(START, END, PAD, target.shape[1])
+        state = model.start(memory, target.shape[1])
+        return read_weights(partial(model.step, memory), state, target, ends)
+
+    for numbers, batch in eval_batches(rows, min(SEARCH_ROWS, len(rows))):
+        for number, weights in zip(numbers, np.asarray(read(batch)), strict=False):
+            found[number] = weights[: len(rows[number].target), : len(rows[number].source)]
+    return found
 
 
 # --- Scores --------------------------------------------------------------------------------------

@@ -1,0 +1,19 @@
+"""All rows, one after the other: `python -m benchmarks.lineage`; about two hours on 2 cores."""
+
+import sys
+from typing import Any
+
+from benchmarks.lineage import addition, dates, multi30k, ntm, parity, toys
+
+MODULES: tuple[Any, ...] = (parity, dates, addition, toys, multi30k, ntm)
+
+
+def main() -> int:
+    """Runs every row with its defaults; returns 1 if one of them failed."""
+    codes = {module.__name__: module.main(module.Options()) for module in MODULES}
+    print("\n" + "\n".join(f"{'FAIL' if code else 'PASS'}  {name}" for name, code in codes.items()))
+    return max(codes.values())
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,66 @@
+"""The book's own weights in our attention model: `python -m benchmarks.lineage.parity`.
+
+"Deep Learning from Scratch 2", chapter 8: dates, character by character; 5,000 of them to test.
+"""
+
+import sys
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import tyro
+
+from benchmarks.lineage.trial import judge
+from benchmarks.lineage.verdicts import print_verdicts
+from bert_jax.models.decoding import Ends, greedy_search
+from tests.models.date_model import load_into, our_model, without_cell
+
+QUESTION, ANSWER = 29, 10  # characters of each, "_" between them
+
+
+@dataclass(frozen=True)
+class Options:
+    """Files."""
+
+    weights: str = "../shared/golden/date_attention.npz"
+    """The book's weights, as an .npz of ten arrays and examples."""
+    dates: str = "../shared/data/dates/date.txt"
+    """The book's 50,000 dates."""
+
+
+def main(options: Options) -> int:
+    """Runs the row; returns the exit code."""
+    weights = dict(np.load(options.weights))
+    number = {c: i for i, c in enumerate(weights["characters"])}
+    found, looks = load_into(weights)(weights["questions"], weights["answers"][:, :-1])
+    examples = float((np.asarray(found).argmax(axis=-1) == weights["answers"][:, 1:]).mean())
+    error = float(np.abs(np.asarray(looks)[:, :, ::-1] - weights["alignments"]).max())
+
+    lines = Path(options.dates).read_text(encoding="utf-8").splitlines()
+    x = np.array([[number[c] for c in line[:QUESTION]] for line in lines])
+    y = np.array([[number[c] for c in line[QUESTION + 1 :][:ANSWER]] for line in lines])
+    order = np.arange(len(lines))
+    np.random.seed(1984)  # the book's own split
+    np.random.shuffle(order)
+    x, y = x[order][-5000:], y[order][-5000:]
+    m, ends = our_model(weights), Ends(number["_"], -1, 0, ANSWER)
+
+    @jax.jit
+    def decode(x):
+        memory = without_cell(m.remember(x, jnp.ones(x.shape, bool)))
+        limits = jnp.full(x.shape[0], ANSWER)
+        return greedy_search(partial(m.step, memory), m.start(memory, ANSWER), limits, ends)
+
+    exact = float((np.asarray(decode(jnp.asarray(x))) == y).all(axis=1).mean())
+    return print_verdicts("The book's weights in our attention model", [
+        judge("5,000 test dates: exact, greedy", [exact], ">= 0.9998"),
+        judge("its 8 examples: characters right", [examples], ">= 1.0"),
+        judge("its alignments: largest difference", [error], "<= 1e-5"),
+    ])  # fmt: skip
+
+
+if __name__ == "__main__":
+    sys.exit(main(tyro.cli(Options, description=__doc__)))

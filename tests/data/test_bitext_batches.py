@@ -1,0 +1,95 @@
+import itertools
+
+import numpy as np
+import pytest
+
+from bert_jax.data.bitext import Pair
+from bert_jax.data.bitext_batches import (
+    EncodedPair,
+    bucket,
+    count_unknown,
+    encode_pairs,
+    eval_batches,
+    steps_per_epoch,
+    train_batches,
+)
+from bert_jax.data.rejects import Rejects
+from bert_jax.data.subwords import END, PAD, train_characters
+
+
+def rows(num=50):
+    rng = np.random.default_rng(0)
+    sizes = rng.integers(1, 30, size=(num, 2))
+    return [EncodedPair([i + 4] * s + [END], [i + 4] * t + [END]) for i, (s, t) in enumerate(sizes)]
+
+
+def seen(batches):
+    return sorted(int(b["source"][i, 0]) - 4 for b in batches for i in range(len(b["source"]))
+                  if b["source"][i, 0] != PAD)  # fmt: skip
+
+
+def test_buckets_are_four_to_an_octave():
+    assert [bucket(n) for n in (1, 8, 9, 11, 16, 17, 33, 64, 65)] == [
+        8,
+        8,
+        10,
+        12,
+        16,
+        20,
+        40,
+        64,
+        80,
+    ]
+
+
+@pytest.mark.parametrize(("tokens", "size"), [(96, None), (None, 8)])
+def test_an_epoch_sees_every_pair_once_within_the_tokens(tokens, size):
+    pairs = rows()
+    steps = steps_per_epoch(pairs, tokens, size, 2)
+    stream = train_batches(pairs, tokens, size, 2, seed=1)
+
+    first, second = (list(itertools.islice(stream, steps)) for _ in range(2))
+
+    assert seen(first) == seen(second) == list(range(50))
+    assert [b["source"].tolist() for b in first] != [b["source"].tolist() for b in second]
+    for batch in first:
+        longest = max(x.shape[1] for x in batch.values())
+        assert len(batch["source"]) % 2 == 0
+        assert len(batch["source"]) == size if size else len(batch["source"]) * longest <= 96
+    assert len({b["source"].shape for b in first}) < 20
+
+
+def test_a_batch_holds_tokens_end_and_padding():
+    (batch,) = (b for _, b in eval_batches([EncodedPair([4, 5, END], [6, END])], 2))
+
+    assert batch["source"].tolist() == [[4, 5, END] + [PAD] * 5, [PAD] * 8]
+    assert batch["target"].tolist() == [[6, END] + [PAD] * 6, [PAD] * 8]
+
+
+def test_resuming_and_sharing_are_exact():
+    pairs = rows()
+    whole = list(itertools.islice(train_batches(pairs, 96, None, 2, seed=1), 40))
+
+    resumed = list(itertools.islice(train_batches(pairs, 96, None, 2, 1, 25), 15))
+    halves = [
+        list(itertools.islice(train_batches(pairs, 96, None, 2, 1, 0, (i, 2)), 40)) for i in (0, 1)
+    ]
+
+    for expected, found in zip(whole[25:], resumed, strict=True):
+        np.testing.assert_array_equal(expected["target"], found["target"])
+    for expected, left, right in zip(whole, *halves, strict=True):
+        both = np.concatenate([left["source"], right["source"]])
+        np.testing.assert_array_equal(expected["source"], both)
+
+
+def test_long_pairs_are_rejected_with_their_place_and_unknown_symbols_counted():
+    vocabulary, rejects = train_characters(["abc"], False), Rejects()
+    pairs = [Pair("abc", "ab", "f:1"), Pair("abcabc", "a", "f:2"), Pair("ax", "b", "f:3")]
+
+    kept, encoded = encode_pairs(pairs, vocabulary, 5, rejects)
+
+    assert [pair.place for pair in kept] == ["f:1", "f:3"]
+    assert [(row["place"], row["reason"]) for row in rejects.rows] == [
+        ("f:2", "longer than the model's 5 positions")
+    ]
+    assert count_unknown(encoded) == 1
