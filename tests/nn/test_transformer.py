@@ -1,5 +1,6 @@
 """The stack computes the same however it is run, and padding does not matter."""
 
+import dataclasses
 import functools
 
 import jax
@@ -8,10 +9,11 @@ import numpy as np
 import pytest
 from flax import nnx
 
-from bert_jax.config import BertConfig
+from bert_jax.config import BertConfig, TransformerConfig
 from bert_jax.nn.compute import PLAIN, Compute
 from bert_jax.nn.layout import block_diagonal_mask
-from bert_jax.nn.transformer import EncoderLayer, apply_layers, stack_layers
+from bert_jax.nn.transformer import DecoderLayer, EncoderLayer, apply_layers, stack_layers
+from tests.extras import need
 
 CONFIG = BertConfig(
     hidden_size=16, num_hidden_layers=2, num_attention_heads=2, intermediate_size=32,
@@ -127,3 +129,102 @@ def test_a_layer_is_post_norm():
     y = jax.jit(lambda x: layer(x, MASK, key=None, compute=PLAIN))(X)
     np.testing.assert_allclose(y.mean(-1), 0, atol=1e-5)
     np.testing.assert_allclose(y.std(-1), 1, atol=1e-5)
+
+
+TRANSLATION = TransformerConfig(
+    hidden_size=16, num_attention_heads=2, intermediate_size=32, vocab_size=9,
+    hidden_dropout_prob=0.0,
+)  # fmt: skip
+
+
+def copy_attention(torch_attention, ours, width=16):
+    """PyTorch's fused projection [3 D, D] into our kernels."""
+    kernels = torch_attention.in_proj_weight.detach().numpy().T.reshape(width, 3, 2, 8)
+    biases = torch_attention.in_proj_bias.detach().numpy().reshape(3, 2, 8)
+    if hasattr(ours, "qkv"):
+        ours.qkv.kernel[...], ours.qkv.bias[...] = jnp.array(kernels), jnp.array(biases)
+    else:
+        ours.q.kernel[...], ours.q.bias[...] = jnp.array(kernels[:, 0]), jnp.array(biases[0])
+        ours.kv.kernel[...] = jnp.array(kernels[:, 1:])
+        ours.kv.bias[...] = jnp.array(biases[1:])
+    out = torch_attention.out_proj
+    ours.out.kernel[...] = jnp.array(out.weight.detach().numpy().T.reshape(2, 8, width))
+    ours.out.bias[...] = jnp.array(out.bias.detach().numpy())
+
+
+def copy_rest(theirs, ours, norms):
+    """Feed-forward and norms."""
+    for linear, kernel in ((theirs.linear1, ours.feed_forward.up),
+                           (theirs.linear2, ours.feed_forward.down)):  # fmt: skip
+        kernel.kernel[...] = jnp.array(linear.weight.detach().numpy().T)
+        kernel.bias[...] = jnp.array(linear.bias.detach().numpy())
+    for norm, name in norms.items():
+        getattr(ours, name).scale[...] = jnp.array(getattr(theirs, norm).weight.detach().numpy())
+        getattr(ours, name).bias[...] = jnp.array(getattr(theirs, norm).bias.detach().numpy())
+
+
+def randomize(module, torch):
+    """Norms and biases start as ones and zeros: random ones show more."""
+    torch.manual_seed(0)
+    with torch.no_grad():
+        for parameter in module.parameters():
+            parameter.copy_(torch.randn_like(parameter) * 0.3)
+
+
+@pytest.mark.parametrize("norm_first", [False, True])
+def test_encoder_layer_is_torchs(norm_first):
+    torch = need("torch")
+    theirs = torch.nn.TransformerEncoderLayer(
+        16, 2, 32, dropout=0.0, batch_first=True, norm_first=norm_first
+    )
+    randomize(theirs, torch)
+    theirs.train()  # in evaluation PyTorch takes another path
+    ours = EncoderLayer(dataclasses.replace(TRANSLATION, norm_first=norm_first), nnx.Rngs(0))
+    copy_attention(theirs.self_attn, ours.attention)
+    copy_rest(theirs, ours, {"norm1": "attention_norm", "norm2": "feed_forward_norm"})
+    real = np.array([[1, 1, 1, 1, 0, 0], [1, 1, 1, 1, 1, 1]], bool)
+
+    with torch.no_grad():
+        wanted = theirs(torch.tensor(np.asarray(X)), src_key_padding_mask=torch.tensor(~real))
+    found = ours(X, jnp.array(real)[:, None, None], key=None, compute=PLAIN)
+
+    np.testing.assert_allclose(found[real], wanted.numpy()[real], atol=1e-5)
+
+
+@pytest.mark.parametrize("norm_first", [False, True])
+def test_decoder_layer_is_torchs(norm_first):
+    torch = need("torch")
+    theirs = torch.nn.TransformerDecoderLayer(
+        16, 2, 32, dropout=0.0, batch_first=True, norm_first=norm_first
+    )
+    randomize(theirs, torch)
+    ours = DecoderLayer(dataclasses.replace(TRANSLATION, norm_first=norm_first), nnx.Rngs(0))
+    copy_attention(theirs.self_attn, ours.attention)
+    copy_attention(theirs.multihead_attn, ours.cross)
+    norms = {"norm1": "attention_norm", "norm2": "cross_norm", "norm3": "feed_forward_norm"}
+    copy_rest(theirs, ours, norms)
+    memory = np.random.default_rng(1).normal(size=(2, 5, 16)).astype(np.float32)
+    real = np.array([[1, 1, 1, 0, 0], [1, 1, 1, 1, 1]], bool)
+    causal = np.tril(np.ones((6, 6), bool))
+
+    with torch.no_grad():
+        wanted = theirs(
+            torch.tensor(np.asarray(X)), torch.tensor(memory), tgt_mask=torch.tensor(~causal),
+            memory_key_padding_mask=torch.tensor(~real),
+        )  # fmt: skip
+    found = ours(
+        X, jnp.array(causal)[None, None], jnp.array(memory), jnp.array(real)[:, None, None],
+        key=None, compute=PLAIN,
+    )  # fmt: skip
+
+    np.testing.assert_allclose(found, wanted.numpy(), atol=1e-5)
+
+
+def test_xavier_s_range_is_that_of_one_matrix():
+    """Queries, keys and values are three matrices of D by D, though they are one kernel."""
+    attention = EncoderLayer(TRANSLATION, nnx.Rngs(0)).attention
+    limit = np.sqrt(6 / 32)
+
+    largest = float(jnp.abs(attention.qkv.kernel[...]).max())
+
+    assert 0.97 * limit < largest <= limit

@@ -10,6 +10,7 @@ from bert_jax.config import BertConfig, OptimizerConfig
 from bert_jax.models.functional import build
 from bert_jax.training.optimizers import (
     decayed,
+    inverse_sqrt_schedule,
     make_optimizer,
     original_schedule,
     scale_by_layer_trust_ratio,
@@ -125,6 +126,16 @@ def test_rmsprop_with_momentum_is_torchs():
         theirs.step()
     np.testing.assert_allclose(params["kernel"], theirs_w.detach(), rtol=1e-6)
     np.testing.assert_allclose([schedule(0), schedule(4)], 0.1)
+
+
+def test_the_transformer_s_schedule_is_the_paper_s():
+    """Vaswani et al. 2017, equation 3, at its base size: steps are counted from 1."""
+    width, warmup = 512, 4000
+    schedule = inverse_sqrt_schedule((width * warmup) ** -0.5, warmup)
+
+    for t in (1, 100, 4000, 4001, 100_000):
+        paper = width**-0.5 * min(t**-0.5, t * warmup**-1.5)
+        assert float(schedule(t - 1)) == pytest.approx(paper, rel=1e-5)
 
 
 def test_the_constant_schedule_by_hand():
