@@ -1,6 +1,7 @@
 import gzip
 
 import pytest
+import tensorflow_datasets as tfds
 
 from bert_jax.data.bitext import Pair, read_bitext
 from bert_jax.data.rejects import Rejects
@@ -71,3 +72,35 @@ def test_nothing_to_use_says_why(tmp_path):
 
     with pytest.raises(DataError, match=r"no pair can be used \(1 rejected: empty target"):
         read_bitext((name,), Rejects())
+
+
+class TinyPairs(tfds.core.GeneratorBasedBuilder):
+    """Pairs in the form of wmt14_translate."""
+
+    VERSION = tfds.core.Version("1.0.0")
+
+    def _info(self):
+        features = tfds.features.Translation(languages=["de", "en"])
+        return tfds.core.DatasetInfo(builder=self, features=features)
+
+    def _split_generators(self, dl_manager):
+        return {"train": self._generate_examples([("ja", "yes"), ("", "no")]),
+                "test": self._generate_examples([("gut", "good")])}  # fmt: skip
+
+    def _generate_examples(self, rows):
+        for i, (german, english) in enumerate(rows):
+            yield i, {"de": german, "en": english}
+
+
+@pytest.mark.filterwarnings("ignore:label\\(\\) is deprecated:DeprecationWarning")
+def test_translations_from_tfds(tmp_path):
+    builder = TinyPairs(data_dir=str(tmp_path), file_format="array_record")
+    builder.download_and_prepare()
+    rejects = Rejects()
+
+    pairs = read_bitext(("tfds:tiny_pairs:train",), rejects, ("en", "de"), str(tmp_path))
+    test = read_bitext(("tfds:tiny_pairs:test",), rejects, (), str(tmp_path))
+
+    assert [pair[:2] for pair in pairs] == [("yes", "ja")]
+    assert rejects.rows[0]["reason"] == "empty target"
+    assert test[0][:2] == ("gut", "good")

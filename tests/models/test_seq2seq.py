@@ -192,6 +192,26 @@ def test_gnmt_reads_by_the_bottom_layer_of_the_step_before():
     assert np.abs(first - other_state).max() > 1e-4
 
 
+def test_residual_connections_of_gnmt_start_at_the_third_layer():
+    silent = {name: model(GNMT) for name in ("second", "third")}
+    for i, m in enumerate(silent.values(), 1):
+        m.decoder.cells[i].x_kernel[...] *= 0
+        m.decoder.cells[i].h_kernel[...] *= 0
+        m.decoder.cells[i].bias[...] -= 100  # every gate shut, whatever the state
+    seen = {}
+    for name, m in silent.items():
+        source = jnp.array(SOURCE)
+        memory = m.remember(source, source != 0)
+        state = m.start(memory, 0)
+        state, out, _ = m.decoder.step(memory, state, jnp.ones((2, 5)), key=None)
+        seen[name] = (np.asarray(out[:, :6]), [np.asarray(s.h) for s in state.layers])
+
+    out, layers = seen["third"]  # silent, and passed by: the second layer's output comes through
+    np.testing.assert_allclose(out, layers[1], atol=1e-6)
+    out, layers = seen["second"]  # silent, and not passed by: the third sees nothing from below
+    np.testing.assert_allclose(out, layers[2], atol=1e-6)
+
+
 def test_all_layers_of_gnmt_see_the_context():
     m = model(GNMT)
     h = jnp.ones((1, 2, 6))
