@@ -77,7 +77,8 @@ CHECKS = [
         at_least(40),
     ),
     # A tenth of chance, which has half of the bits wrong.
-    Check("repeat_copy", "share wrong, 10 x 10", "≤ 0.05", at(10, 10, "bit_error"), at_most(0.05)),
+    Check("repeat_copy_short", "share wrong, 5 x 5", "≤ 0.05", at(5, 5, "bit_error"),
+          at_most(0.05)),
     Check("associative_recall", "share wrong, 6 items", "≤ 0.05", at(6, 1, "bit_error"),
           at_most(0.05)),
 ]  # fmt: skip
