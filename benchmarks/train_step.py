@@ -13,13 +13,9 @@ full, and a mask would only slow it down); it projects every position onto the v
 """
 
 import argparse
-import importlib.util
-import json
-import statistics
-import subprocess
-import sys
-import time
 from typing import Any
+
+import race
 
 SHAPES = {
     "tiny": {"layers": 2, "width": 128, "heads": 2, "forward": 512},
@@ -160,95 +156,6 @@ def make_torch(options: argparse.Namespace) -> Any:
     return {"about": about + f"{attention} attention"}, run_steps
 
 
-def work(options: argparse.Namespace) -> None:
-    """A side's process: builds, then runs a block of steps for every line on standard input."""
-
-    def say(message: dict[str, Any]) -> None:
-        print(json.dumps(message), flush=True)
-
-    start = time.perf_counter()
-    make = {"jax": make_jax, "torch": make_torch}[options.worker]
-    description, run_steps = make(options)
-    run_steps(1)
-    first = time.perf_counter() - start
-    run_steps(1)
-    say(description | {"first_step": first})
-    for line in sys.stdin:
-        num = int(line)
-        start = time.perf_counter()
-        loss = run_steps(num)
-        say({"seconds": (time.perf_counter() - start) / num, "loss": loss})
-
-
-# --- The race ------------------------------------------------------------------------------------
-
-
-class Side:
-    """A side's process, and what it measured."""
-
-    def __init__(self, name: str, python: str, options: list[str]):
-        command = [python, __file__, *options, "--worker", name]
-        pipe = subprocess.PIPE
-        self.process = subprocess.Popen(command, stdin=pipe, stdout=pipe, text=True)
-        self.seconds: list[float] = []
-
-    def answer(self) -> dict[str, Any]:
-        """Waits for the next line."""
-        assert self.process.stdout is not None
-        line = self.process.stdout.readline()
-        if not line:
-            raise SystemExit(f"the process of {self.process.args} ended early, see above")
-        return json.loads(line)
-
-    def run_block(self, num: int) -> dict[str, Any]:
-        """Runs a block of steps."""
-        assert self.process.stdin is not None
-        self.process.stdin.write(f"{num}\n")
-        self.process.stdin.flush()
-        found = self.answer()
-        self.seconds.append(found["seconds"])
-        return found
-
-
-def torch_is_missing(python: str) -> bool:
-    """Whether the other side's libraries cannot be found."""
-    names = ("torch", "transformers")
-    if python == sys.executable:
-        return any(importlib.util.find_spec(name) is None for name in names)
-    code = f"import importlib.util as u, sys; sys.exit(any(not u.find_spec(n) for n in {names}))"
-    return subprocess.run([python, "-c", code], check=False).returncode != 0
-
-
-def race(options: argparse.Namespace, arguments: list[str]) -> None:
-    """Runs both sides in turns, and prints what they measured."""
-    sides = {"jax": Side("jax", sys.executable, arguments)}
-    about = {"jax": sides["jax"].answer()}
-    if torch_is_missing(options.torch_python):
-        print("PyTorch's side is skipped: torch and transformers are not installed; pass")
-        print("--torch-python with an interpreter that has them")
-    else:
-        sides["torch"] = Side("torch", options.torch_python, arguments)
-        about["torch"] = sides["torch"].answer()
-    print(f"{options.preset}, {options.batch} x {options.length}, {options.dtype}, ", end="")
-    print(f"dropout {options.dropout}; {options.rounds} blocks of {options.steps} steps in turns")
-    for name, found in about.items():
-        print(f"  {name}: {found['about']}; start and first step {found['first_step']:.1f} s")
-    for _ in range(options.rounds):
-        for side in sides.values():
-            side.run_block(options.steps)
-    speed = {}
-    for name, side in sides.items():
-        per_step = statistics.median(side.seconds)
-        speed[name] = options.batch * options.length / per_step
-        spread = f"{min(side.seconds):.3f} to {max(side.seconds):.3f}"
-        rate = speed[name] * about["jax"]["flops"]
-        peak = about["jax"]["peak"]
-        use = f", MFU {rate / peak:.1%}" if peak else f", {rate / 1e9:.0f} GFLOP/s (peak unknown)"
-        print(f"  {name}: {per_step:.3f} s a step ({spread}), {speed[name]:,.0f} tokens/s{use}")
-    if "torch" in speed:
-        print(f"  ratio: ours is {speed['jax'] / speed['torch']:.2f} times as fast")
-
-
 def main() -> None:
     """Reads the command line."""
     parser = argparse.ArgumentParser(
@@ -260,15 +167,8 @@ def main() -> None:
     parser.add_argument("--length", type=int, default=128)
     parser.add_argument("--dropout", type=float, default=0.1)
     parser.add_argument("--unroll", action="store_true", help="unroll our loop over layers")
-    parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--steps", type=int, default=3, help="steps in a block")
-    parser.add_argument("--torch-python", default=sys.executable, help="PyTorch's interpreter")
-    parser.add_argument("--worker", choices=["jax", "torch"], help=argparse.SUPPRESS)
-    options = parser.parse_args()
-    if options.worker:
-        work(options)
-    else:
-        race(options, sys.argv[1:])
+    title = "{preset}, {batch} x {length}, {dtype}, dropout {dropout}"
+    race.run(__file__, parser, {"jax": make_jax, "torch": make_torch}, title)
 
 
 if __name__ == "__main__":

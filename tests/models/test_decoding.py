@@ -95,19 +95,25 @@ def test_greedy_search_stops_at_the_end_token_and_at_the_limit():
 
 
 def test_reordering_moves_every_array_of_the_state():
-    """The best hypothesis starts with the less probable token; all its state must follow it."""
-    log = np.log(np.array([[0.0, 0.55, 0.45, 0.0], [0.2, 0.4, 0.4, 0], [0, 0, 0, 1]]) + 1e-9)
+    """The second best first token has the best second one, so hypotheses change places then.
+
+    What follows depends on the first token, which only the state knows by then.
+    """
+    first = [0.0, 0.55, 0.45, 0.0]
+    second = {1: [0.0, 0.5, 0.5, 0.0], 2: [0.0, 1.0, 0.0, 0.0]}
+    third = {1: [0.0, 1.0, 0.0, 0.0], 2: [0.0, 0.0, 0.0, 1.0]}
+    table = jnp.log(jnp.array([first, second[1], second[2], third[1], third[2]]) + 1e-9)
 
     def step(state, tokens, t):
-        seen = [jnp.where(t == 1, tokens, x) for x in state]
-        other = jnp.stack([x == 2 for x in seen]).all(axis=0)
-        rows = jnp.where(t == 0, 0, jnp.where(other, 2, 1))
-        return seen, jnp.asarray(log, jnp.float32)[rows], jnp.zeros((tokens.shape[0], 1))
+        state = [jnp.where(t == 1, tokens, x) for x in state]
+        is_two = jnp.stack([x == 2 for x in state]).all(axis=0)
+        rows = jnp.where(t == 0, 0, jnp.where(t == 1, 1, 3) + is_two)
+        return state, table[rows], jnp.zeros((tokens.shape[0], 1))
 
     mask, state = jnp.ones((1, 1), bool), [jnp.zeros(1, jnp.int32)] * 3
     found, score = beam_search(step, state, jnp.array([4]), mask, ENDS, 2, NO_PENALTY)
 
-    np.testing.assert_array_equal(found, [[2, END, 0, 0]])
+    np.testing.assert_array_equal(found, [[2, 1, END, 0]])
     np.testing.assert_allclose(score, [np.log(0.45)], atol=1e-4)
 
 
