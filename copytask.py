@@ -145,10 +145,9 @@ def converged_at(metrics: Path, wrong_bits: float) -> int | None:
 
 
 def is_over(config: CopyTaskConfig, converged: int | None, step: int) -> bool:
-    """Whether a run has gone on for long enough after it has converged, or has done its steps."""
+    """Whether a run has gone on for long enough after it has converged."""
     after = config.steps_after
-    done = converged is not None and after is not None and step >= converged + after
-    return done or step >= config.loop.steps
+    return converged is not None and after is not None and step >= converged + after
 
 
 def draw_heads(
