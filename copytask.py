@@ -87,7 +87,7 @@ def main(config: CopyTaskConfig) -> int:
             before = converged_at(run / "metrics.jsonl", config.converged_bits)
             if before is None and values["wrong_bits"] < config.converged_bits:
                 log.say(f"converged at step {step}: {values['wrong_bits']:.3f} wrong bits")
-            criterion = sum(x["wrong_bits"] for x in longer.values())
+            criterion = sum(x["wrong_bits"] for x in (seen, *longer.values()))
             return Evaluation(values, criterion, stop=is_over(config, before, step))
 
         outcome = None

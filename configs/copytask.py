@@ -25,7 +25,13 @@ RMSPROP = OptimizerConfig(
 
 
 def copy() -> CopyTaskConfig:
-    """Copy up to 20 vectors of 8 bits, at the size of Graves et al. 2014, section 4.1."""
+    """Copy up to 20 vectors of 8 bits, at the size of Graves et al. 2014, section 4.1.
+
+    Seeds 0, 1, 2 converged at updates 3000, 3000 and 2000; 4,000 to 5,000 updates took 4 to 7
+    minutes on one busy core. Wrong bits at 20: 0, 0.13, 0; at 40: 0, 2.17, 0.03; share of wrong
+    bits at 60: 1.0 %, 48.9 %, 2.6 %. Two of the three diverged within 2,000 updates after they had
+    converged: the best checkpoint is what counts.
+    """
     return CopyTaskConfig(
         task=MemoryTaskConfig(),
         model=NTMConfig(),
@@ -45,7 +51,10 @@ def copy_feed_forward() -> CopyTaskConfig:
 
 
 def copy_content_only() -> CopyTaskConfig:
-    """`copy` with content addressing alone: without places there is no order."""
+    """`copy` with content addressing alone: without places there is no order.
+
+    Seeds 0, 1, 2: 145, 142 and 147 of 320 bits wrong at 40, where guessing has 160; 61 at 20.
+    """
     return CopyTaskConfig(
         task=MemoryTaskConfig(),
         model=NTMConfig(
@@ -57,7 +66,11 @@ def copy_content_only() -> CopyTaskConfig:
 
 
 def copy_lstm() -> CopyTaskConfig:
-    """`copy` by an LSTM of about equal size, without a memory, on many more sequences."""
+    """`copy` by an LSTM of about equal size, without a memory, on many more sequences.
+
+    71,688 parameters, 80,000 sequences, 3 to 5 minutes on one busy core. Seeds 0, 1, 2: 52.7, 51.8
+    and 51.6 of 160 bits wrong at 20; at 60 and more it guesses.
+    """
     return CopyTaskConfig(
         task=MemoryTaskConfig(),
         model=NTMConfig(kind="lstm", width=128),
@@ -74,7 +87,7 @@ def copy_lstm() -> CopyTaskConfig:
 
 
 def repeat_copy() -> CopyTaskConfig:
-    """Copy up to 10 vectors up to 10 times, and say when it is done (section 4.2)."""
+    """Copy up to 10 vectors up to 10 times, and say when it is done (section 4.2). Not yet run."""
     return CopyTaskConfig(
         task=MemoryTaskConfig("repeat_copy", max_size=10, max_repeats=10),
         model=NTMConfig(),
@@ -87,7 +100,11 @@ def repeat_copy() -> CopyTaskConfig:
 
 
 def repeat_copy_short() -> CopyTaskConfig:
-    """`repeat_copy` with up to 5 vectors up to 5 times: a quarter of the time."""
+    """`repeat_copy` with up to 5 vectors up to 5 times: a quarter of the time.
+
+    Seed 0, 20,000 updates in about 15 minutes on one busy core: 41 of 234 bits wrong at 5 x 5,
+    where guessing has 100. It learns slowly, and does not go on to longer sequences.
+    """
     return CopyTaskConfig(
         task=MemoryTaskConfig("repeat_copy", max_size=5, max_repeats=5),
         model=NTMConfig(),
@@ -103,6 +120,8 @@ def associative_recall() -> CopyTaskConfig:
     """Give the item that followed the one asked for, among 2 to 6 (section 4.3).
 
     The controller remembers nothing by itself, so it has to use the memory, and learns far sooner.
+    Seed 0: 1.4 % of the bits wrong at 2 to 6 items and 2.9 % at 12, of update 17,000; it diverged
+    soon after, and 30,000 updates took 34 minutes on one busy core.
     """
     return CopyTaskConfig(
         task=MemoryTaskConfig("associative_recall", width=6, min_size=2, max_size=6),
@@ -115,7 +134,10 @@ def associative_recall() -> CopyTaskConfig:
 
 
 def associative_recall_lstm() -> CopyTaskConfig:
-    """`associative_recall` with an LSTM for a controller, for comparison."""
+    """`associative_recall` with an LSTM for a controller, for comparison.
+
+    Seed 0, 10,000 updates: 11 % of the bits wrong at 2 items, 36 % at 6.
+    """
     return CopyTaskConfig(
         task=MemoryTaskConfig("associative_recall", width=6, min_size=2, max_size=6),
         model=NTMConfig(),

@@ -120,8 +120,9 @@ class CopyTaskConfig:
     eval_sequences: int = 100
     """Sequences of each size and number of repetitions, at the end."""
     criterion_sizes: tuple[int, ...] = (30, 40)
-    """Sizes, 1.5 to 2 times those of training, whose wrong bits say which checkpoint is best: only
-    a longer sequence tells a memory that works from one that was learned by heart."""
+    """Sizes, 1.5 to 2 times those of training, whose wrong bits, added to those at the largest size
+    in training, say which checkpoint is best: only a longer sequence tells a memory that works from
+    one that was learned by heart."""
     criterion_sequences: int = 32
     """Sequences of each of these sizes in an evaluation on the way."""
     converged_bits: float = 0.1
