@@ -102,7 +102,7 @@ def repeat_copy() -> CopyTaskConfig:
 def repeat_copy_short() -> CopyTaskConfig:
     """`repeat_copy` with up to 5 vectors up to 5 times: a quarter of the time.
 
-    Seed 0, 20,000 updates in about 15 minutes on one busy core: 41 of 234 bits wrong at 5 x 5,
+    Seed 0, 20,000 updates in 16 minutes on one busy core: 41 of 234 bits wrong at 5 x 5,
     where guessing has 100. It learns slowly, and does not go on to longer sequences.
     """
     return CopyTaskConfig(
