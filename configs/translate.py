@@ -199,7 +199,7 @@ def chatbot() -> TranslateConfig:
     """
     return TranslateConfig(
         model=Seq2SeqConfig(
-            embedding_size=64, hidden_size=128, bidirectional=True, attention="general", dropout=0.2
+            embedding_size=64, hidden_size=128, bidirectional=True, attention="general", dropout=0.1
         ),
         train=("examples/dialogue.tsv",),
         dev=("examples/dialogue.tsv",),
@@ -211,7 +211,7 @@ def chatbot() -> TranslateConfig:
         optimizer=OptimizerConfig(
             learning_rate=2e-3, warmup_steps=50, schedule="constant", weight_decay=0.0,
         ),
-        loop=LoopConfig(steps=600, eval_every=200, checkpoint_every=200),
+        loop=LoopConfig(steps=1500, log_every=50, eval_every=500, checkpoint_every=500),
     )  # fmt: skip
 
 
