@@ -19,6 +19,7 @@ from bert_jax.config import SearchConfig, TransformerConfig, TranslateConfig, fl
 from bert_jax.config.command_line import choose_run
 from bert_jax.data.bitext import Pair, read_bitext, read_lines
 from bert_jax.data.bitext_batches import (
+    Batching,
     EncodedPair,
     count_unknown,
     encode_pairs,
@@ -113,10 +114,12 @@ def main(config: TranslateConfig) -> int:
         for line in describe_pairs(pairs, rows, vocabulary, rejects):
             log.say(line)
         size, place = count_parameters(state.params), (jax.process_index(), jax.process_count())
-        batching = (config.batch_tokens, config.batch_size, parallel.num_devices)
+        batching = Batching(
+            config.batch_tokens, config.batch_size, parallel.num_devices, config.min_length
+        )
         log.say(
             f"{run}: {size:,} parameters on {parallel.num_devices} device(s), from step {start:,};"
-            f" {steps_per_epoch(rows['train'], *batching):,} steps an epoch"
+            f" {steps_per_epoch(rows['train'], batching):,} steps an epoch"
         )
 
         # --- Train -----------------------------------------------------------------------------
@@ -142,7 +145,7 @@ def main(config: TranslateConfig) -> int:
         outcome = fit(
             parallel.put_state(state),
             train_step,
-            train_batches(rows["train"], *batching, config.seed, start, place),
+            train_batches(rows["train"], batching, config.seed, start, place),
             config.loop,
             parallel=parallel,
             evaluate=evaluate,

@@ -27,14 +27,15 @@ def dates() -> TranslateConfig:
     """
     return TranslateConfig(
         model=Seq2SeqConfig(
-            embedding_size=16, hidden_size=128, reverse_source=True, init_range=None,
-            forget_bias=0.0,
+            embedding_size=16, hidden_size=128, reverse_source=True, attentional_layer=False,
+            init_range=None, forget_bias=0.0,
         ),
         train=("data/dates/train.txt",),
         dev=("data/dates/dev.txt",),
         vocabulary="characters",
         batch_tokens=None,
         batch_size=128,
+        min_length=32,
         label_smoothing=0.0,
         metric="exact",
         optimizer=OptimizerConfig(
@@ -58,6 +59,7 @@ def dates_fixed() -> TranslateConfig:
         vocabulary=config.vocabulary,
         batch_tokens=config.batch_tokens,
         batch_size=config.batch_size,
+        min_length=config.min_length,
         label_smoothing=0.0,
         metric="exact",
         optimizer=config.optimizer,
@@ -77,6 +79,7 @@ def addition() -> TranslateConfig:
         vocabulary="characters",
         batch_tokens=None,
         batch_size=128,
+        min_length=16,
         label_smoothing=0.0,
         metric="exact",
         optimizer=OptimizerConfig(
@@ -206,6 +209,7 @@ def chatbot() -> TranslateConfig:
         vocab_size=600,
         batch_tokens=None,
         batch_size=32,
+        min_length=32,
         label_smoothing=0.0,
         metric="exact",
         optimizer=OptimizerConfig(

@@ -75,6 +75,7 @@ def run(
         vocabulary="characters",
         batch_tokens=None,
         batch_size=64,
+        min_length=longest + 1,  # one shape
         label_smoothing=0.0,
         metric="exact",
         optimizer=optimizer,

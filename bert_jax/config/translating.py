@@ -59,6 +59,9 @@ class TranslateConfig:
     """Tokens in one update, padding included, on the longer side and over all devices."""
     batch_size: int | None = None
     """Pairs in one update, in place of batch_tokens."""
+    min_length: int = 8
+    """Pairs with fewer tokens than this share batches. Each length takes compiling, and batches of
+    one length see pairs of one kind: raise it for few or short pairs."""
     label_smoothing: float = 0.1
     """Share of the probability that is spread over all words (Szegedy et al. 2016)."""
     metric: Literal["bleu", "exact"] = "bleu"
@@ -104,7 +107,7 @@ class TranslateConfig:
             self.batch_size,
             "a number, and batch_tokens None; or None, and batch_tokens a number",
         )
-        for name in ("batch_tokens", "batch_size", "vocab_size", "eval_pairs"):
+        for name in ("batch_tokens", "batch_size", "min_length", "vocab_size", "eval_pairs"):
             value = getattr(self, name)
             require(value is None or value >= 1, name, value, "at least 1")
         smoothing = self.label_smoothing

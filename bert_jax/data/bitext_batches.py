@@ -23,6 +23,27 @@ class EncodedPair(NamedTuple):
     target: list[int]
 
 
+class Batching(NamedTuple):
+    """How training pairs are put together."""
+
+    tokens: int | None
+    """Tokens of a global batch on its longer side, padding included; or"""
+    size: int | None
+    """pairs in it."""
+    multiple: int
+    """What the number of rows is divisible by: devices times accumulation steps."""
+    min_length: int
+    """Pairs shorter than this share batches."""
+
+
+class Shape(NamedTuple):
+    """Rows of a global batch, and the length of either side."""
+
+    num_rows: int
+    source: int
+    target: int
+
+
 def encode_pairs(
     pairs: Sequence[Pair], vocabulary: Subwords, max_positions: int, rejects: Rejects
 ) -> tuple[list[Pair], list[EncodedPair]]:
@@ -61,60 +82,50 @@ def bucket(length: int) -> int:
 
 def train_batches(
     rows: Sequence[EncodedPair],
-    batch_tokens: int | None,
-    batch_size: int | None,
-    multiple: int,
+    batching: Batching,
     seed: int,
     start_step: int = 0,
     process: tuple[int, int] = (0, 1),
 ) -> Iterator[dict[str, np.ndarray]]:
     """Batches without end, from a step on; each epoch sees every pair once, in another order.
 
-    Pairs of about one length stand together; the last batch of a length may be partly empty.
+    Pairs of about one length stand together, and all their batches have one shape, which is
+    compiled once; the last batch of a length may be partly empty.
 
     Args:
         rows: all pairs.
-        batch_tokens: tokens of a global batch on its longer side, padding included; or
-        batch_size: pairs in it.
-        multiple: what the number of rows is divisible by: devices times accumulation steps.
+        batching: how many of them make a batch.
         seed: of the order.
         start_step: the first step.
         process: index and number of the processes; each takes its share of every batch.
     """
-    num_steps = len(_epoch(rows, batch_tokens, batch_size, multiple, seed, 0))
+    num_steps = steps_per_epoch(rows, batching)
     epoch, first = divmod(start_step, num_steps)
     while True:
-        for numbers, num_rows in _epoch(rows, batch_tokens, batch_size, multiple, seed, epoch)[
-            first:
-        ]:
-            yield _share([rows[i] for i in numbers], num_rows, process)
+        for numbers, shape in _epoch(rows, batching, seed, epoch)[first:]:
+            yield _share([rows[i] for i in numbers], shape, process)
         epoch, first = epoch + 1, 0
 
 
-def steps_per_epoch(
-    rows: Sequence[EncodedPair], batch_tokens: int | None, batch_size: int | None, multiple: int
-) -> int:
+def steps_per_epoch(rows: Sequence[EncodedPair], batching: Batching) -> int:
     """Batches in which every pair is seen once."""
-    return len(_epoch(rows, batch_tokens, batch_size, multiple, 0, 0))
+    return len(_epoch(rows, batching, 0, 0))
 
 
 def _epoch(
-    rows: Sequence[EncodedPair],
-    batch_tokens: int | None,
-    batch_size: int | None,
-    multiple: int,
-    seed: int,
-    epoch: int,
-) -> list[tuple[list[int], int]]:
-    """Numbers of the pairs of every batch, and its rows."""
+    rows: Sequence[EncodedPair], batching: Batching, seed: int, epoch: int
+) -> list[tuple[list[int], Shape]]:
+    """Numbers of the pairs of every batch, and its shape."""
     groups: dict[int, list[int]] = {}
     for i in permute(np.arange(len(rows)), len(rows), seed, epoch).tolist():
-        groups.setdefault(bucket(max(map(len, rows[i]))), []).append(i)
+        longest = max(map(len, rows[i]))
+        groups.setdefault(bucket(max(longest, batching.min_length)), []).append(i)
     batches = []
     for length, numbers in sorted(groups.items()):
-        wanted = batch_size or (batch_tokens or 0) // length
-        num_rows = max(multiple, wanted // multiple * multiple)
-        batches += [(numbers[i : i + num_rows], num_rows) for i in range(0, len(numbers), num_rows)]
+        wanted = batching.size or (batching.tokens or 0) // length
+        num_rows = max(batching.multiple, wanted // batching.multiple * batching.multiple)
+        shape = _shape([rows[i] for i in numbers], num_rows)
+        batches += [(numbers[i : i + num_rows], shape) for i in range(0, len(numbers), num_rows)]
     places = permute(np.arange(len(batches)), len(batches), seed + 1, epoch)
     return [batches[place] for place in places.tolist()]
 
@@ -126,19 +137,26 @@ def eval_batches(
     order = sorted(range(len(rows)), key=lambda i: len(rows[i].source))
     for start in range(0, len(order), num_rows):
         numbers = order[start : start + num_rows]
-        yield numbers, _share([rows[i] for i in numbers], num_rows, process)
+        chosen = [rows[i] for i in numbers]
+        yield numbers, _share(chosen, _shape(chosen, num_rows), process)
+
+
+def _shape(chosen: Sequence[EncodedPair], num_rows: int) -> Shape:
+    """The shape of a batch that has room for any of these pairs."""
+    source, target = (bucket(max(map(len, side))) for side in zip(*chosen, strict=True))
+    return Shape(num_rows, source, target)
 
 
 def _share(
-    chosen: Sequence[EncodedPair], num_rows: int, process: tuple[int, int]
+    chosen: Sequence[EncodedPair], shape: Shape, process: tuple[int, int]
 ) -> dict[str, np.ndarray]:
     index, count = process
-    share = num_rows // count
+    share = shape.num_rows // count
     batch = {}
     for side in EncodedPair._fields:
-        sides = [getattr(row, side) for row in chosen]
-        tokens = np.full((num_rows, bucket(max(map(len, sides)))), PAD, np.int32)
-        for i, ids in enumerate(sides):
+        tokens = np.full((shape.num_rows, getattr(shape, side)), PAD, np.int32)
+        for i, row in enumerate(chosen):
+            ids = getattr(row, side)
             tokens[i, : len(ids)] = ids
         batch[side] = tokens[index * share : (index + 1) * share]
     return batch

@@ -7,10 +7,12 @@ from jaxtyping import Array, Float, Int, PRNGKeyArray
 from bert_jax.config import BertConfig
 from bert_jax.models.heads import MaskedLanguageHead, NextSentenceHead, gather_positions
 from bert_jax.nn.compute import PLAIN, Compute
+from bert_jax.nn.dropout import split_key
 from bert_jax.nn.embeddings import Embeddings
 from bert_jax.nn.layout import RowLayout, block_diagonal_mask
 from bert_jax.nn.linear import Linear, truncated_normal
-from bert_jax.nn.transformer import EncoderLayer, apply_layers, split_key, stack_layers
+from bert_jax.nn.stack import apply_layers, stack_layers
+from bert_jax.nn.transformer import EncoderLayer
 
 
 class Bert(nnx.Module):

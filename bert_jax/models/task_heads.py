@@ -8,10 +8,9 @@ from bert_jax.config import BertConfig
 from bert_jax.models.bert import Bert
 from bert_jax.models.heads import MaskedLanguageHead
 from bert_jax.nn.compute import PLAIN, Compute
-from bert_jax.nn.dropout import dropout
+from bert_jax.nn.dropout import dropout, split_key
 from bert_jax.nn.layout import RowLayout
 from bert_jax.nn.linear import Linear, truncated_normal
-from bert_jax.nn.transformer import split_key
 
 
 class BertForMaskedLM(nnx.Module):

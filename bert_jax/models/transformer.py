@@ -10,17 +10,10 @@ from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
 
 from bert_jax.config import TransformerConfig
 from bert_jax.nn.compute import PLAIN, Compute
-from bert_jax.nn.dropout import dropout
+from bert_jax.nn.dropout import dropout, split_key
 from bert_jax.nn.linear import LayerNorm, truncated_normal
-from bert_jax.nn.transformer import (
-    DecoderLayer,
-    EncoderLayer,
-    KeyValues,
-    apply_layers,
-    split_key,
-    stack_layers,
-    unstack_layers,
-)
+from bert_jax.nn.stack import apply_layers, stack_layers, unstack_layers
+from bert_jax.nn.transformer import DecoderLayer, EncoderLayer, KeyValues
 
 
 def sinusoids(length: int, width: int) -> Float[Array, "T D"]:

@@ -35,3 +35,8 @@ def random_words(key: PRNGKeyArray, shape: tuple[int, ...]) -> UInt32[Array, "*s
     on_cpu = jax.default_backend() == "cpu"
     algorithm = RandomAlgorithm.RNG_THREE_FRY if on_cpu else RandomAlgorithm.RNG_DEFAULT
     return jax.lax.rng_bit_generator(seed, shape, jnp.uint32, algorithm=algorithm)[1]
+
+
+def split_key(key: PRNGKeyArray | None, num: int) -> list[PRNGKeyArray] | list[None]:
+    """Splits a key; None, for evaluation, stays None."""
+    return [None] * num if key is None else list(jax.random.split(key, num))

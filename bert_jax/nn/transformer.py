@@ -1,20 +1,18 @@
-"""Transformer blocks: attention, feed-forward, encoder and decoder layers, and their stacks."""
+"""Transformer blocks: attention, feed-forward, encoder and decoder layers."""
 
 import math
-from collections.abc import Callable, Sequence
-from typing import NamedTuple, Protocol, TypeVar
+from collections.abc import Sequence
+from typing import NamedTuple, Protocol
 
 import jax
 import jax.numpy as jnp
 from flax import nnx
-from jaxtyping import Array, Bool, Float, Key, PRNGKeyArray
+from jaxtyping import Array, Bool, Float, PRNGKeyArray
 
 from bert_jax.nn.attention import attention_weights, dot_product_attention
-from bert_jax.nn.compute import PLAIN, Compute, cast_kernels
-from bert_jax.nn.dropout import dropout
+from bert_jax.nn.compute import PLAIN, Compute
+from bert_jax.nn.dropout import dropout, split_key
 from bert_jax.nn.linear import Initializer, LayerNorm, Linear, activate, truncated_normal, uniform
-
-Layer = TypeVar("Layer", bound=nnx.Module)
 
 
 class BlockConfig(Protocol):
@@ -73,11 +71,6 @@ def kernel_init(config: BlockConfig, fan_in: int, fan_out: int) -> Initializer:
     return truncated_normal(config.initializer_range)
 
 
-def split_key(key: PRNGKeyArray | None, num: int) -> Key[Array, "N"] | list[None]:
-    """Splits a key; None, for evaluation, stays None."""
-    return [None] * num if key is None else jax.random.split(key, num)
-
-
 class KeyValues(NamedTuple):
     """Keys and values of one layer."""
 
@@ -105,14 +98,9 @@ class Attention(nnx.Module):
         compute: Compute,
     ) -> Float[Array, "B T D"]:
         """Lets every query look at the keys that the mask allows, and maps the heads to D."""
+        implementation, rate = compute.attention, self.dropout_rate
         mixed_BTHK = dot_product_attention(
-            q,
-            k,
-            v,
-            mask,
-            implementation=compute.attention,
-            key=key,
-            dropout_rate=self.dropout_rate,
+            q, k, v, mask, implementation=implementation, key=key, dropout_rate=rate
         )
         return self.out(mixed_BTHK)
 
@@ -197,8 +185,8 @@ class Connection(NamedTuple):
         return y if self.norm_first else self.norm(y)
 
 
-class EncoderLayer(nnx.Module):
-    """Self-attention and feed-forward, each with a connection around it."""
+class Block(nnx.Module):
+    """What both kinds of layer have: self-attention and feed-forward, with connections."""
 
     def __init__(self, config: BlockConfig, rngs: nnx.Rngs):
         width, eps = config.hidden_size, config.layer_norm_eps
@@ -207,6 +195,31 @@ class EncoderLayer(nnx.Module):
         self.feed_forward = FeedForward(config, rngs)
         self.feed_forward_norm = LayerNorm(width, eps)
         self.norm_first, self.dropout_rate = config.norm_first, config.hidden_dropout_prob
+
+    def around(self, norm: LayerNorm) -> Connection:
+        """The connection around a sublayer."""
+        return Connection(norm, self.norm_first, self.dropout_rate)
+
+    def attend(
+        self,
+        x: Float[Array, "B T D"],
+        mask: Bool[Array, "#B 1 T T"],
+        keys: Sequence[PRNGKeyArray | None],
+        compute: Compute,
+    ) -> Float[Array, "B T D"]:
+        """The sublayer of self-attention; two keys."""
+        around = self.around(self.attention_norm)
+        attended = self.attention(around.enter(x), mask, key=keys[0], compute=compute)
+        return around.leave(x, attended, keys[1])
+
+    def forward(self, x: Float[Array, "B T D"], key: PRNGKeyArray | None) -> Float[Array, "B T D"]:
+        """The feed-forward sublayer."""
+        around = self.around(self.feed_forward_norm)
+        return around.leave(x, self.feed_forward(around.enter(x)), key)
+
+
+class EncoderLayer(Block):
+    """Self-attention and feed-forward."""
 
     def __call__(
         self,
@@ -217,26 +230,17 @@ class EncoderLayer(nnx.Module):
         compute: Compute,
     ) -> Float[Array, "B T D"]:
         """Applies the layer; `key=None` means no dropout."""
-        probs_key, attention_key, forward_key = split_key(key, 3)
-        around = Connection(self.attention_norm, self.norm_first, self.dropout_rate)
-        attended = self.attention(around.enter(x), mask, key=probs_key, compute=compute)
-        x = around.leave(x, attended, attention_key)
-        around = Connection(self.feed_forward_norm, self.norm_first, self.dropout_rate)
-        return around.leave(x, self.feed_forward(around.enter(x)), forward_key)
+        keys = split_key(key, 3)
+        return self.forward(self.attend(x, mask, keys[:2], compute), keys[2])
 
 
-class DecoderLayer(nnx.Module):
-    """Self-attention, attention to the memory, and feed-forward, each with a connection."""
+class DecoderLayer(Block):
+    """Self-attention, attention to the memory, and feed-forward."""
 
     def __init__(self, config: BlockConfig, rngs: nnx.Rngs):
-        width, eps = config.hidden_size, config.layer_norm_eps
-        self.attention = SelfAttention(config, rngs)
-        self.attention_norm = LayerNorm(width, eps)
+        super().__init__(config, rngs)
         self.cross = CrossAttention(config, rngs)
-        self.cross_norm = LayerNorm(width, eps)
-        self.feed_forward = FeedForward(config, rngs)
-        self.feed_forward_norm = LayerNorm(width, eps)
-        self.norm_first, self.dropout_rate = config.norm_first, config.hidden_dropout_prob
+        self.cross_norm = LayerNorm(config.hidden_size, config.layer_norm_eps)
 
     def __call__(
         self,
@@ -249,12 +253,10 @@ class DecoderLayer(nnx.Module):
         compute: Compute,
     ) -> Float[Array, "B T D"]:
         """Applies the layer to whole sequences; `key=None` means no dropout."""
-        keys = list(split_key(key, 5))
-        around = Connection(self.attention_norm, self.norm_first, self.dropout_rate)
-        attended = self.attention(around.enter(x), mask, key=keys[0], compute=compute)
-        x = around.leave(x, attended, keys[1])
-        read = self.cross.read(memory)
-        return self._read_and_forward(x, read, memory_mask, keys[2:], compute)
+        keys = split_key(key, 5)
+        x = self.attend(x, mask, keys[:2], compute)
+        x = self.look(x, self.cross.read(memory), memory_mask, keys[2:4], compute)
+        return self.forward(x, keys[4])
 
     def step(
         self,
@@ -270,7 +272,7 @@ class DecoderLayer(nnx.Module):
             The token's output, the cache with it, and how much of each place of the memory it
             read, the mean over the heads.
         """
-        around = Connection(self.attention_norm, self.norm_first, self.dropout_rate)
+        around = self.around(self.attention_norm)
         q, k, v = self.attention.project(around.enter(x))
         cache = KeyValues(
             jax.lax.dynamic_update_slice_in_dim(cache.k, k, t, axis=1),
@@ -279,12 +281,12 @@ class DecoderLayer(nnx.Module):
         seen = (jnp.arange(cache.k.shape[1]) <= t)[None, None, None]
         attended = self.attention.mix(q, *cache, seen, key=None, compute=PLAIN)
         x = around.leave(x, attended, None)
-        query = self.cross.q(Connection(self.cross_norm, self.norm_first, 0.0).enter(x))
+        query = self.cross.q(self.around(self.cross_norm).enter(x))
         weights = attention_weights(query, read.k, memory_mask).mean(axis=1)[:, 0]
-        x = self._read_and_forward(x, read, memory_mask, [None] * 3, PLAIN)
-        return x, cache, weights
+        x = self.look(x, read, memory_mask, [None] * 2, PLAIN)
+        return self.forward(x, None), cache, weights
 
-    def _read_and_forward(
+    def look(
         self,
         x: Float[Array, "B T D"],
         read: KeyValues,
@@ -292,48 +294,8 @@ class DecoderLayer(nnx.Module):
         keys: Sequence[PRNGKeyArray | None],
         compute: Compute,
     ) -> Float[Array, "B T D"]:
-        around = Connection(self.cross_norm, self.norm_first, self.dropout_rate)
+        """The sublayer of attention to the memory; two keys."""
+        around = self.around(self.cross_norm)
         q = self.cross.q(around.enter(x))
-        k, v = read
-        attended = self.cross.mix(q, k, v, memory_mask, key=keys[0], compute=compute)
-        x = around.leave(x, attended, keys[1])
-        around = Connection(self.feed_forward_norm, self.norm_first, self.dropout_rate)
-        return around.leave(x, self.feed_forward(around.enter(x)), keys[2])
-
-
-def stack_layers(build: Callable[[nnx.Rngs], Layer], num_layers: int, rngs: nnx.Rngs) -> Layer:
-    """Builds all layers as one, every parameter with a leading axis L."""
-    stack = nnx.vmap(build, in_axes=0, out_axes=0, transform_metadata={nnx.PARTITION_NAME: None})
-    return nnx.split_rngs(splits=num_layers)(stack)(rngs)
-
-
-def unstack_layers(layers: Layer) -> list[Layer]:
-    """The single layers of a stack."""
-    graphdef, params = nnx.split(layers)
-    num_layers = jax.tree.leaves(params)[0].shape[0]
-    parts = (jax.tree.map(lambda x, i=i: x[i], params) for i in range(num_layers))
-    return [nnx.merge(graphdef, part) for part in parts]
-
-
-def apply_layers(
-    layers: nnx.Module,
-    x: Float[Array, "B T D"],
-    *others: Array,
-    key: PRNGKeyArray | None,
-    compute: Compute,
-) -> Float[Array, "B T D"]:
-    """Applies stacked layers one after the other, in a scan; `others` go to each as they are."""
-    graphdef, params = nnx.split(layers)
-    params = cast_kernels(params, compute.dtype)
-    num_layers = jax.tree.leaves(params)[0].shape[0]
-    keys = None if key is None else jax.random.split(key, num_layers)
-
-    def body(x, layer):
-        params, key = layer
-        return nnx.merge(graphdef, params)(x, *others, key=key, compute=compute), None
-
-    if compute.remat:
-        # Inside a loop nothing can undo the recomputation; unrolled, the barriers are needed.
-        body = jax.checkpoint(body, prevent_cse=compute.unroll)
-    unroll = num_layers if compute.unroll else 1
-    return jax.lax.scan(body, x, (params, keys), unroll=unroll)[0]
+        attended = self.cross.mix(q, *read, memory_mask, key=keys[0], compute=compute)
+        return around.leave(x, attended, keys[1])

@@ -5,6 +5,7 @@ import pytest
 
 from bert_jax.data.bitext import Pair
 from bert_jax.data.bitext_batches import (
+    Batching,
     EncodedPair,
     bucket,
     count_unknown,
@@ -45,8 +46,9 @@ def test_buckets_are_four_to_an_octave():
 @pytest.mark.parametrize(("tokens", "size"), [(96, None), (None, 8)])
 def test_an_epoch_sees_every_pair_once_within_the_tokens(tokens, size):
     pairs = rows()
-    steps = steps_per_epoch(pairs, tokens, size, 2)
-    stream = train_batches(pairs, tokens, size, 2, seed=1)
+    batching = Batching(tokens, size, 2, min_length=8)
+    steps = steps_per_epoch(pairs, batching)
+    stream = train_batches(pairs, batching, seed=1)
 
     first, second = (list(itertools.islice(stream, steps)) for _ in range(2))
 
@@ -56,7 +58,21 @@ def test_an_epoch_sees_every_pair_once_within_the_tokens(tokens, size):
         longest = max(x.shape[1] for x in batch.values())
         assert len(batch["source"]) % 2 == 0
         assert len(batch["source"]) == size if size else len(batch["source"]) * longest <= 96
-    assert len({b["source"].shape for b in first}) < 20
+    lengths = {bucket(max(map(len, pair))) for pair in pairs}
+    assert len({(b["source"].shape, b["target"].shape) for b in first}) == len(lengths)
+
+
+def test_short_pairs_share_batches():
+    pairs = rows()
+    batching = Batching(None, 8, 2, min_length=32)
+
+    batches = list(itertools.islice(train_batches(pairs, batching, seed=1), 7))
+
+    assert steps_per_epoch(pairs, batching) == 7  # 50 pairs by 8
+    assert seen(batches) == list(range(50))
+    longest = [max(len(side) for side in sides) for sides in zip(*pairs, strict=True)]
+    shapes = {(b["source"].shape[1], b["target"].shape[1]) for b in batches}
+    assert shapes == {tuple(bucket(n) for n in longest)}
 
 
 def test_a_batch_holds_tokens_end_and_padding():
@@ -67,12 +83,12 @@ def test_a_batch_holds_tokens_end_and_padding():
 
 
 def test_resuming_and_sharing_are_exact():
-    pairs = rows()
-    whole = list(itertools.islice(train_batches(pairs, 96, None, 2, seed=1), 40))
+    pairs, batching = rows(), Batching(96, None, 2, min_length=8)
+    whole = list(itertools.islice(train_batches(pairs, batching, seed=1), 40))
 
-    resumed = list(itertools.islice(train_batches(pairs, 96, None, 2, 1, 25), 15))
+    resumed = list(itertools.islice(train_batches(pairs, batching, 1, 25), 15))
     halves = [
-        list(itertools.islice(train_batches(pairs, 96, None, 2, 1, 0, (i, 2)), 40)) for i in (0, 1)
+        list(itertools.islice(train_batches(pairs, batching, 1, 0, (i, 2)), 40)) for i in (0, 1)
     ]
 
     for expected, found in zip(whole[25:], resumed, strict=True):

@@ -8,7 +8,8 @@ from flax import nnx
 
 from bert_jax.config import GNMTConfig, Seq2SeqConfig
 from bert_jax.models.functional import build
-from bert_jax.models.seq2seq import Attention, Memory, Seq2Seq, reverse_tokens
+from bert_jax.models.lstm_decoders import Attention, Memory
+from bert_jax.models.seq2seq import Seq2Seq, reverse_tokens
 from bert_jax.nn.linear import uniform
 from bert_jax.nn.recurrent import LSTMState
 from tests.models.date_model import forward, load_into

@@ -12,7 +12,8 @@ from flax import nnx
 from bert_jax.config import BertConfig, TransformerConfig
 from bert_jax.nn.compute import PLAIN, Compute
 from bert_jax.nn.layout import block_diagonal_mask
-from bert_jax.nn.transformer import DecoderLayer, EncoderLayer, apply_layers, stack_layers
+from bert_jax.nn.stack import apply_layers, stack_layers
+from bert_jax.nn.transformer import DecoderLayer, EncoderLayer
 from tests.extras import need
 
 CONFIG = BertConfig(
