@@ -27,8 +27,7 @@ def dates() -> TranslateConfig:
     """
     return TranslateConfig(
         model=Seq2SeqConfig(
-            embedding_size=16, hidden_size=128, reverse_source=True, attentional_layer=False,
-            init_range=None, forget_bias=0.0,
+            embedding_size=16, hidden_size=128, reverse_source=True, attentional_layer=False
         ),
         train=("data/dates/train.txt",),
         dev=("data/dates/dev.txt",),
@@ -51,8 +50,7 @@ def dates_fixed() -> TranslateConfig:
     config = dates()
     return TranslateConfig(
         model=Seq2SeqConfig(
-            embedding_size=16, hidden_size=128, reverse_source=True, init_range=None,
-            forget_bias=0.0, attention="none",
+            embedding_size=16, hidden_size=128, reverse_source=True, attention="none"
         ),
         train=config.train,
         dev=config.dev,
