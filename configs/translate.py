@@ -1,5 +1,7 @@
 """Translation runs: `python translate.py NAME`. Copy one for your own pairs."""
 
+from dataclasses import replace
+
 from bert_jax.config import (
     GNMTConfig,
     LoopConfig,
@@ -47,22 +49,12 @@ def dates() -> TranslateConfig:
 
 def dates_fixed() -> TranslateConfig:
     """As `dates`, but all that the decoder knows of the source is one vector: it fails."""
-    config = dates()
-    return TranslateConfig(
+    return replace(
+        dates(),
         model=Seq2SeqConfig(
             embedding_size=16, hidden_size=128, reverse_source=True, attention="none"
         ),
-        train=config.train,
-        dev=config.dev,
-        vocabulary=config.vocabulary,
-        batch_tokens=config.batch_tokens,
-        batch_size=config.batch_size,
-        min_length=config.min_length,
-        label_smoothing=0.0,
-        metric="exact",
-        optimizer=config.optimizer,
-        loop=config.loop,
-    )  # fmt: skip
+    )
 
 
 def addition() -> TranslateConfig:

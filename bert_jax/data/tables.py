@@ -111,7 +111,9 @@ def read_text_file(name: str) -> str:
         ) from None
     except (OSError, EOFError, lzma.LZMAError) as error:
         raise DataError(
-            f"{name} cannot be read: {one_line(error)}", "a readable file", "fetch it again"
+            f"{name} cannot be read: {one_line(error)}",
+            "a readable file",
+            "check the path, or fetch it again",
         ) from None
 
 
