@@ -40,7 +40,7 @@ def dates() -> TranslateConfig:
         label_smoothing=0.0,
         metric="exact",
         optimizer=OptimizerConfig(
-            learning_rate=1e-3, warmup_steps=0, schedule="constant", weight_decay=0.0, eps=1e-7,
+            learning_rate=4e-3, warmup_steps=0, schedule="constant", weight_decay=0.0, eps=1e-7,
             clip_norm=5.0,
         ),
         loop=LoopConfig(steps=1760, eval_every=352, checkpoint_every=352),
