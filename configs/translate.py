@@ -29,7 +29,8 @@ def dates() -> TranslateConfig:
     """
     return TranslateConfig(
         model=Seq2SeqConfig(
-            embedding_size=16, hidden_size=128, reverse_source=True, attentional_layer=False
+            embedding_size=16, hidden_size=128, reverse_source=True, pass_cells=False,
+            attentional_layer=False,
         ),
         train=("data/dates/train.txt",),
         dev=("data/dates/dev.txt",),
@@ -52,7 +53,11 @@ def dates_fixed() -> TranslateConfig:
     return replace(
         dates(),
         model=Seq2SeqConfig(
-            embedding_size=16, hidden_size=128, reverse_source=True, attention="none"
+            embedding_size=16,
+            hidden_size=128,
+            reverse_source=True,
+            pass_cells=False,
+            attention="none",
         ),
     )
 
@@ -61,8 +66,8 @@ def addition() -> TranslateConfig:
     """Sums such as "16+75 _91": reversed source, and the context at every step ("peeky")."""
     return TranslateConfig(
         model=Seq2SeqConfig(
-            embedding_size=16, hidden_size=128, reverse_source=True, attention="none", peeky=True,
-            init_range=None, forget_bias=0.0,
+            embedding_size=16, hidden_size=128, reverse_source=True, pass_cells=False,
+            attention="none", peeky=True, init_range=None, forget_bias=0.0,
         ),
         train=("data/addition/train.txt",),
         dev=("data/addition/dev.txt",),

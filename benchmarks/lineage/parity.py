@@ -16,7 +16,7 @@ import tyro
 from benchmarks.lineage.trial import judge
 from benchmarks.lineage.verdicts import print_verdicts
 from bert_jax.models.decoding import Ends, greedy_search
-from tests.models.date_model import load_into, our_model, without_cell
+from tests.models.date_model import load_into, our_model
 
 QUESTION, ANSWER = 29, 10  # characters of each, "_" between them
 
@@ -50,7 +50,7 @@ def main(options: Options) -> int:
 
     @jax.jit
     def decode(x):
-        memory = without_cell(m.remember(x, jnp.ones(x.shape, bool)))
+        memory = m.remember(x, jnp.ones(x.shape, bool))
         limits = jnp.full(x.shape[0], ANSWER)
         return greedy_search(partial(m.step, memory), m.start(memory, ANSWER), limits, ends)
 

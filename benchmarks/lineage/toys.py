@@ -187,8 +187,8 @@ def transformer(options: Options) -> int:
     )  # fmt: skip
     found: dict[str, list[float]] = {"reverse": [], "sort": []}
     for seed in range(options.seeds):
-        for task, steps in ((reverse, 2500), (sort, 1500)):
-            config = run(model, task, 20, steps, optimizer, seed)
+        for task in (reverse, sort):
+            config = run(model, task, 20, 2500, optimizer, seed)
             translator = train(config, f"transformer-{task.__name__}-{seed}")
             found[task.__name__].append(accuracy(translator, task, 20))
     config = run(model, reverse, 20, 1500, optimizer, 0)

@@ -120,6 +120,8 @@ class Seq2SeqConfig:
     """Add a layer's input to its output, where both are equally wide."""
     reverse_source: bool = False
     """The encoder reads the source from its end (Sutskever et al. 2014)."""
+    pass_cells: bool = True
+    """The decoder starts from the encoder's memory cells too; else from its outputs alone."""
     attention: Literal["none", "dot", "general", "additive"] = "dot"
     """Score: sᵀh, sᵀ W h (Luong et al. 2015), or vᵀ tanh(W s + U h) (Bahdanau et al. 2015)."""
     attentional_layer: bool = True

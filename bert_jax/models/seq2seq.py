@@ -85,11 +85,11 @@ class Seq2Seq(nnx.Module):
         if isinstance(config, GNMTConfig):
             self.encoder = Encoder(config, bidirectional=True, residual=True, rngs=rngs)
             self.decoder = GNMTDecoder(config, rngs)
-            self.reverse_source = False
+            self.reverse_source, self.pass_cells = False, True
         else:
             self.encoder = Encoder(config, config.bidirectional, config.residual, rngs)
             self.decoder = Decoder(config, rngs)
-            self.reverse_source = config.reverse_source
+            self.reverse_source, self.pass_cells = config.reverse_source, config.pass_cells
         self.dropout_rate = config.dropout
 
     def __call__(
@@ -145,6 +145,8 @@ class Seq2Seq(nnx.Module):
         h, last = self.encoder(source, source_mask, key=key)
         if self.reverse_source:  # attention is told of places in the source as it was
             h = reverse_tokens(h, source_mask)
+        if not self.pass_cells:
+            last = [LSTMState(jnp.zeros_like(state.c), state.h) for state in last]
         return Memory(h, self.decoder.keys(h), source_mask, last)
 
     def start(self, memory: Memory, max_length: int) -> DecoderState:

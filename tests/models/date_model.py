@@ -12,7 +12,6 @@ import numpy as np
 from bert_jax.config import Seq2SeqConfig
 from bert_jax.models.functional import build
 from bert_jax.models.seq2seq import Seq2Seq
-from bert_jax.nn.recurrent import LSTMState
 
 
 def sigmoid(x):
@@ -55,7 +54,7 @@ def our_model(weights):
     vocab, width = weights["output_W"].shape[1], weights["encoder_Wh"].shape[0]
     config = Seq2SeqConfig(
         embedding_size=weights["encoder_embed"].shape[1], hidden_size=width, vocab_size=vocab,
-        reverse_source=True, attentional_layer=False,
+        reverse_source=True, pass_cells=False, attentional_layer=False,
     )  # fmt: skip
 
     def gates(x):  # f, g, i, o to i, f, g, o
@@ -78,18 +77,13 @@ def our_model(weights):
     return bind(params)
 
 
-def without_cell(memory):
-    """Only h is handed on."""
-    return memory._replace(last=[LSTMState(jnp.zeros_like(s.c), s.h) for s in memory.last])
-
-
 def load_into(weights):
     """A function like `forward`, computed by our model step by step."""
     m = our_model(weights)
 
     def decode(source, target):
         source = jnp.asarray(source)
-        memory = without_cell(m.remember(source, jnp.ones(source.shape, bool)))
+        memory = m.remember(source, jnp.ones(source.shape, bool))
         state, scores, looks = m.start(memory, 0), [], []
         for t in range(target.shape[1]):
             state, score, look = m.step(memory, state, jnp.asarray(target[:, t]), jnp.array(t))
