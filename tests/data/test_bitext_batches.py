@@ -54,6 +54,7 @@ def test_an_epoch_sees_every_pair_once_within_the_tokens(tokens, size):
 
     assert seen(first) == seen(second) == list(range(50))
     assert [b["source"].tolist() for b in first] != [b["source"].tolist() for b in second]
+    assert [b["source"].shape for b in first] != [b["source"].shape for b in second]
     for batch in first:
         longest = max(x.shape[1] for x in batch.values())
         assert len(batch["source"]) % 2 == 0
