@@ -33,7 +33,8 @@ from bert_jax.errors import EXIT_PREEMPTED, errors_for_people
 from bert_jax.models.functional import count_parameters
 from bert_jax.nn.attention import choose_attention, device_platform
 from bert_jax.nn.compute import Compute
-from bert_jax.reports.translations import draw_alignment, write_evaluation
+from bert_jax.reports.heatmap import heat_map
+from bert_jax.reports.translations import write_evaluation
 from bert_jax.tasks.translation import (
     SEARCH_ROWS,
     build_translator,
@@ -282,6 +283,15 @@ def warn_of_unknown(vocabulary: Subwords, lines: Sequence[str], places: Sequence
             f" first at {place}: {' '.join(next(filter(None, found)))}",
             file=sys.stderr,
         )
+
+
+def draw_alignment(translator: Translator, text: str, path: Path) -> None:
+    """Writes a heat map: the translation's tokens down, the source's across."""
+    (found,) = translator.align([text])
+    path.parent.mkdir(parents=True, exist_ok=True)
+    title = f"{text} → {''.join(found.target[:-1]).replace('▁', ' ').strip()}"
+    path.write_text(heat_map(found.weights, found.target, found.source, title), encoding="utf-8")
+    print(f"{title}\ndrawn in {path}")
 
 
 @errors_for_people

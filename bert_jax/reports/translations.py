@@ -1,4 +1,4 @@
-"""What a translation run leaves to look at: scores, translations, and where it looked."""
+"""What a translation run leaves to look at: scores, and every translation."""
 
 import json
 from collections.abc import Sequence
@@ -6,8 +6,6 @@ from pathlib import Path
 from typing import Any
 
 from bert_jax.data.bitext import Pair
-from bert_jax.reports.heatmap import heat_map
-from bert_jax.translator import Translator
 
 
 def write_evaluation(
@@ -23,12 +21,3 @@ def write_evaluation(
     (folder / "translations.tsv").write_text(
         "\n".join(["source\treference\ttranslation", *rows]) + "\n", encoding="utf-8"
     )
-
-
-def draw_alignment(translator: Translator, text: str, path: Path) -> None:
-    """Writes a heat map: the translation's tokens down, the source's across."""
-    (found,) = translator.align([text])
-    path.parent.mkdir(parents=True, exist_ok=True)
-    title = f"{text} → {''.join(found.target[:-1]).replace('▁', ' ').strip()}"
-    path.write_text(heat_map(found.weights, found.target, found.source, title), encoding="utf-8")
-    print(f"{title}\ndrawn in {path}")
