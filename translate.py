@@ -83,7 +83,9 @@ def main(config: TranslateConfig) -> int:
     rows: dict[str, list[EncodedPair]] = {}
     for name in splits:
         most = config.model.max_positions
-        pairs[name], rows[name] = encode_pairs(texts[name], vocabulary, most, rejects)
+        pairs[name], rows[name] = encode_pairs(
+            texts[name], vocabulary, most, config.source_length, rejects
+        )
 
     # --- Model, objective, optimizer, step -----------------------------------------------------
     parallel = DataParallel(config.parallel)

@@ -11,6 +11,7 @@ import jax.tree
 import numpy as np
 
 from bert_jax.config import SearchConfig, TranslateConfig, read_json
+from bert_jax.data.bitext_batches import end_source
 from bert_jax.data.subwords import END, Subwords
 from bert_jax.errors import ConfigError, DataError
 from bert_jax.tasks.translation import alignments, build_translator, make_searcher
@@ -69,7 +70,8 @@ class Translator:
         encoded = self.vocabulary.encode(list(texts))
         self._check_lengths(encoded, places)
         some = [i for i, ids in enumerate(encoded) if ids]
-        found = self._search(search, [[*encoded[i], END] for i in some])
+        length = self.config.source_length
+        found = self._search(search, [end_source(encoded[i], length) for i in some])
         translations = [""] * len(encoded)
         for i, ids in zip(some, found, strict=True):
             translations[i] = self.vocabulary.decode(ids)
@@ -84,8 +86,9 @@ class Translator:
             texts: the sources.
             translations: of each; None translates first.
         """
-        sources = [[*ids, END] for ids in self.vocabulary.encode(list(texts))]
-        self._check_lengths([ids[:-1] for ids in sources], [repr(text) for text in texts])
+        encoded = self.vocabulary.encode(list(texts))
+        self._check_lengths(encoded, [repr(text) for text in texts])
+        sources = [end_source(ids, self.config.source_length) for ids in encoded]
         if translations is None:
             found = self._search(None, sources)
         else:

@@ -23,8 +23,9 @@ from bert_jax.config import (
     from_dict,
     to_json,
 )
-from bert_jax.data.subwords import train_characters
+from bert_jax.data.subwords import END, train_characters
 from bert_jax.errors import ConfigError, DataError
+from bert_jax.translator import Translator
 from configs.translate import RUNS
 from tests.test_pretrain import assert_same_bits, final_state
 
@@ -130,6 +131,21 @@ def test_as_a_library(trained):
     assert found.weights.shape == (len(found.target), len(found.source))
 
 
+def test_short_sources_are_filled_up_with_end_symbols_in_use_too(trained, monkeypatch):
+    plain = bert_jax.load_translator(trained)
+    filled = Translator(replace(plain.config, source_length=9), plain.vocabulary, plain._params)
+    (four,) = plain.vocabulary.encode(["four"])
+    searched = []
+    monkeypatch.setattr(filled, "_search", lambda _, sources: searched.extend(sources) or sources)
+
+    filled.translate(["four"])
+    (found,) = filled.align(["four"], ["vier"])
+
+    assert searched == [four + [END] * (9 - len(four))]
+    assert found.source[len(four) :] == ["</s>"] * (9 - len(four))
+    assert found.weights.shape[1] == 9
+
+
 def test_a_line_longer_than_the_positions_is_refused_with_its_place(config, trained, tmp_path):
     (tmp_path / "in.txt").write_text("one\n" + "one " * 600 + "\n", encoding="utf-8")
 
@@ -187,6 +203,8 @@ def test_an_unknown_kind_of_model_is_refused():
         (lambda: replace(RUNS["dates"](), batch_tokens=5), "batch_size = 128"),
         (lambda: replace(RUNS["dates"](), label_smoothing=1.0), "label_smoothing = 1.0"),
         (lambda: replace(RUNS["dates"](), columns=("a",)), "columns"),
+        (lambda: replace(RUNS["dates"](), source_length=513), "source_length = 513"),
+        (lambda: replace(RUNS["dates"](), source_length=0), "source_length = 0"),
         (lambda: replace(RUNS["dates"](), train=("a", "b", "c")), "train"),
     ],
 )

@@ -62,6 +62,10 @@ class TranslateConfig:
     min_length: int = 8
     """Pairs with fewer tokens than this share batches. Each length takes compiling, and batches of
     one length see pairs of one kind: raise it for few or short pairs."""
+    source_length: int = 1
+    """Sources of fewer tokens are filled up with end symbols, which the model reads: lines of one
+    width, as some toy data has. An LSTM's first states are small, and dot products pass them over;
+    with reversed sources these are the last words."""
     label_smoothing: float = 0.1
     """Share of the probability that is spread over all words (Szegedy et al. 2016)."""
     metric: Literal["bleu", "exact"] = "bleu"
@@ -107,9 +111,19 @@ class TranslateConfig:
             self.batch_size,
             "a number, and batch_tokens None; or None, and batch_tokens a number",
         )
-        for name in ("batch_tokens", "batch_size", "min_length", "vocab_size", "eval_pairs"):
+        for name in (
+            "batch_tokens",
+            "batch_size",
+            "min_length",
+            "source_length",
+            "vocab_size",
+            "eval_pairs",
+        ):
             value = getattr(self, name)
             require(value is None or value >= 1, name, value, "at least 1")
+        most = self.model.max_positions
+        limit = f"at most {most}, the model's positions"
+        require(self.source_length <= most, "source_length", self.source_length, limit)
         smoothing = self.label_smoothing
         require(0 <= smoothing < 1, "label_smoothing", smoothing, "from 0 up to, not including, 1")
         require(len(self.columns) in (0, 2), "columns", self.columns, "two names, or none")

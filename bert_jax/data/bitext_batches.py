@@ -45,9 +45,20 @@ class Shape(NamedTuple):
 
 
 def encode_pairs(
-    pairs: Sequence[Pair], vocabulary: Subwords, max_positions: int, rejects: Rejects
+    pairs: Sequence[Pair],
+    vocabulary: Subwords,
+    max_positions: int,
+    source_length: int,
+    rejects: Rejects,
 ) -> tuple[list[Pair], list[EncodedPair]]:
     """Encodes pairs; those longer than the model's positions are rejected.
+
+    Args:
+        pairs: texts.
+        vocabulary: of both sides.
+        max_positions: tokens that the model can read, END included.
+        source_length: of `end_source`.
+        rejects: takes the pairs that are too long.
 
     Returns:
         The pairs that remain, and their tokens.
@@ -62,8 +73,13 @@ def encode_pairs(
             rejects.add(pair.place, reason, pair._asdict())
         else:
             kept.append(pair)
-            rows.append(EncodedPair([*source, END], [*target, END]))
+            rows.append(EncodedPair(end_source(source, source_length), [*target, END]))
     return kept, rows
+
+
+def end_source(ids: Sequence[int], length: int) -> list[int]:
+    """A source and its END, which is repeated where that makes fewer than `length` tokens."""
+    return [*ids, *[END] * max(length - len(ids), 1)]
 
 
 def count_unknown(rows: Sequence[EncodedPair]) -> int:

@@ -103,10 +103,20 @@ def test_long_pairs_are_rejected_with_their_place_and_unknown_symbols_counted():
     vocabulary, rejects = train_characters(["abc"], False), Rejects()
     pairs = [Pair("abc", "ab", "f:1"), Pair("abcabc", "a", "f:2"), Pair("ax", "b", "f:3")]
 
-    kept, encoded = encode_pairs(pairs, vocabulary, 5, rejects)
+    kept, encoded = encode_pairs(pairs, vocabulary, 5, 1, rejects)
 
     assert [pair.place for pair in kept] == ["f:1", "f:3"]
     assert [(row["place"], row["reason"]) for row in rejects.rows] == [
         ("f:2", "longer than the model's 5 positions")
     ]
     assert count_unknown(encoded) == 1
+
+
+def test_short_sources_are_filled_up_with_end_symbols_targets_are_not():
+    vocabulary = train_characters(["abc"], False)
+    a, b, c = vocabulary.encode(["abc"])[0]
+    pairs = [Pair("ab", "a", "f:1"), Pair("abca", "a", "f:2")]
+
+    _, encoded = encode_pairs(pairs, vocabulary, 10, 4, Rejects())
+
+    assert encoded == [([a, b, END, END], [a, END]), ([a, b, c, a, END], [a, END])]
