@@ -39,6 +39,10 @@ def next_sentence_sums(
 def accuracy_sums(
     logits: Float[Array, "*batch C"], labels: Int[Array, "*batch"], weights: Float[Array, "*batch"]
 ) -> tuple[Float[Array, ""], Float[Array, ""]]:
-    """Σ w·[the best score is the label's] and Σ w."""
-    correct = (logits.argmax(axis=-1) == labels).astype(jnp.float32)
+    """Σ w·[no score is above the label's] and Σ w.
+
+    The maximum is what the loss takes too; an argmax would read all scores once more.
+    """
+    chosen = jnp.take_along_axis(logits, labels[..., None], axis=-1)[..., 0]
+    correct = (chosen >= logits.max(axis=-1)).astype(jnp.float32)
     return (weights * correct).sum(), weights.sum()
