@@ -14,6 +14,8 @@ from jaxtyping import Array, Bool, Float, Int
 
 Step = Callable[[Any, Array, Array], tuple[Any, Array, Array]]
 
+LEAST_COVERAGE = 1e-9  # a source token that was never read has a penalty, not an infinite one
+
 
 class Ends(NamedTuple):
     """Where hypotheses start and stop."""
@@ -126,7 +128,8 @@ def beam_search(
         ended_BC = token_BC == ends.end
         hypotheses_BCT = alive_BKT[rows, parent_BC].at[:, :, t].set(token_BC)
 
-        covered = jnp.log(jnp.minimum(jnp.where(source_mask[:, None], coverage_BKS, 1.0), 1.0))
+        read_BKS = jnp.where(source_mask[:, None], coverage_BKS, 1.0)
+        covered = jnp.log(jnp.clip(read_BKS, LEAST_COVERAGE, 1.0))
         covered_BK = covered.sum(axis=-1) if penalties.coverage else jnp.zeros_like(log_p_BK)
         score_BC = found_BC / penalties.divisor(t + 1.0)
         score_BC = score_BC + penalties.coverage * covered_BK[rows, parent_BC]

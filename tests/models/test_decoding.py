@@ -73,6 +73,21 @@ def test_a_wide_beam_finds_what_exhaustive_search_finds(penalties):
             np.testing.assert_allclose(scores[sentence], every[best], atol=1e-5)
 
 
+def test_a_source_token_that_is_never_read_costs_all_hypotheses_alike():
+    step, limits = toy(3), jnp.array([4, 3, 2])
+
+    def blind(*inputs):
+        state, logits, weights = step(*inputs)
+        return state, logits, jnp.zeros_like(weights)
+
+    found, scores = search(blind, 3, limits, 4, Penalties(coverage=0.2))
+    expected, _ = search(blind, 3, limits, 4, NO_PENALTY)
+
+    np.testing.assert_array_equal(found, expected)
+    assert (np.asarray(found) != 0).any(axis=1).all()
+    assert np.isfinite(np.asarray(scores)).all()
+
+
 def test_one_beam_is_greedy_search():
     step, limits = toy(7, num_rows=16), jnp.full(16, T)
 
