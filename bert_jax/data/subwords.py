@@ -23,6 +23,7 @@ class Subwords:
     """Text to token ids and back."""
 
     def __init__(self, fast: FastTokenizer):
+        fast.encode_special_tokens = True  # "<s>" in a text is three characters
         self._fast = fast
         self.size = fast.get_vocab_size()
         self.sha256 = hashlib.sha256(fast.to_str().encode()).hexdigest()

@@ -31,6 +31,22 @@ def test_lower_case_and_runs_of_spaces():
     assert vocabulary.decode(ids) == "hello, world!"
 
 
+MARKUP = ["a <s> pad> </s> b <unk"] * 5
+
+
+@pytest.mark.parametrize("train", [lambda: train_subwords(MARKUP, 60, False),
+                                   lambda: train_characters(MARKUP, False)])  # fmt: skip
+def test_special_tokens_in_a_text_are_plain_text(train, tmp_path):
+    train().save(tmp_path)
+    vocabulary, text = Subwords.load(tmp_path), "a <pad> </s> <unk> b"
+
+    (ids,) = vocabulary.encode([text])
+
+    assert not {PAD, UNK, START, END} & set(ids)
+    assert vocabulary.decode(ids) == text
+    assert vocabulary.unknown([text]) == [[]]
+
+
 def test_what_is_after_the_end_is_left_out():
     vocabulary = train_characters(["abc"], False)
     (a, b, c) = vocabulary.encode(["abc"])[0]
