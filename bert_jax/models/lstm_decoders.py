@@ -163,8 +163,9 @@ class GNMTDecoder(nnx.Module):
     """GNMT's decoder (Wu et al. 2016, section 3): attention from below, for all layers.
 
     The context a_i = Attention(y_{i-1}, h) (equation 4) is asked for by the bottom layer's output
-    of the step before, and enters every layer of this one. Residual connections start at the third
-    layer, around the LSTM's own input, without the context.
+    of the step before, and enters every layer of this one; the output layer sees the top layer
+    alone. Residual connections start at the third layer, around the LSTM's own input, without the
+    context.
     """
 
     def __init__(self, config: GNMTConfig, rngs: nnx.Rngs):
@@ -175,7 +176,7 @@ class GNMTDecoder(nnx.Module):
         self.cells = nnx.List(
             LSTMCell(in_width, width, init, rngs, config.forget_bias) for in_width in in_widths
         )
-        self.output = Linear((2 * width,), (vocab_size(config),), init, rngs)
+        self.output = Linear((width,), (vocab_size(config),), init, rngs)
         self.config = config
 
     def keys(self, h: Float[Array, "B S M"]) -> Float[Array, "B S H"]:
@@ -202,7 +203,7 @@ class GNMTDecoder(nnx.Module):
             new, y = cell(old, seen)
             layers.append(new)
             x = y + x if i >= 2 else y
-        return DecoderState(layers, state.feed), concatenate(x, context), weights
+        return DecoderState(layers, state.feed), x, weights
 
 
 # --- Parts ---------------------------------------------------------------------------------------
