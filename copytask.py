@@ -73,21 +73,25 @@ def main(config: CopyTaskConfig) -> int:
         log.say(f"{run}: {count_parameters(state.params):,} parameters, from step {start:,}")
 
         # --- Train -----------------------------------------------------------------------------
-        def measure(params: Any, size: int, repeats: int, num: int) -> dict[str, float]:
-            batch = eval_batch(task, size, repeats, num)
+        def measure(params: Any, batch: Any) -> dict[str, float]:
             sums = sum_metrics(eval_step, params, [batch], parallel)
             return {name: float(total / count) for name, (total, count) in sums.items()}
 
         def evaluate(params: Any, step: int) -> Evaluation:
             repeats, num = task.max_repeats, config.criterion_sequences
-            seen = measure(params, task.max_size, repeats, num)
-            longer = {size: measure(params, size, repeats, num) for size in config.criterion_sizes}
+            seen, *longer = (
+                measure(params, eval_batch(task, size, repeats, num, "dev"))
+                for size in (task.max_size, *config.criterion_sizes)
+            )
             values = {"loss": seen["cross_entropy"], "wrong_bits": seen["wrong_bits"]}
-            values |= {f"wrong_bits_{size}": x["wrong_bits"] for size, x in longer.items()}
+            values |= {
+                f"wrong_bits_{size}": x["wrong_bits"]
+                for size, x in zip(config.criterion_sizes, longer, strict=True)
+            }
             before = converged_at(run / "metrics.jsonl", config.converged_bits)
             if before is None and values["wrong_bits"] < config.converged_bits:
                 log.say(f"converged at step {step}: {values['wrong_bits']:.3f} wrong bits")
-            criterion = sum(x["wrong_bits"] for x in (seen, *longer.values()))
+            criterion = sum(x["wrong_bits"] for x in (seen, *longer))
             return Evaluation(values, criterion, stop=is_over(config, before, step))
 
         outcome = None
@@ -120,7 +124,8 @@ def main(config: CopyTaskConfig) -> int:
             "converged_at": converged_at(run / "metrics.jsonl", config.converged_bits),
             "best_step": extra["step"],
             "sizes": [
-                {"size": size, "repeats": n} | measure(on_devices, size, n, config.eval_sequences)
+                {"size": size, "repeats": n}
+                | measure(on_devices, eval_batch(task, size, n, config.eval_sequences))
                 for size, n in cases
             ],
         }

@@ -112,6 +112,7 @@ def main(options: Options | None = None) -> int:
         print(f"\n{run}: share of wrong bits by size, each seed, median")
         print(describe_sizes(of_seeds))
     verdicts = [judge(check, reports[check.run]) for check in CHECKS if check.run in reports]
+    verdicts += [judge_seeds(run, of_seeds) for run, of_seeds in reports.items()]
     return print_verdicts(f"Neural Turing Machine, {options.seeds} seed(s)", verdicts)
 
 
@@ -134,6 +135,19 @@ def judge(check: Check, reports: Sequence[Report]) -> Verdict:
     found = ", ".join(f"{number:.4g}" for number in numbers)
     ok = 3 * passed >= 2 * len(numbers)
     return Verdict(f"{check.run}: {check.what}", check.wanted, found, ok)
+
+
+def judge_seeds(run: str, reports: Sequence[Report]) -> Verdict:
+    """The last line of a run: two thirds of the seeds must pass all of its checks."""
+    checks = [check for check in CHECKS if check.run == run]
+    good = [
+        seed
+        for seed, report in enumerate(reports)
+        if all(check.passes(check.number(report)) for check in checks)
+    ]
+    found = ", ".join(map(str, good)) or "none"
+    ok = 3 * len(good) >= 2 * len(reports)
+    return Verdict(f"{run}: seeds that pass all of it", "two thirds", found, ok)
 
 
 def sizes_of(report: Report) -> list[str]:

@@ -8,7 +8,7 @@ A sequence is first given, then asked for: inputs are 0 while outputs are scored
 """
 
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import jax.numpy as jnp
 import numpy as np
@@ -18,7 +18,7 @@ from jax import Array
 from bert_jax.config import MemoryTaskConfig
 from bert_jax.training.step import Batch, Metrics, Objective, Params
 
-TRAINING, EVALUATION = 0, 1  # streams of random numbers that never meet
+STREAMS = {"train": 0, "test": 1, "dev": 2}  # of random numbers; they never meet
 
 
 class Example(NamedTuple):
@@ -118,7 +118,7 @@ def train_batches(
     largest = example(np.random.default_rng(0), task, task.max_size, task.max_repeats)
     step = start
     while True:
-        rng = np.random.default_rng((TRAINING, seed, step))
+        rng = np.random.default_rng((STREAMS["train"], seed, step))
         sizes = rng.integers(task.min_size, task.max_size, batch_size, endpoint=True)
         repeats = rng.integers(1, task.max_repeats, batch_size, endpoint=True)
         drawn = [example(rng, task, *case) for case in zip(sizes, repeats, strict=True)]
@@ -127,10 +127,17 @@ def train_batches(
 
 
 def eval_batch(
-    task: MemoryTaskConfig, size: int, repeats: int, num_sequences: int
+    task: MemoryTaskConfig,
+    size: int,
+    repeats: int,
+    num_sequences: int,
+    split: Literal["dev", "test"] = "test",
 ) -> dict[str, np.ndarray]:
-    """A batch of one size, always the same, and never one of those for training."""
-    rng = np.random.default_rng((EVALUATION, size, repeats))
+    """A batch of one size, always the same, and never one of those for training.
+
+    Those of "dev" choose the best checkpoint, those of "test" say how good it is.
+    """
+    rng = np.random.default_rng((STREAMS[split], size, repeats))
     return pad([example(rng, task, size, repeats) for _ in range(num_sequences)])
 
 

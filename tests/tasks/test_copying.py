@@ -120,6 +120,8 @@ def test_evaluations_are_always_the_same_and_of_one_size(task):
     assert len(set(first["scored"].sum(axis=1).tolist())) == 1
     shorter = eval_batch(task, 3, repeats, 5)["inputs"]
     assert not np.array_equal(shorter[0, :3], first["inputs"][0, :3])
+    chosen_by = {row.tobytes() for row in eval_batch(task, 4, repeats, 5, "dev")["inputs"]}
+    assert not chosen_by & {row.tobytes() for row in first["inputs"]}
 
 
 def test_the_objective_counts_scored_bits_only():
