@@ -15,9 +15,9 @@ from typing import Any
 
 import jax
 
-from bert_jax.config import SearchConfig, TransformerConfig, TranslateConfig, flatten
+from bert_jax.config import TransformerConfig, TranslateConfig, flatten
 from bert_jax.config.command_line import choose_run
-from bert_jax.data.bitext import Pair, read_bitext, read_lines
+from bert_jax.data.bitext import Pair, read_bitext
 from bert_jax.data.bitext_batches import (
     Batching,
     EncodedPair,
@@ -29,11 +29,10 @@ from bert_jax.data.bitext_batches import (
 )
 from bert_jax.data.rejects import Rejects
 from bert_jax.data.subwords import Subwords, train_characters, train_subwords
-from bert_jax.errors import EXIT_PREEMPTED, errors_for_people
+from bert_jax.errors import EXIT_PREEMPTED, DataError, errors_for_people
 from bert_jax.models.functional import count_parameters
 from bert_jax.nn.attention import choose_attention, device_platform
 from bert_jax.nn.compute import Compute
-from bert_jax.reports.heatmap import heat_map
 from bert_jax.reports.translations import write_evaluation
 from bert_jax.tasks.translation import (
     SEARCH_ROWS,
@@ -51,16 +50,24 @@ from bert_jax.training.plots import loss_plot
 from bert_jax.training.rundir import run_lock
 from bert_jax.training.runlog import RunLog, with_progress
 from bert_jax.training.step import init_state, make_eval_step, make_train_step
-from bert_jax.translator import VOCABULARY, Translator, load_translator
+from bert_jax.training.store import load_params
+from bert_jax.translator import (
+    VOCABULARY,
+    Translator,
+    draw_alignment,
+    load_translator,
+    translate_file,
+    warn_of_unknown,
+)
 from configs.translate import RUNS
 
 # What may change between the parts of one run: it does not change what is computed.
 FREE_TO_CHANGE = {
     "train", "dev", "test", "columns", "name", "runs_dir", "loop.log_every", "loop.eval_every",
     "loop.checkpoint_every", "loop.keep_last", "loop.max_bad_steps", "loop.watchdog_seconds",
-    "eval_pairs", "search.num_beams", "search.length_penalty", "search.coverage_penalty",
-    "search.extra_tokens", "metric", "bleu_tokenize", "tensorboard", "distributed", "parallel",
-    "attention", "tfds_data_dir", "interactive", "input", "output", "align",
+    "search.num_beams", "search.length_penalty", "search.coverage_penalty", "search.extra_tokens",
+    "tensorboard", "distributed", "parallel", "attention", "tfds_data_dir", "interactive", "input",
+    "output", "align",
 }  # fmt: skip
 
 
@@ -89,6 +96,8 @@ def main(config: TranslateConfig) -> int:
 
     # --- Model, objective, optimizer, step -----------------------------------------------------
     parallel = DataParallel(config.parallel)
+    if config.batch_size is not None:
+        parallel.check_batch_size(config.batch_size)
     init, bind = build_translator(config.model)
     init_key, dropout_key = jax.random.split(jax.random.key(config.seed))
     objective = make_objective(bind, config.label_smoothing, compute(config))
@@ -102,7 +111,10 @@ def main(config: TranslateConfig) -> int:
     with run_lock(run), RunLog(run, config, config.loop.steps, config.tensorboard) as log:
         # --- State: new, or the newest good checkpoint -----------------------------------------
         identity = {k: v for k, v in flatten(config).items() if k not in FREE_TO_CHANGE}
-        identity |= {"vocabulary": vocabulary.sha256, "data": fingerprint(rows["train"])}
+        identity |= {"vocabulary": vocabulary.sha256}
+        identity["data"] = fingerprint([*rows["train"], *rows["dev"]])
+        if config.batch_tokens is not None:  # so many rows as the devices can share
+            identity["devices"] = str(parallel.num_devices)
         keep = config.loop.keep_last
         checkpoints = Checkpoints(run / "checkpoints", identity, keep, say=log.say)
         new_state = jax.jit(
@@ -165,12 +177,13 @@ def main(config: TranslateConfig) -> int:
         if jax.process_index() == 0:
             loss_plot(run / "metrics.jsonl", run / "plots" / "loss.svg", {})
         name = "test" if "test" in pairs else "dev"
-        translator = load_translator(run)
+        best, _, _ = load_params(run, "best", log.say)
+        translator = Translator(config, vocabulary, best, parallel)
         said = translator.translate([pair.source for pair in pairs[name]], config.search)
         found = scores(config, said, pairs[name])
         report = {name: found, "search": vars(config.search)}
         if config.metric == "bleu":
-            bleu = corpus_bleu(said, [pair.target for pair in pairs[name]], config.bleu_tokenize)
+            bleu = corpus_bleu(said, references(config, pairs[name]), config.bleu_tokenize)
             report |= {"details": bleu.details, "signature": bleu.signature}
             log.say(f"{bleu.details}  {bleu.signature}")
         log.say(f"{name}: " + "  ".join(f"{k} {v:.4g}" for k, v in found.items()))
@@ -225,13 +238,16 @@ def describe_pairs(
 
 def scores(config: TranslateConfig, said: Sequence[str], pairs: Sequence[Pair]) -> dict[str, float]:
     """BLEU, where it is wanted, and the share of exact translations."""
-    targets = [pair.target for pair in pairs]
-    if config.lowercase:
-        targets = [target.lower() for target in targets]
+    targets = references(config, pairs)
     found = {"exact": exact_share(said, targets)}
     if config.metric == "bleu":
         found["bleu"] = corpus_bleu(said, targets, config.bleu_tokenize).score
     return found
+
+
+def references(config: TranslateConfig, pairs: Sequence[Pair]) -> list[str]:
+    """What translations are compared with; lower-cased where the model writes lower case."""
+    return [pair.target.lower() if config.lowercase else pair.target for pair in pairs]
 
 
 def fingerprint(rows: Sequence[EncodedPair]) -> str:
@@ -247,7 +263,7 @@ def use(config: TranslateConfig) -> int:
     run = Path(config.runs_dir) / config.name
     translator = load_translator(run)
     if config.align is not None:
-        draw_alignment(translator, config.align, run / "plots" / "alignment.svg")
+        draw_alignment(translator, config.align, config.search, run / "plots" / "alignment.svg")
     if config.input is not None:
         translate_file(translator, config.input, config.output, config.search)
     if config.interactive:
@@ -256,44 +272,11 @@ def use(config: TranslateConfig) -> int:
             if not line:
                 break
             warn_of_unknown(translator.vocabulary, [line], ["your text"])
-            print(translator.translate([line], config.search)[0], flush=True)
+            try:
+                print(translator.translate([line], config.search, ["your text"])[0], flush=True)
+            except DataError as error:
+                print(error, file=sys.stderr)
     return 0
-
-
-def translate_file(
-    translator: Translator, source: str, output: str | None, search: SearchConfig
-) -> None:
-    """Translates a file line by line; line n of the output belongs to line n."""
-    lines = sys.stdin.read().splitlines() if source == "-" else read_lines(source)
-    places = [f"{source}:{n}" for n in range(1, len(lines) + 1)]
-    warn_of_unknown(translator.vocabulary, lines, places)
-    translations = translator.translate(lines, search, places)
-    text = "\n".join(translations) + "\n"
-    if output is None:
-        sys.stdout.write(text)
-    else:
-        Path(output).write_text(text, encoding="utf-8")
-
-
-def warn_of_unknown(vocabulary: Subwords, lines: Sequence[str], places: Sequence[str]) -> None:
-    """Says where symbols stand that the model has never seen."""
-    found = vocabulary.unknown(lines)
-    for place in [place for place, symbols in zip(places, found, strict=True) if symbols][:1]:
-        count = sum(map(bool, found))
-        print(
-            f"warning: {count:,} of {len(lines):,} lines have symbols outside the vocabulary, the"
-            f" first at {place}: {' '.join(next(filter(None, found)))}",
-            file=sys.stderr,
-        )
-
-
-def draw_alignment(translator: Translator, text: str, path: Path) -> None:
-    """Writes a heat map: the translation's tokens down, the source's across."""
-    (found,) = translator.align([text])
-    path.parent.mkdir(parents=True, exist_ok=True)
-    title = f"{text} → {''.join(found.target[:-1]).replace('▁', ' ').strip()}"
-    path.write_text(heat_map(found.weights, found.target, found.source, title), encoding="utf-8")
-    print(f"{title}\ndrawn in {path}")
 
 
 @errors_for_people

@@ -1,6 +1,7 @@
 """A trained translation model for use: `bert_jax.load_translator("runs/dates")`."""
 
 import json
+import sys
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -11,9 +12,11 @@ import jax.tree
 import numpy as np
 
 from bert_jax.config import SearchConfig, TranslateConfig, read_json
+from bert_jax.data.bitext import read_lines, split_lines
 from bert_jax.data.bitext_batches import end_source
 from bert_jax.data.subwords import END, Subwords
 from bert_jax.errors import ConfigError, DataError
+from bert_jax.reports.heatmap import heat_map
 from bert_jax.tasks.translation import alignments, build_translator, make_searcher
 from bert_jax.training.parallel import DataParallel
 from bert_jax.training.store import load_params
@@ -78,19 +81,23 @@ class Translator:
         return translations
 
     def align(
-        self, texts: Sequence[str], translations: Sequence[str] | None = None
+        self,
+        texts: Sequence[str],
+        translations: Sequence[str] | None = None,
+        search: SearchConfig | None = None,
     ) -> list[Alignment]:
         """Says which source tokens were read for each token of a translation.
 
         Args:
             texts: the sources.
             translations: of each; None translates first.
+            search: how to look for them; None takes the run's own way.
         """
         encoded = self.vocabulary.encode(list(texts))
         self._check_lengths(encoded, [repr(text) for text in texts])
         sources = [end_source(ids, self.config.source_length) for ids in encoded]
         if translations is None:
-            found = self._search(None, sources)
+            found = self._search(search, sources)
         else:
             found = self.vocabulary.encode(list(translations))
         targets = [[*ids, END] for ids in found]
@@ -154,3 +161,45 @@ def load_translator(run: str | Path, which: str = "best") -> Translator:
     return Translator(
         replace(config, model=replace(config.model, vocab_size=size)), vocabulary, params
     )
+
+
+# --- Files, and pictures --------------------------------------------------------------------------
+
+
+def translate_file(
+    translator: Translator, source: str, output: str | None, search: SearchConfig
+) -> None:
+    """Translates a file line by line; line n of the output belongs to line n."""
+    if output is not None and not Path(output).parent.is_dir():
+        where = f"{output}: there is no folder {Path(output).parent}"
+        raise ConfigError(where, "a file in a folder that exists", "make it, or give another")
+    lines = split_lines(sys.stdin.read()) if source == "-" else read_lines(source)
+    places = [f"{source}:{n}" for n in range(1, len(lines) + 1)]
+    warn_of_unknown(translator.vocabulary, lines, places)
+    translations = translator.translate(lines, search, places)
+    text = "\n".join(translations) + "\n"
+    if output is None:
+        sys.stdout.write(text)
+    else:
+        Path(output).write_text(text, encoding="utf-8")
+
+
+def warn_of_unknown(vocabulary: Subwords, lines: Sequence[str], places: Sequence[str]) -> None:
+    """Says where symbols stand that the model has never seen."""
+    found = vocabulary.unknown(lines)
+    for place in [place for place, symbols in zip(places, found, strict=True) if symbols][:1]:
+        count = sum(map(bool, found))
+        print(
+            f"warning: {count:,} of {len(lines):,} lines have symbols outside the vocabulary, the"
+            f" first at {place}: {' '.join(next(filter(None, found)))}",
+            file=sys.stderr,
+        )
+
+
+def draw_alignment(translator: Translator, text: str, search: SearchConfig, path: Path) -> None:
+    """Writes a heat map: the translation's tokens down, the source's across."""
+    (found,) = translator.align([text], search=search)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    title = f"{text} → {''.join(found.target[:-1]).replace('▁', ' ').strip()}"
+    path.write_text(heat_map(found.weights, found.target, found.source, title), encoding="utf-8")
+    print(f"{title}\ndrawn in {path}")

@@ -27,7 +27,8 @@ from bert_jax.data.subwords import END, train_characters
 from bert_jax.errors import ConfigError, DataError
 from bert_jax.translator import Translator
 from configs.translate import RUNS
-from tests.test_pretrain import assert_same_bits, final_state
+from tests.test_pretrain import assert_same_bits, final_state, state_of
+from tests.training import children
 
 WORDS = {"one": "eins", "two": "zwei", "three": "drei", "four": "vier", "five": "fünf"}
 
@@ -107,12 +108,34 @@ def test_a_file_is_translated_line_by_line(config, trained, tmp_path, capsys):
     assert "in.txt:3: §" in said
 
 
-def test_typed_lines_are_answered(config, trained, capsys, monkeypatch):
-    monkeypatch.setattr(sys, "stdin", io.StringIO("two two\n\n"))
+def test_lines_of_standard_input_end_at_line_breaks_alone(config, trained, capsys, monkeypatch):
+    monkeypatch.setattr(sys, "stdin", io.StringIO("one\u2028two\nfive\n"))
+    capsys.readouterr()
+
+    assert translate.main(replace(config, input="-")) == 0
+
+    assert capsys.readouterr().out == "eins zwei\nfünf\n"
+
+
+def test_an_output_that_cannot_be_written_is_refused_before_anything_is_translated(
+    config, trained, tmp_path
+):
+    used = replace(config, input=str(tmp_path / "no.txt"), output=str(tmp_path / "no" / "out.txt"))
+
+    with pytest.raises(ConfigError, match="there is no folder"):
+        translate.main(used)
+
+
+def test_typed_lines_are_answered_and_one_too_long_ends_nothing(
+    config, trained, capsys, monkeypatch
+):
+    monkeypatch.setattr(sys, "stdin", io.StringIO("one " * 600 + "\ntwo two\n\n"))
 
     assert translate.main(replace(config, interactive=True)) == 0
 
-    assert capsys.readouterr().out.split("\n")[-2] == "zwei zwei"
+    said = capsys.readouterr()
+    assert said.out.split("\n")[-2] == "zwei zwei"
+    assert "your text: a sentence of" in said.err
 
 
 def test_an_alignment_is_drawn(config, trained):
@@ -166,6 +189,60 @@ def test_other_training_pairs_are_refused_by_name(config, trained, tmp_path):
 
     with pytest.raises(ConfigError, match="data"):
         translate.main(other)
+
+
+def test_what_decides_the_best_checkpoint_may_not_change(config, trained, tmp_path):
+    for other in (
+        replace(config, eval_pairs=5),
+        replace(config, dev=write_words(tmp_path / "other.tsv", 30, 5)),
+    ):
+        with pytest.raises(ConfigError, match=r"eval_pairs|data"):
+            translate.main(other)
+
+
+def test_a_batch_that_the_devices_cannot_share_is_refused(config):
+    with pytest.raises(ConfigError, match="batch"):
+        translate.main(replace(config, batch_size=30, name="odd"))
+
+
+def test_a_lower_cased_run_reports_one_bleu(config, tmp_path):
+    upper = tmp_path / "upper.tsv"
+    upper.write_text(Path(config.dev[0]).read_text(encoding="utf-8").upper(), encoding="utf-8")
+    loop = replace(config.loop, steps=60, eval_every=60, checkpoint_every=60)
+    changes = {"lowercase": True, "metric": "bleu", "dev": (str(upper),), "name": "lower"}
+
+    assert translate.main(replace(config, loop=loop, **changes)) == 0
+
+    folder = Path(config.runs_dir) / "lower" / "evaluation"
+    report = json.loads((folder / "report.json").read_text())
+    assert report["dev"]["bleu"] > 0
+    assert f"BLEU = {report['dev']['bleu']:.2f} " in report["details"]
+
+
+TRAIN = """
+import translate
+from pathlib import Path
+from bert_jax.config import TranslateConfig, read_json
+sys.exit(translate.main(read_json(TranslateConfig, Path(sys.argv[3]))))
+"""
+
+
+@pytest.mark.heavy
+def test_two_processes_train_and_translate_as_one(config, tmp_path):
+    path, loop = tmp_path / "config.json", replace(config.loop, steps=20, checkpoint_every=20)
+    model = replace(config.model, dropout=0.0)  # each device draws its own
+    config = replace(config, model=model, loop=loop, runs_dir=str(tmp_path), name="alone")
+    path.write_text(to_json(replace(config, name="pair")), encoding="utf-8")
+    assert translate.main(config) == 0
+
+    ended = children.finish_pair(children.start_pair(TRAIN, path))
+
+    assert [code for code, _, _ in ended] == [0, 0], ended
+    alone, pair = (state_of(tmp_path / name)[0] for name in ("alone", "pair"))
+    for one, two in zip(alone, pair, strict=True):
+        np.testing.assert_allclose(one, two, atol=1e-5)
+    said = [tmp_path / name / "evaluation" / "translations.tsv" for name in ("alone", "pair")]
+    assert said[0].read_text("utf-8") == said[1].read_text("utf-8")
 
 
 def test_a_folder_that_is_no_run_is_refused(tmp_path):

@@ -71,7 +71,12 @@ def _is_plain(name: str) -> bool:
 
 def read_lines(name: str) -> list[str]:
     """The lines of a text file; a line break at the end begins no further line."""
-    return read_text_file(name).removesuffix("\n").split("\n")
+    return split_lines(read_text_file(name))
+
+
+def split_lines(text: str) -> list[str]:
+    """Lines end at line breaks alone; U+2028 and its like are part of a line."""
+    return text.removesuffix("\n").split("\n")
 
 
 def _two_files(source_name: str, target_name: str) -> list[Pair]:

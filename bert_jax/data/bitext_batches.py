@@ -12,6 +12,7 @@ from bert_jax.data.bitext import Pair
 from bert_jax.data.loader import permute
 from bert_jax.data.rejects import Rejects
 from bert_jax.data.subwords import END, PAD, UNK, Subwords
+from bert_jax.errors import DataError
 
 FIRST, PER_OCTAVE = 8, 4  # lengths 8, 10, 12, 14, 16, 20, …: padding costs a tenth, on average
 
@@ -62,6 +63,9 @@ def encode_pairs(
 
     Returns:
         The pairs that remain, and their tokens.
+
+    Raises:
+        DataError: no pair remains.
     """
     kept, rows = [], []
     sources = vocabulary.encode([pair.source for pair in pairs])
@@ -74,6 +78,13 @@ def encode_pairs(
         else:
             kept.append(pair)
             rows.append(EncodedPair(end_source(source, source_length), [*target, END]))
+    if not rows:
+        raise DataError(
+            f"{pairs[0].place} and on: all {len(pairs):,} pairs have more than {max_positions}"
+            " tokens on one side, END included",
+            "pairs that fit into the model's positions",
+            "raise --model.max-positions, or cut the texts into sentences",
+        )
     return kept, rows
 
 

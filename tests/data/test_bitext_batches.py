@@ -16,6 +16,7 @@ from bert_jax.data.bitext_batches import (
 )
 from bert_jax.data.rejects import Rejects
 from bert_jax.data.subwords import END, PAD, train_characters
+from bert_jax.errors import DataError
 
 
 def rows(num=50):
@@ -110,6 +111,13 @@ def test_long_pairs_are_rejected_with_their_place_and_unknown_symbols_counted():
         ("f:2", "longer than the model's 5 positions")
     ]
     assert count_unknown(encoded) == 1
+
+
+def test_a_split_without_a_pair_that_fits_is_refused():
+    vocabulary = train_characters(["abc"], False)
+
+    with pytest.raises(DataError, match=r"f:1 and on: all 1 pairs have more than 2 tokens"):
+        encode_pairs([Pair("abc", "a", "f:1")], vocabulary, 2, 1, Rejects())
 
 
 def test_short_sources_are_filled_up_with_end_symbols_targets_are_not():
