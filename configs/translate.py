@@ -27,8 +27,8 @@ def dates() -> TranslateConfig:
 
     Pass --train and --dev: `question_answer` lines such as "september 27, 1994 _1994-09-27". They
     are of one width, and are read like that, from the end: were the year the first that is read,
-    attention would look for it in later states, which are larger (96 % of its digits are read
-    within one place of where they stand, against 51 to 72 % with sources of their own length).
+    attention would look for it in later states, which are larger (93 % of its digits are read
+    within one place of where they stand, against 64 % with sources of their own length).
     """
     return TranslateConfig(
         model=Seq2SeqConfig(

@@ -176,6 +176,7 @@ def test_widths_of_gnmt_s_layers():
     assert [c.x_kernel.shape[0] for c in m.encoder.cells] == [5, 12, 6]
     assert [c.x_kernel.shape[0] for c in m.decoder.cells] == [5 + 6, 6 + 6, 6 + 6]
     assert m.encoder.backward_cell.x_kernel.shape == (5, 24)
+    assert m.decoder.output.kernel.shape == (6, 11)  # the top layer alone
 
 
 def test_gnmt_reads_by_the_bottom_layer_of_the_step_before():
