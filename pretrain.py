@@ -121,18 +121,18 @@ def main(config: PretrainConfig) -> int:
                 log.say(advice)
             return Evaluation(values, criterion=values["loss"])
 
-        outcome = fit(
-            parallel.put_state(state),
-            train_step,
-            train_batches(spans, train_rows, config.seed, start),
-            config.loop,
-            parallel=parallel,
-            evaluate=evaluate,
-            checkpoints=checkpoints,
-            log=log,
-            describe=describe_speed(config, schedule, parallel.num_devices),
-        )
-        checkpoints.close()
+        with checkpoints:
+            outcome = fit(
+                parallel.put_state(state),
+                train_step,
+                train_batches(spans, train_rows, config.seed, start),
+                config.loop,
+                parallel=parallel,
+                evaluate=evaluate,
+                checkpoints=checkpoints,
+                log=log,
+                describe=describe_speed(config, schedule, parallel.num_devices),
+            )
 
     # --- Report ----------------------------------------------------------------------------------
     if outcome.stopped:

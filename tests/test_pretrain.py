@@ -31,6 +31,7 @@ from bert_jax.training.signals import StopSignal
 from bert_jax.training.store import load_params
 from tests.corpus import write_corpus
 from tests.nano import MODEL, make_nano
+from tests.training.interrupted import interrupt_while_saving
 
 ROOT = Path(__file__).parent.parent
 
@@ -170,6 +171,10 @@ def test_a_diverging_run_ends_and_leaves_the_last_good_checkpoint(nano, capsys):
     assert DivergedError.exit_code == 5
     params, _, _ = load_params(Path(wild.runs_dir) / "nano")
     assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(params))
+
+
+def test_a_save_under_way_is_finished_when_the_run_is_interrupted(nano, monkeypatch):
+    assert interrupt_while_saving(pretrain, nano, monkeypatch) == 1
 
 
 def run_script(config, *extra):

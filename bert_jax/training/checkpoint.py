@@ -43,6 +43,8 @@ MAX_FAILURES = 3  # saves that may fail in a row before the run ends
 class Checkpoints:
     """The checkpoints of one run; every process makes one and calls its methods in the same order.
 
+    Train inside of `with checkpoints:`, which waits for the save under way however the run ends.
+
     Args:
         folder: where the steps are; made if absent. Hold the run's lock before.
         identity: values on which a run and its checkpoints must agree.
@@ -70,6 +72,17 @@ class Checkpoints:
         if self._first:
             self.folder.mkdir(parents=True, exist_ok=True)
             remove_leftovers(self.folder)
+
+    def __enter__(self) -> "Checkpoints":
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *error: object) -> None:
+        """Waits for the save under way; that it failed hides no error that passes already."""
+        if kind is None:
+            self.close()
+        else:
+            self._wait()
+            self._store.close()
 
     def save(self, step: int, state: Any, extra: dict[str, Any], *, block: bool = False) -> None:
         """Starts to save a pytree of global arrays; returns once they are copied to the host.
