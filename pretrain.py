@@ -170,18 +170,25 @@ def compute(config: PretrainConfig) -> Compute:
 def train_batches(
     spans: list[PhaseSpan], rows: dict[int, PretrainingRows], seed: int, start: int
 ) -> Iterator[dict[str, np.ndarray]]:
-    """Yields this process's share of every batch from step `start` on, phase after phase."""
+    """Yields this process's share of every batch from step `start` on, phase after phase.
+
+    A phase goes on with the rows of its length where the one before of that length has stopped.
+    """
+    taken = dict.fromkeys(rows, 0)
     for span in spans:
+        phase = span.phase
         if start < span.last:
             yield from batches(
-                rows[span.phase.length],
-                span.phase.batch_size,
+                rows[phase.length],
+                phase.batch_size,
                 seed=seed,
                 start_step=max(start - span.first, 0),
                 num_steps=span.last - max(start, span.first),
                 process_index=jax.process_index(),
                 process_count=jax.process_count(),
+                skip=taken[phase.length],
             )
+        taken[phase.length] += (span.last - span.first) * phase.batch_size
 
 
 def describe_speed(

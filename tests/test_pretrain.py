@@ -22,8 +22,10 @@ from bert_jax.config import (
     OptimizerConfig,
     Phase,
     PrepareConfig,
+    phase_spans,
     to_json,
 )
+from bert_jax.data.loader import batches
 from bert_jax.data.prepared import PreparedData
 from bert_jax.errors import ConfigError, DataError, DivergedError
 from bert_jax.training.runlog import read_metrics
@@ -109,6 +111,22 @@ def test_a_corrupted_checkpoint_is_set_aside_and_the_one_before_is_used(
     assert "checkpoint 10 is bad" in printed
     assert "2 steps are lost" in printed
     assert_same_bits(final_state(finished), uninterrupted)
+
+
+def test_phases_of_one_length_never_show_the_same_rows_again(nano):
+    """The later one goes on in the same order, in the right epoch, also from the middle of it."""
+    phases = (Phase(32, 8, 0.5), Phase(64, 8, 0.2), Phase(32, 16, 0.3))
+    spans = phase_spans(replace(nano, phases=phases, loop=LoopConfig(steps=20)))
+    data = PreparedData(nano.data)
+    rows = {length: data.rows(length) for length in (32, 64)}
+    found = list(pretrain.train_batches(spans, rows, seed=0, start=0))
+    at_32 = found[:10] + found[14:]
+    whole = list(batches(rows[32], 8, seed=0, num_steps=22))
+    for name in ("row", "epoch"):
+        ours = np.concatenate([batch[name] for batch in at_32])
+        np.testing.assert_array_equal(ours, np.concatenate([batch[name] for batch in whole]))
+    resumed = next(pretrain.train_batches(spans, rows, seed=0, start=17))
+    np.testing.assert_array_equal(resumed["row"], found[17]["row"])
 
 
 def no_compilation(*args):

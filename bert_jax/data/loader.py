@@ -124,11 +124,16 @@ def _mix(values: np.ndarray, key: np.uint64) -> np.ndarray:
 
 
 def load_batch(
-    rows: PretrainingRows, batch_size: int, seed: int, step: int, process: tuple[int, int] = (0, 1)
+    rows: PretrainingRows,
+    batch_size: int,
+    seed: int,
+    step: int,
+    process: tuple[int, int] = (0, 1),
+    skip: int = 0,
 ) -> Batch:
     """One process's share of the global batch of one step.
 
-    Step s covers the places s·B … (s+1)·B−1; place g is in epoch g // n, at place g % n of that
+    Step s covers B places from skip + s·B on; place g is in epoch g // n, at place g % n of that
     epoch's permutation.
 
     Args:
@@ -137,10 +142,11 @@ def load_batch(
         seed: of the order.
         step: from 0.
         process: index and number of the processes.
+        skip: rows that were taken before step 0.
     """
     index, count = process
     share = batch_size // count
-    places = step * batch_size + index * share + np.arange(share)
+    places = skip + step * batch_size + index * share + np.arange(share)
     epochs = places // len(rows)
     numbers = np.empty(share, np.int64)
     for epoch in np.unique(epochs):
@@ -157,6 +163,7 @@ def batches(
     process_index: int = 0,
     process_count: int = 1,
     num_steps: int | None = None,
+    skip: int = 0,
 ) -> Iterator[Batch]:
     """Batches of steps start_step, start_step + 1, …, read ahead by threads; see `load_batch`.
 
@@ -168,12 +175,13 @@ def batches(
         process_index: this process.
         process_count: how many processes share a batch.
         num_steps: steps in all; None never ends.
+        skip: rows that were taken before step 0, by an earlier phase.
     """
     _check_share(batch_size, process_count)
     stop = start_step + num_steps if num_steps is not None else np.iinfo(np.int64).max
     process = (process_index, process_count)
     steps = grain.MapDataset.range(start_step, stop)
-    data = steps.map(lambda step: load_batch(rows, batch_size, seed, int(step), process))
+    data = steps.map(lambda step: load_batch(rows, batch_size, seed, int(step), process, skip))
     return iter(data.to_iter_dataset(grain.ReadOptions(num_threads=2, prefetch_buffer_size=4)))
 
 
