@@ -89,7 +89,7 @@ class PretrainConfig:
     parallel: Literal["shard_map", "pmap"] = "shard_map"
     """How the step is spread over devices; both compute the same."""
     eval_rows: int = 2048
-    """Held-out rows in one evaluation."""
+    """Held-out rows in one evaluation, spread evenly over the split."""
     tensorboard: bool = False
     """Write TensorBoard files too (needs the [track] extra)."""
     distributed: bool = False

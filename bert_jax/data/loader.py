@@ -1,6 +1,8 @@
 """Rows to batches: random access, order by formula, and a place in the data that is a number."""
 
+import contextlib
 import functools
+import resource
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -14,7 +16,7 @@ from bert_jax.errors import ConfigError, DataError
 
 Batch = dict[str, np.ndarray]
 ROUNDS = 8
-MAX_OPEN = 256  # shards that are open at a time
+MAX_OPEN = 8192  # shards that are open at a time, at about 90 kB each, where the system allows
 RESTORE = "restore the file, or run prepare.py again"
 
 
@@ -40,7 +42,7 @@ class PretrainingRows:
             raise DataError(
                 f"{missing[0]} is missing", "all shards that report.json lists", RESTORE
             )
-        self._reader = functools.lru_cache(MAX_OPEN)(self._open)
+        self._reader = functools.lru_cache(_num_open())(self._open)
 
     def __len__(self) -> int:
         return int(self._starts[-1])
@@ -92,6 +94,21 @@ class PretrainingRows:
             "the shard as prepare.py wrote it",
             RESTORE,
         )
+
+
+def _num_open() -> int:
+    """Shards to keep open: up to a quarter of the files that this process may have open.
+
+    A soft limit that is too low for MAX_OPEN is raised: shuffled rows come from all shards, and
+    opening one costs a hundred times as much as reading a row.
+    """
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = 4 * MAX_OPEN if hard == resource.RLIM_INFINITY else min(4 * MAX_OPEN, hard)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        with contextlib.suppress(OSError, ValueError):  # systems may allow less than they say
+            resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+            soft = wanted
+    return MAX_OPEN if soft == resource.RLIM_INFINITY else max(1, min(MAX_OPEN, soft // 4))
 
 
 def permute(places: Int[np.ndarray, "n"], size: int, seed: int, epoch: int) -> np.ndarray:
@@ -192,13 +209,17 @@ def eval_batches(
     process_index: int = 0,
     process_count: int = 1,
 ) -> Iterator[Batch]:
-    """The first `max_rows` rows in order; rows of zeros, numbered −1, fill the last batch up."""
+    """Up to `max_rows` rows, spread evenly over the split and the same ones every time.
+
+    Rows of zeros, numbered −1, fill the last batch up.
+    """
     _check_share(batch_size, process_count)
     total = min(len(rows), max_rows if max_rows is not None else len(rows))
+    chosen = np.arange(total) * len(rows) // max(total, 1)
     share = batch_size // process_count
     for start in range(0, total, batch_size):
         first = start + process_index * share
-        numbers = np.arange(first, max(first, min(first + share, total)))
+        numbers = chosen[first : first + share]
         batch = rows[numbers] if len(numbers) else rows[np.array([0])]
         for name, values in batch.items():
             filled = np.zeros((share, *values.shape[1:]), np.int32)
