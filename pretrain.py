@@ -15,7 +15,15 @@ import jax
 import numpy as np
 import optax
 
-from bert_jax.config import PhaseSpan, PretrainConfig, flatten, phase_at, phase_spans, to_json
+from bert_jax.config import (
+    PhaseSpan,
+    PretrainConfig,
+    flatten,
+    length_changes,
+    phase_at,
+    phase_spans,
+    to_json,
+)
 from bert_jax.config.command_line import choose_run
 from bert_jax.data.loader import PretrainingRows, batches, eval_batches
 from bert_jax.data.prepared import PreparedData
@@ -119,7 +127,8 @@ def main(config: PretrainConfig) -> int:
             values = pretraining.finish_metrics(sums) | {"nsp_majority": majority[phase.length]}
             if advice := baselines.advice(values, step / config.loop.steps):
                 log.say(advice)
-            return Evaluation(values, criterion=values["loss"])
+            # Losses at two lengths do not compare: any at a later length is better than before.
+            return Evaluation(values, criterion=(-length_changes(spans, step), values["loss"]))
 
         with checkpoints:
             outcome = fit(

@@ -28,6 +28,7 @@ from bert_jax.config import (
 from bert_jax.data.loader import batches
 from bert_jax.data.prepared import PreparedData
 from bert_jax.errors import ConfigError, DataError, DivergedError
+from bert_jax.training.manifest import read_manifest
 from bert_jax.training.runlog import read_metrics
 from bert_jax.training.signals import StopSignal
 from bert_jax.training.store import load_params
@@ -256,6 +257,9 @@ def test_the_run_directory_holds_what_it_should(nano_run, prepared):
     majority = [data.nsp_majority(length) for length in (32, 64)]  # one for each evaluation's rows
     assert [x["nsp_majority"] for x in evals] == majority
     assert majority[0] != majority[1]
+    # the best is of the last length, whatever the losses: before it later positions were untrained
+    found = [read_manifest(run / "checkpoints", step)["extra"] for step in (8, 10)]
+    assert [x["metric"] for x in found] == [None, [-1, evals[1]["loss"]]]
 
 
 PAIR = """

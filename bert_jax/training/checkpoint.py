@@ -93,7 +93,8 @@ class Checkpoints:
         Args:
             step: the number of updates that `state` has seen.
             state: the arrays; their paths are the names under which they are stored.
-            extra: what else to keep, as JSON; the lowest `extra["metric"]` makes the best step.
+            extra: what else to keep, as JSON; the lowest `extra["metric"]` (a number, or several
+                that are compared one by one) makes the best step.
             block: wait until the step is verified on disk.
         """
         self._wait()
