@@ -165,6 +165,14 @@ def test_running_again_writes_the_same_and_removes_what_is_stale(tmp_path):
     assert after == before
 
 
+def test_an_output_inside_of_the_input_folder_is_not_read_the_second_time(tmp_path):
+    config = dataclasses.replace(settings(tmp_path, make_text(60)), inputs=(str(tmp_path),))
+    prepare(config)
+    before = files(config.output)
+    prepare(config)
+    assert files(config.output) == before
+
+
 def test_a_run_that_fails_leaves_nothing_that_looks_finished(tmp_path):
     config = settings(tmp_path, make_text(60))
     prepare(config)
