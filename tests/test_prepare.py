@@ -134,6 +134,23 @@ def test_the_report_adds_up(tmp_path):
             assert entry["rows"] == sum(shard["rows"] for shard in entry["shards"])
 
 
+def test_tokens_that_truncation_takes_are_counted(tmp_path, capsys):
+    """Two documents of sentences that fit lose nothing; a long sentence all but what fits."""
+    short = "\n".join(["a b c"] * 8)
+    options = {"lengths": (64,), "eval_share": 0.0, "short_seq_prob": 0.0, "dupe_factor": 2}
+    text = f"{short}\n\n{short} d\n\n"
+    report = prepare(settings(tmp_path, text, **options))
+    entry = report["datasets"]["64"]["splits"]["train"]
+    assert (entry["tokens_cut"], entry["cut_share"]) == (0, 0.0)
+    report = prepare(settings(tmp_path, text + "x " * 1000, **options))
+    entry = report["datasets"]["64"]["splits"]["train"]
+    tokens = report["text"]["tokens"]
+    assert tokens == 24 + 25 + 1000
+    assert 2 * (1000 - 61) <= entry["tokens_cut"] < 2 * 1000
+    assert entry["cut_share"] == entry["tokens_cut"] / (2 * tokens)
+    assert "T64 train: 9" in capsys.readouterr().out
+
+
 def test_one_or_three_workers_and_beam_write_the_same_bytes(tmp_path, monkeypatch):
     monkeypatch.setattr(sources, "PART_BYTES", 1)  # each file its own part
     text = make_text(400)
