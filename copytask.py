@@ -95,21 +95,22 @@ def main(config: CopyTaskConfig) -> int:
             return Evaluation(values, criterion, stop=is_over(config, before, step))
 
         outcome = None
-        if not is_over(config, converged_at(run / "metrics.jsonl", config.converged_bits), start):
-            outcome = fit(
-                parallel.put_state(state),
-                train_step,
-                train_batches(task, config.batch_size, config.seed, start),
-                config.loop,
-                parallel=parallel,
-                evaluate=evaluate,
-                checkpoints=checkpoints,
-                log=log,
-                describe=lambda step, values: with_progress(
-                    values, step, config.loop.steps, schedule
-                ),
-            )
-        checkpoints.close()
+        with checkpoints:
+            converged = converged_at(run / "metrics.jsonl", config.converged_bits)
+            if not is_over(config, converged, start):
+                outcome = fit(
+                    parallel.put_state(state),
+                    train_step,
+                    train_batches(task, config.batch_size, config.seed, start),
+                    config.loop,
+                    parallel=parallel,
+                    evaluate=evaluate,
+                    checkpoints=checkpoints,
+                    log=log,
+                    describe=lambda step, values: with_progress(
+                        values, step, config.loop.steps, schedule
+                    ),
+                )
         if outcome is not None and outcome.stopped:
             print(f"saved step {outcome.step:,}; run the same command again to go on")
             return EXIT_PREEMPTED

@@ -6,9 +6,11 @@ in English and Korean that this project wrote.
 
 import json
 import sys
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from pydoc_data.topics import topics
+from typing import Any
 
 import bert_jax
 import finetune
@@ -18,7 +20,7 @@ import pretrain
 from bert_jax.config import PrepareConfig
 from bert_jax.data.rejects import Rejects
 from bert_jax.data.tables import read_table
-from bert_jax.errors import errors_for_people
+from bert_jax.errors import ConfigError, errors_for_people
 from bert_jax.training.runlog import read_metrics
 from configs.finetune import demo as reviews
 from configs.pretrain import demo
@@ -52,7 +54,7 @@ def main() -> int:
     report = prepare.main(config)
 
     # --- Pretraining: after an interruption, the same command goes on -------------------------
-    code = pretrain.main(replace(demo(), name="demo"))
+    code = go_on(pretrain.main, replace(demo(), name="demo"))
     if code:
         return code
 
@@ -72,7 +74,7 @@ def main() -> int:
         print(f"{sentence}\n    {guesses}")
 
     # --- Fine-tuning: are reviews positive or negative? ---------------------------------------
-    code = finetune.main(reviews())
+    code = go_on(finetune.main, reviews())
     if code:
         return code
 
@@ -100,6 +102,18 @@ def main() -> int:
         f" {right / len(texts):.0%} right (always the same answer: {majority / len(texts):.0%})"
     )
     return 0
+
+
+def go_on(script: Callable[[Any], int], config: Any) -> int:
+    """Runs a script; a run that began on other text cannot go on, nor take another name."""
+    try:
+        return script(config)
+    except ConfigError as error:
+        raise ConfigError(
+            str(error).splitlines()[0],
+            "runs that began with this version of the demo",
+            "rm -r runs/demo runs/demo_reviews, then run the demo again",
+        ) from None
 
 
 def corpus() -> str:

@@ -157,23 +157,23 @@ def finetune(
             return with_progress(values, step, loop.steps, schedule)
 
         outcome = None
-        if not stopped_early(history, config.patience):
-            process = (jax.process_index(), jax.process_count())
-            batches = train_batches(
-                train, config.batch_size, config.max_length, pad_id, config.seed, start, process
-            )
-            outcome = fit(
-                parallel.put_state(state),
-                train_step,
-                batches,
-                loop,
-                parallel=parallel,
-                evaluate=evaluate,
-                checkpoints=checkpoints,
-                log=log,
-                describe=describe,
-            )
-        checkpoints.close()
+        with checkpoints:
+            if not stopped_early(history, config.patience):
+                process = (jax.process_index(), jax.process_count())
+                batches = train_batches(
+                    train, config.batch_size, config.max_length, pad_id, config.seed, start, process
+                )
+                outcome = fit(
+                    parallel.put_state(state),
+                    train_step,
+                    batches,
+                    loop,
+                    parallel=parallel,
+                    evaluate=evaluate,
+                    checkpoints=checkpoints,
+                    log=log,
+                    describe=describe,
+                )
         if outcome is not None and outcome.stopped:
             return None
 

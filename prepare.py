@@ -45,7 +45,8 @@ def main(config: PrepareConfig, console: Console | None = None) -> dict:
     bundle_bytes = int(config.bundle_mb * 2**20)
     reading = ReadOptions(config.text_column, bundle_bytes, config.tfds_data_dir)
     cutting = BundleOptions(bundle_bytes, config.eval_share, config.seed)
-    corpus = Corpus(group_parts(find_sources(config.inputs, reading, findings)), reading, cutting)
+    sources = find_sources(config.inputs, reading, findings, output)
+    corpus = Corpus(group_parts(sources), reading, cutting)
     beginning = (member.text.decode() for member in corpus.members(Findings()))
     sample = take_sample(beginning, config.sentences, config.language)
 

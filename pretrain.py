@@ -15,7 +15,15 @@ import jax
 import numpy as np
 import optax
 
-from bert_jax.config import PhaseSpan, PretrainConfig, flatten, phase_at, phase_spans, to_json
+from bert_jax.config import (
+    PhaseSpan,
+    PretrainConfig,
+    flatten,
+    length_changes,
+    phase_at,
+    phase_spans,
+    to_json,
+)
 from bert_jax.config.command_line import choose_run
 from bert_jax.data.loader import PretrainingRows, batches, eval_batches
 from bert_jax.data.prepared import PreparedData
@@ -119,20 +127,21 @@ def main(config: PretrainConfig) -> int:
             values = pretraining.finish_metrics(sums) | {"nsp_majority": majority[phase.length]}
             if advice := baselines.advice(values, step / config.loop.steps):
                 log.say(advice)
-            return Evaluation(values, criterion=values["loss"])
+            # Losses at two lengths do not compare: any at a later length is better than before.
+            return Evaluation(values, criterion=(-length_changes(spans, step), values["loss"]))
 
-        outcome = fit(
-            parallel.put_state(state),
-            train_step,
-            train_batches(spans, train_rows, config.seed, start),
-            config.loop,
-            parallel=parallel,
-            evaluate=evaluate,
-            checkpoints=checkpoints,
-            log=log,
-            describe=describe_speed(config, schedule, parallel.num_devices),
-        )
-        checkpoints.close()
+        with checkpoints:
+            outcome = fit(
+                parallel.put_state(state),
+                train_step,
+                train_batches(spans, train_rows, config.seed, start),
+                config.loop,
+                parallel=parallel,
+                evaluate=evaluate,
+                checkpoints=checkpoints,
+                log=log,
+                describe=describe_speed(config, schedule, parallel.num_devices),
+            )
 
     # --- Report ----------------------------------------------------------------------------------
     if outcome.stopped:
@@ -170,18 +179,25 @@ def compute(config: PretrainConfig) -> Compute:
 def train_batches(
     spans: list[PhaseSpan], rows: dict[int, PretrainingRows], seed: int, start: int
 ) -> Iterator[dict[str, np.ndarray]]:
-    """Yields this process's share of every batch from step `start` on, phase after phase."""
+    """Yields this process's share of every batch from step `start` on, phase after phase.
+
+    A phase goes on with the rows of its length where the one before of that length has stopped.
+    """
+    taken = dict.fromkeys(rows, 0)
     for span in spans:
+        phase = span.phase
         if start < span.last:
             yield from batches(
-                rows[span.phase.length],
-                span.phase.batch_size,
+                rows[phase.length],
+                phase.batch_size,
                 seed=seed,
                 start_step=max(start - span.first, 0),
                 num_steps=span.last - max(start, span.first),
                 process_index=jax.process_index(),
                 process_count=jax.process_count(),
+                skip=taken[phase.length],
             )
+        taken[phase.length] += (span.last - span.first) * phase.batch_size
 
 
 def describe_speed(

@@ -157,18 +157,18 @@ def main(config: TranslateConfig) -> int:
                 values["tokens_per_second"] = tokens * values["steps_per_second"]
             return values
 
-        outcome = fit(
-            parallel.put_state(state),
-            train_step,
-            train_batches(rows["train"], batching, config.seed, start, place),
-            config.loop,
-            parallel=parallel,
-            evaluate=evaluate,
-            checkpoints=checkpoints,
-            log=log,
-            describe=describe,
-        )
-        checkpoints.close()
+        with checkpoints:
+            outcome = fit(
+                parallel.put_state(state),
+                train_step,
+                train_batches(rows["train"], batching, config.seed, start, place),
+                config.loop,
+                parallel=parallel,
+                evaluate=evaluate,
+                checkpoints=checkpoints,
+                log=log,
+                describe=describe,
+            )
         if outcome.stopped:
             print(f"saved step {outcome.step:,}; run the same command again to go on")
             return EXIT_PREEMPTED

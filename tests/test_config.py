@@ -15,6 +15,7 @@ from bert_jax.config import (
     PretrainConfig,
     flatten,
     from_dict,
+    length_changes,
     phase_at,
     phase_spans,
     read_json,
@@ -82,6 +83,14 @@ def test_phases_must_add_up_and_fit_the_positions():
         nano(phases=(Phase(share=0.5),))
     with pytest.raises(ConfigError, match=r"length = 1024 .*\n.*at most 512 positions"):
         nano(phases=(Phase(length=1024),))
+
+
+def test_only_another_length_counts_as_a_change():
+    lengths = (16, 16, 32, 16)
+    spans = phase_spans(nano(phases=tuple(Phase(length=t, share=0.25) for t in lengths)))
+    last = [span.last for span in spans]
+    assert [length_changes(spans, step) for step in (1, *last)] == [0, 0, 0, 1, 2]
+    assert length_changes(spans, last[1] + 1) == 1
 
 
 def test_phases_cover_every_step_once():

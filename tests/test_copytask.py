@@ -28,6 +28,7 @@ from bert_jax.training.runlog import read_metrics
 from bert_jax.training.signals import StopSignal
 from bert_jax.training.store import load_params
 from configs.copytask import RUNS
+from tests.training.interrupted import interrupt_while_saving
 
 ROOT = Path(__file__).parent.parent
 
@@ -211,3 +212,7 @@ def test_it_learns(nano):
     assert copytask.main(config) == 0
     last = read_metrics(Path(config.runs_dir) / "nano" / "metrics.jsonl")[-1]
     assert last["wrong_bits"] < 0.2
+
+
+def test_a_save_under_way_is_finished_when_the_run_is_interrupted(nano, monkeypatch):
+    assert interrupt_while_saving(copytask, nano, monkeypatch) == 1

@@ -11,6 +11,7 @@ import demo
 from bert_jax.config import LoopConfig, Phase
 from bert_jax.data.rejects import Rejects
 from bert_jax.data.tables import read_table
+from bert_jax.errors import ConfigError
 from configs.finetune import demo as reviews
 from tests.nano import MODEL
 
@@ -67,6 +68,22 @@ def test_the_corpus_holds_each_training_review_once_and_no_held_out_one(monkeypa
     assert set(lines.values()) == {1}
     assert {text for text, _ in read("train")} <= set(lines)
     assert set(lines).isdisjoint({text for text, _ in read("dev")} | set(demo.NEW_REVIEWS))
+
+
+def test_a_stale_run_of_the_demo_says_what_to_remove(tmp_path, monkeypatch):
+    """Its runs have fixed names: "another name" is no advice that anyone could follow."""
+
+    def refuse(config):
+        raise ConfigError("checkpoint 10 comes from another run: data", "the saved", "another name")
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(demo, "corpus", lambda: "text")
+    monkeypatch.setattr(demo.prepare, "main", lambda config: {})
+    monkeypatch.setattr(demo.pretrain, "main", refuse)
+    with pytest.raises(ConfigError, match="checkpoint 10 comes from another run") as caught:
+        demo.main()
+    assert "rm -r runs/demo runs/demo_reviews" in str(caught.value)
+    assert str(caught.value).count("\n") == 2
 
 
 @pytest.mark.heavy

@@ -28,6 +28,7 @@ from bert_jax.training.store import load_params
 from tests.extras import need
 from tests.labelled import KINDS as TASK_KINDS
 from tests.labelled import write_labelled
+from tests.training.interrupted import interrupt_while_saving
 
 
 @pytest.fixture(scope="session")
@@ -270,3 +271,10 @@ def test_the_command_line_says_errors_in_three_lines(tmp_path):
     assert done.returncode == 2
     assert done.stderr.startswith("error: ")
     assert done.stderr.count("\n") == 3
+
+
+def test_a_save_under_way_is_finished_when_the_run_is_interrupted(nano_run, tmp_path, monkeypatch):
+    assert (
+        interrupt_while_saving(finetune, make("classification", tmp_path, nano_run), monkeypatch)
+        == 1
+    )

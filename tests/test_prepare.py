@@ -134,6 +134,23 @@ def test_the_report_adds_up(tmp_path):
             assert entry["rows"] == sum(shard["rows"] for shard in entry["shards"])
 
 
+def test_tokens_that_truncation_takes_are_counted(tmp_path, capsys):
+    """Two documents of sentences that fit lose nothing; a long sentence all but what fits."""
+    short = "\n".join(["a b c"] * 8)
+    options = {"lengths": (64,), "eval_share": 0.0, "short_seq_prob": 0.0, "dupe_factor": 2}
+    text = f"{short}\n\n{short} d\n\n"
+    report = prepare(settings(tmp_path, text, **options))
+    entry = report["datasets"]["64"]["splits"]["train"]
+    assert (entry["tokens_cut"], entry["cut_share"]) == (0, 0.0)
+    report = prepare(settings(tmp_path, text + "x " * 1000, **options))
+    entry = report["datasets"]["64"]["splits"]["train"]
+    tokens = report["text"]["tokens"]
+    assert tokens == 24 + 25 + 1000
+    assert 2 * (1000 - 61) <= entry["tokens_cut"] < 2 * 1000
+    assert entry["cut_share"] == entry["tokens_cut"] / (2 * tokens)
+    assert "T64 train: 9" in capsys.readouterr().out
+
+
 def test_one_or_three_workers_and_beam_write_the_same_bytes(tmp_path, monkeypatch):
     monkeypatch.setattr(sources, "PART_BYTES", 1)  # each file its own part
     text = make_text(400)
@@ -163,6 +180,14 @@ def test_running_again_writes_the_same_and_removes_what_is_stale(tmp_path):
     after = files(config.output)
     assert after.pop("mine.txt") == b"mine"
     assert after == before
+
+
+def test_an_output_inside_of_the_input_folder_is_not_read_the_second_time(tmp_path):
+    config = dataclasses.replace(settings(tmp_path, make_text(60)), inputs=(str(tmp_path),))
+    prepare(config)
+    before = files(config.output)
+    prepare(config)
+    assert files(config.output) == before
 
 
 def test_a_run_that_fails_leaves_nothing_that_looks_finished(tmp_path):

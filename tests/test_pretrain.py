@@ -22,15 +22,19 @@ from bert_jax.config import (
     OptimizerConfig,
     Phase,
     PrepareConfig,
+    phase_spans,
     to_json,
 )
+from bert_jax.data.loader import batches
 from bert_jax.data.prepared import PreparedData
 from bert_jax.errors import ConfigError, DataError, DivergedError
+from bert_jax.training.manifest import read_manifest
 from bert_jax.training.runlog import read_metrics
 from bert_jax.training.signals import StopSignal
 from bert_jax.training.store import load_params
 from tests.corpus import write_corpus
 from tests.nano import MODEL, make_nano
+from tests.training.interrupted import interrupt_while_saving
 
 ROOT = Path(__file__).parent.parent
 
@@ -110,8 +114,35 @@ def test_a_corrupted_checkpoint_is_set_aside_and_the_one_before_is_used(
     assert_same_bits(final_state(finished), uninterrupted)
 
 
+def test_phases_of_one_length_never_show_the_same_rows_again(nano):
+    """The later one goes on in the same order, in the right epoch, also from the middle of it."""
+    phases = (Phase(32, 8, 0.5), Phase(64, 8, 0.2), Phase(32, 16, 0.3))
+    spans = phase_spans(replace(nano, phases=phases, loop=LoopConfig(steps=20)))
+    data = PreparedData(nano.data)
+    rows = {length: data.rows(length) for length in (32, 64)}
+    found = list(pretrain.train_batches(spans, rows, seed=0, start=0))
+    at_32 = found[:10] + found[14:]
+    whole = list(batches(rows[32], 8, seed=0, num_steps=22))
+    for name in ("row", "epoch"):
+        ours = np.concatenate([batch[name] for batch in at_32])
+        np.testing.assert_array_equal(ours, np.concatenate([batch[name] for batch in whole]))
+    resumed = next(pretrain.train_batches(spans, rows, seed=0, start=17))
+    np.testing.assert_array_equal(resumed["row"], found[17]["row"])
+
+
 def no_compilation(*args):
     raise AssertionError("something was compiled")
+
+
+def only_traced(function, **options):
+    """In place of `jax.jit`: a call for shapes is fine, a call with arrays would compile."""
+
+    def call(*args):
+        if not any(isinstance(x, jax.core.Tracer) for x in jax.tree.leaves(args)):
+            no_compilation()
+        return function(*args)
+
+    return call
 
 
 @pytest.mark.parametrize(
@@ -128,7 +159,7 @@ def test_a_changed_configuration_is_refused_before_compiling(
     finished, monkeypatch, change, message
 ):
     before = (Path(finished.runs_dir) / "nano" / "config.json").read_text()
-    monkeypatch.setattr("pretrain.fit", no_compilation)
+    monkeypatch.setattr(jax, "jit", only_traced)
     with pytest.raises(ConfigError, match=message):
         pretrain.main(change(finished))
     assert (Path(finished.runs_dir) / "nano" / "config.json").read_text() == before
@@ -170,6 +201,10 @@ def test_a_diverging_run_ends_and_leaves_the_last_good_checkpoint(nano, capsys):
     assert DivergedError.exit_code == 5
     params, _, _ = load_params(Path(wild.runs_dir) / "nano")
     assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(params))
+
+
+def test_a_save_under_way_is_finished_when_the_run_is_interrupted(nano, monkeypatch):
+    assert interrupt_while_saving(pretrain, nano, monkeypatch) == 1
 
 
 def run_script(config, *extra):
@@ -233,6 +268,9 @@ def test_the_run_directory_holds_what_it_should(nano_run, prepared):
     majority = [data.nsp_majority(length) for length in (32, 64)]  # one for each evaluation's rows
     assert [x["nsp_majority"] for x in evals] == majority
     assert majority[0] != majority[1]
+    # the best is of the last length, whatever the losses: before it later positions were untrained
+    found = [read_manifest(run / "checkpoints", step)["extra"] for step in (8, 10)]
+    assert [x["metric"] for x in found] == [None, [-1, evals[1]["loss"]]]
 
 
 PAIR = """

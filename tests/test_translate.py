@@ -29,6 +29,7 @@ from bert_jax.translator import Translator
 from configs.translate import RUNS
 from tests.test_pretrain import assert_same_bits, final_state, state_of
 from tests.training import children
+from tests.training.interrupted import interrupt_while_saving
 
 WORDS = {"one": "eins", "two": "zwei", "three": "drei", "four": "vier", "five": "fünf"}
 
@@ -288,3 +289,9 @@ def test_an_unknown_kind_of_model_is_refused():
 def test_configurations_that_cannot_work_are_refused(build, message):
     with pytest.raises(ConfigError, match=message):
         build()
+
+
+def test_a_save_under_way_is_finished_when_the_run_is_interrupted(config, tmp_path, monkeypatch):
+    assert (
+        interrupt_while_saving(translate, replace(config, runs_dir=str(tmp_path)), monkeypatch) == 1
+    )

@@ -21,6 +21,7 @@ from bert_jax.config.pretraining import (
     Phase,
     PhaseSpan,
     PretrainConfig,
+    length_changes,
     phase_at,
     phase_spans,
 )
@@ -51,6 +52,7 @@ __all__ = [
     "TranslationModelConfig",
     "flatten",
     "from_dict",
+    "length_changes",
     "phase_at",
     "phase_spans",
     "read_json",

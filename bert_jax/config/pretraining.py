@@ -1,7 +1,7 @@
 """One pretraining run: masking, phases, and all that `pretrain.py` takes."""
 
 import dataclasses
-from itertools import accumulate
+from itertools import accumulate, pairwise
 from typing import Annotated, Literal
 
 import tyro
@@ -89,7 +89,7 @@ class PretrainConfig:
     parallel: Literal["shard_map", "pmap"] = "shard_map"
     """How the step is spread over devices; both compute the same."""
     eval_rows: int = 2048
-    """Held-out rows in one evaluation."""
+    """Held-out rows in one evaluation, spread evenly over the split."""
     tensorboard: bool = False
     """Write TensorBoard files too (needs the [track] extra)."""
     distributed: bool = False
@@ -132,3 +132,9 @@ def phase_spans(config: PretrainConfig) -> list[PhaseSpan]:
 def phase_at(spans: list[PhaseSpan], step: int) -> Phase:
     """The phase of which update number `step` (from 1) is a part."""
     return next(span.phase for span in spans if step <= span.last)
+
+
+def length_changes(spans: list[PhaseSpan], step: int) -> int:
+    """How often the rows' length had changed before update number `step` (from 1)."""
+    lengths = [span.phase.length for span in spans if span.first < step]
+    return sum(before != after for before, after in pairwise(lengths))

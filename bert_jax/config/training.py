@@ -58,7 +58,7 @@ class LoopConfig:
     max_bad_steps: int = 5
     """Consecutive steps with NaN or Inf after which the run ends."""
     watchdog_seconds: float = 1800.0
-    """A step (or the wait for data) that takes longer ends the process with exit code 6."""
+    """A step, an evaluation's batch, or a wait that takes longer ends the process (exit code 6)."""
 
     def __post_init__(self):
         for field in dataclasses.fields(self):

@@ -59,6 +59,10 @@ class Shard:
     """Random next sentences that came from the same document: must be 0."""
     tokens: int = 0
     """Tokens in rows, without padding."""
+    tokens_read: int = 0
+    """Tokens that the passes over the documents went over."""
+    tokens_cut: int = 0
+    """Of those, the ones that truncation took: in no A and in no B that is the actual next."""
     num_bytes: int = 0
     sha256: str = ""
     histogram: list[int] = dataclasses.field(default_factory=list)
@@ -126,9 +130,11 @@ def build_shards(bundle: Bundle, job: Job) -> Built:
         path = Path(job.output) / f"T{row_format.length}" / f"{name}.tmp"
         rng = random.Random(f"{job.seed}/{name}/{row_format.length}")
         pairs = _all_pairs(documents, own, row_format, job, rng)
-        built.shards[row_format.length] = _write_shard(
-            path, row_format, tokenizer, tokens, documents, pairs, rng
-        )
+        shard = _write_shard(path, row_format, tokenizer, tokens, documents, pairs, rng)
+        if pairs:
+            shard.tokens_read = job.dupe_factor * int(own_tokens)
+            shard.tokens_cut = shard.tokens_read - _tokens_kept(pairs)
+        built.shards[row_format.length] = shard
     return built
 
 
@@ -170,6 +176,13 @@ def _all_pairs(
         for index in range(num_own)
         for pair in make_pairs(filled, index, row_format.length - 3, job.short_seq_prob, rng)
     ]
+
+
+def _tokens_kept(pairs: list[Pair]) -> int:
+    """Tokens of the documents' own sentences: every one comes once, in an A or an actual B."""
+    return sum(
+        p.a_end - p.a_start + (0 if p.is_random_next else p.b_end - p.b_start) for p in pairs
+    )
 
 
 def _write_shard(

@@ -7,6 +7,7 @@ document".
 
 import dataclasses
 import hashlib
+import unicodedata
 from collections.abc import Iterable, Iterator
 
 from bert_jax.data.cleaning import Findings
@@ -141,17 +142,17 @@ class _Cutter:
         self.index = 0
         self.members: list[Member] = []
         self.size = 0
-        self.recent: dict[int, Member] = {}  # the last two different documents, shortened
+        self.recent: dict[int, Member] = {}  # the last three different documents, shortened
 
     def add(self, member: Member) -> Iterator[Bundle]:
         self.members.append(member)
         self.size += len(member.text)
-        if member.identity not in self.recent:
+        if member.identity not in self.recent and has_tokens(member.text):
             self.recent[member.identity] = dataclasses.replace(member, text=_head(member.text))
-            if len(self.recent) > 2:
+            if len(self.recent) > 3:
                 del self.recent[next(iter(self.recent))]
         limit = self.options.bundle_bytes
-        if self.size >= limit and len(self.recent) == 2:
+        if self.size >= limit and len(self.recent) > 1:
             yield self._bundle()
         elif self.size >= MAX_BUNDLES_PENDING * limit:
             raise DataError(
@@ -162,20 +163,31 @@ class _Cutter:
             )
 
     def finish(self, findings: Findings) -> Iterator[Bundle]:
-        if self.members and len(self.recent) == 2:
+        if self.members and len(self.recent) > 1:
             yield self._bundle()
         elif self.members:
+            (alone,) = self.recent.values() or self.members[:1]
             findings.add(
                 f"document alone in its split ({self.split}; left out)",
-                f"part {self.part}: {self.members[0].text[:40].decode('utf-8', 'replace')}",
+                f"part {self.part}: {alone.text[:40].decode('utf-8', 'replace')}",
             )
 
     def _bundle(self) -> Bundle:
-        identities = {member.identity for member in self.members}
-        companions = [] if len(identities) > 1 else list(self.recent.values())
+        identities = {m.identity for m in self.members if has_tokens(m.text)}
+        others = [m for identity, m in self.recent.items() if identity not in identities]
+        companions = [] if len(identities) > 1 else others[-2:]
         bundle = Bundle(self.part, self.split, self.index, self.members, companions)
         self.index, self.members, self.size = self.index + 1, [], 0
         return bundle
+
+
+def has_tokens(text: bytes) -> bool:
+    """Whether the beginning of a text has a character of which every tokenizer makes a token.
+
+    Others are taken out (U+200B, say) or may be, as accents are: of such a text nothing is left.
+    """
+    kinds = (unicodedata.category(c)[0] for c in _head(text).decode() if c != "\ufffd")
+    return any(kind in "LNPS" for kind in kinds)
 
 
 def _head(text: bytes) -> bytes:

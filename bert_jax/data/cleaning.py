@@ -77,7 +77,7 @@ def clean_lines(stream: BinaryIO, name: str, findings: Findings) -> Iterator[str
         for line in lines:
             if unclean or _size(line) > MAX_LINE_CHARS:
                 place = f"{name}:{number}"
-                *pieces, line = _cut(line, place, findings)
+                *pieces, line = cut(line, place, findings)
                 yield from filter(None, (clean_line(piece, place, findings) for piece in pieces))
                 yield clean_line(line, place, findings)
             else:
@@ -85,7 +85,7 @@ def clean_lines(stream: BinaryIO, name: str, findings: Findings) -> Iterator[str
             number += 1
         if _size(rest) > MAX_LINE_CHARS:
             place = f"{name}:{number}"
-            *pieces, rest = _cut(rest, place, findings)
+            *pieces, rest = cut(rest, place, findings)
             yield from filter(None, (clean_line(piece, place, findings) for piece in pieces))
 
 
@@ -98,7 +98,7 @@ def _may_be_unclean(data: bytes, text: str) -> bool:
     )
 
 
-def _cut(line: str, place: str, findings: Findings) -> list[str]:
+def cut(line: str, place: str, findings: Findings) -> list[str]:
     """A long line in pieces, cut at the last space of each MAX_LINE_CHARS; the last may grow."""
     pieces = []
     start, size = 0, _size(line)

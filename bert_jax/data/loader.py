@@ -1,6 +1,8 @@
 """Rows to batches: random access, order by formula, and a place in the data that is a number."""
 
+import contextlib
 import functools
+import resource
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -14,7 +16,7 @@ from bert_jax.errors import ConfigError, DataError
 
 Batch = dict[str, np.ndarray]
 ROUNDS = 8
-MAX_OPEN = 256  # shards that are open at a time
+MAX_OPEN = 8192  # shards that are open at a time, at about 90 kB each, where the system allows
 RESTORE = "restore the file, or run prepare.py again"
 
 
@@ -40,7 +42,7 @@ class PretrainingRows:
             raise DataError(
                 f"{missing[0]} is missing", "all shards that report.json lists", RESTORE
             )
-        self._reader = functools.lru_cache(MAX_OPEN)(self._open)
+        self._reader = functools.lru_cache(_num_open())(self._open)
 
     def __len__(self) -> int:
         return int(self._starts[-1])
@@ -94,6 +96,21 @@ class PretrainingRows:
         )
 
 
+def _num_open() -> int:
+    """Shards to keep open: up to a quarter of the files that this process may have open.
+
+    A soft limit that is too low for MAX_OPEN is raised: shuffled rows come from all shards, and
+    opening one costs a hundred times as much as reading a row.
+    """
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = 4 * MAX_OPEN if hard == resource.RLIM_INFINITY else min(4 * MAX_OPEN, hard)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        with contextlib.suppress(OSError, ValueError):  # systems may allow less than they say
+            resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+            soft = wanted
+    return MAX_OPEN if soft == resource.RLIM_INFINITY else max(1, min(MAX_OPEN, soft // 4))
+
+
 def permute(places: Int[np.ndarray, "n"], size: int, seed: int, epoch: int) -> np.ndarray:
     """The numbers at these places of a pseudo-random permutation of 0 … size−1.
 
@@ -124,11 +141,16 @@ def _mix(values: np.ndarray, key: np.uint64) -> np.ndarray:
 
 
 def load_batch(
-    rows: PretrainingRows, batch_size: int, seed: int, step: int, process: tuple[int, int] = (0, 1)
+    rows: PretrainingRows,
+    batch_size: int,
+    seed: int,
+    step: int,
+    process: tuple[int, int] = (0, 1),
+    skip: int = 0,
 ) -> Batch:
     """One process's share of the global batch of one step.
 
-    Step s covers the places s·B … (s+1)·B−1; place g is in epoch g // n, at place g % n of that
+    Step s covers B places from skip + s·B on; place g is in epoch g // n, at place g % n of that
     epoch's permutation.
 
     Args:
@@ -137,10 +159,11 @@ def load_batch(
         seed: of the order.
         step: from 0.
         process: index and number of the processes.
+        skip: rows that were taken before step 0.
     """
     index, count = process
     share = batch_size // count
-    places = step * batch_size + index * share + np.arange(share)
+    places = skip + step * batch_size + index * share + np.arange(share)
     epochs = places // len(rows)
     numbers = np.empty(share, np.int64)
     for epoch in np.unique(epochs):
@@ -157,6 +180,7 @@ def batches(
     process_index: int = 0,
     process_count: int = 1,
     num_steps: int | None = None,
+    skip: int = 0,
 ) -> Iterator[Batch]:
     """Batches of steps start_step, start_step + 1, …, read ahead by threads; see `load_batch`.
 
@@ -168,12 +192,13 @@ def batches(
         process_index: this process.
         process_count: how many processes share a batch.
         num_steps: steps in all; None never ends.
+        skip: rows that were taken before step 0, by an earlier phase.
     """
     _check_share(batch_size, process_count)
     stop = start_step + num_steps if num_steps is not None else np.iinfo(np.int64).max
     process = (process_index, process_count)
     steps = grain.MapDataset.range(start_step, stop)
-    data = steps.map(lambda step: load_batch(rows, batch_size, seed, int(step), process))
+    data = steps.map(lambda step: load_batch(rows, batch_size, seed, int(step), process, skip))
     return iter(data.to_iter_dataset(grain.ReadOptions(num_threads=2, prefetch_buffer_size=4)))
 
 
@@ -184,13 +209,17 @@ def eval_batches(
     process_index: int = 0,
     process_count: int = 1,
 ) -> Iterator[Batch]:
-    """The first `max_rows` rows in order; rows of zeros, numbered −1, fill the last batch up."""
+    """Up to `max_rows` rows, spread evenly over the split and the same ones every time.
+
+    Rows of zeros, numbered −1, fill the last batch up.
+    """
     _check_share(batch_size, process_count)
     total = min(len(rows), max_rows if max_rows is not None else len(rows))
+    chosen = np.arange(total) * len(rows) // max(total, 1)
     share = batch_size // process_count
     for start in range(0, total, batch_size):
         first = start + process_index * share
-        numbers = np.arange(first, max(first, min(first + share, total)))
+        numbers = chosen[first : first + share]
         batch = rows[numbers] if len(numbers) else rows[np.array([0])]
         for name, values in batch.items():
             filled = np.zeros((share, *values.shape[1:]), np.int32)

@@ -6,12 +6,15 @@ In text (.txt, .gz, .xz) a blank line ends a document; in JSONL, Parquet and TFD
 import gzip
 import json
 import lzma
+import zlib
 from collections.abc import Iterable, Iterator
 from typing import Any, BinaryIO, NamedTuple
 
-from bert_jax.data.cleaning import Findings, clean_line, clean_lines
+from bert_jax.data.cleaning import Findings, clean_line, clean_lines, cut
 from bert_jax.data.sources import ReadOptions, Source, no_column, tfds_builder
 from bert_jax.errors import DataError
+
+UNREADABLE = (OSError, EOFError, lzma.LZMAError, zlib.error)  # what damaged files raise
 
 
 class Text(NamedTuple):
@@ -57,7 +60,7 @@ def _plain(name: str, options: ReadOptions, findings: Findings) -> Iterator[Text
         with _open(name) as stream:
             _refuse_utf16(name, stream)
             yield from _documents(clean_lines(stream, name, findings), options.piece_chars)
-    except (OSError, EOFError, lzma.LZMAError) as error:
+    except UNREADABLE as error:
         raise _read_errors(name, error) from None
 
 
@@ -101,7 +104,8 @@ def _records(
         if not isinstance(value, str):
             findings.add(f"record without text in {options.text_column!r} (skipped)", place)
             continue
-        lines = (clean_line(line, place, findings) for line in value.split("\n"))
+        pieces = (piece for line in value.split("\n") for piece in cut(line, place, findings))
+        lines = (clean_line(piece, place, findings) for piece in pieces)
         texts = list(_documents(filter(None, lines), options.piece_chars))
         if not texts:
             findings.add("record with empty text (skipped)", place)
@@ -132,7 +136,7 @@ def _jsonl(name: str, options: ReadOptions, findings: Findings) -> Iterator[Text
 
     try:
         yield from _records(values(), name, options, findings)
-    except (OSError, EOFError, lzma.LZMAError) as error:
+    except UNREADABLE as error:
         raise _read_errors(name, error) from None
 
 

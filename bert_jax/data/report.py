@@ -21,6 +21,7 @@ from bert_jax.data.tally import Tally
 from bert_jax.data.tokenizer import Tokenizer
 
 FORMAT = 1  # of report.json
+MOST_CUT = 0.2  # share of tokens; English Wikipedia in rows of 128: 14 % by sentence, 46 % by line
 NOT_HASHED = ("inputs", "output", "workers", "beam", "tfds_data_dir")  # rows do not depend on these
 
 
@@ -68,16 +69,20 @@ def describe(
 def summarise_shards(shards: Sequence[Shard], split: str, length: int) -> dict[str, Any]:
     """The report's entry for one split of one length."""
     names = shard_names(split, len(shards))
-    rows, pairs, random_next, same, tokens = (
+    rows, pairs, random_next, same, tokens, read, cut = (
         sum(getattr(shard, name) for shard in shards)
-        for name in ("rows", "pairs", "random_next", "same_document", "tokens")
-    )
+        for name in (
+            "rows", "pairs", "random_next", "same_document", "tokens", "tokens_read", "tokens_cut",
+        )
+    )  # fmt: skip
     share = random_next / max(pairs, 1)
     return {
         "rows": rows,
         "pairs": pairs,
         "tokens": tokens,
         "row_fill": tokens / max(rows * length, 1),
+        "tokens_cut": cut,
+        "cut_share": cut / max(read, 1),
         "random_next_share": share,
         "nsp_majority": max(share, 1 - share),
         "same_document_randoms": same,
@@ -169,6 +174,12 @@ def warnings(report: dict[str, Any], tokenizer: Tokenizer, sample: Sample) -> li
                     f"T{length} {split}: rows are only {values['row_fill']:.0%} full; raise "
                     "--max-sequences"
                 )
+            if values["cut_share"] > MOST_CUT:
+                found.append(
+                    f"T{length} {split}: {values['cut_share']:.0%} of the tokens are cut off "
+                    "sentences that are too long for a row: pass --sentences split for prose, or "
+                    "larger --lengths"
+                )
     return found
 
 
@@ -194,8 +205,9 @@ def print_report(report: dict[str, Any], console: Console) -> None:
     console.print(table)
 
     table = Table(title="Rows", title_justify="left")
-    for column in ("data set", "rows", "pairs", "fill", "random next", "same document", "shards"):
-        table.add_column(column, justify="left" if column == "data set" else "right")
+    table.add_column("data set", no_wrap=True)
+    for column in ("rows", "pairs", "fill", "cut off", "random next", "same document", "shards"):
+        table.add_column(column, justify="right")
     for length, dataset in report["datasets"].items():
         for split, values in dataset["splits"].items():
             table.add_row(
@@ -203,6 +215,7 @@ def print_report(report: dict[str, Any], console: Console) -> None:
                 f"{values['rows']:,}",
                 f"{values['pairs']:,}",
                 f"{values['row_fill']:.2%}",
+                f"{values['cut_share']:.2%}",
                 f"{values['random_next_share']:.2%}",
                 str(values["same_document_randoms"]),
                 str(len(values["shards"])),

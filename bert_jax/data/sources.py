@@ -3,6 +3,7 @@
 import dataclasses
 import difflib
 import glob
+import re
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ from bert_jax.data.cleaning import Findings
 from bert_jax.errors import DataError
 
 SUFFIXES = (".txt", ".jsonl", ".parquet")  # .txt and .jsonl also as .gz and .xz
+WRITTEN = re.compile(r"tokenizer|beam|T\d+|report\.json(\.partial)?")  # in an output folder
 PART_BYTES = 512 << 20  # files are grouped to parts of this size; Beam spreads parts over machines
 
 
@@ -45,8 +47,12 @@ class ReadOptions:
     """Folder of TFDS data sets; None takes TFDS's own default."""
 
 
-def find_sources(inputs: Iterable[str], options: ReadOptions, findings: Findings) -> list[Source]:
+def find_sources(
+    inputs: Iterable[str], options: ReadOptions, findings: Findings, output: Path | None = None
+) -> list[Source]:
     """All sources that the names on the command line stand for, in a fixed order.
+
+    What prepare.py writes to `output` is left out of folders and globs.
 
     Raises:
         DataError: a missing file, a glob that matches nothing, a folder without text.
@@ -56,12 +62,14 @@ def find_sources(inputs: Iterable[str], options: ReadOptions, findings: Findings
         if name.startswith("tfds:"):
             sources += _tfds_sources(name, options)
         elif Path(name).is_dir():
-            sources += _folder(Path(name), findings)
+            sources += _folder(Path(name), findings, output)
         elif Path(name).is_file():
             sources.append(Source(name, Path(name).stat().st_size))
         elif glob.has_magic(name):
             matches = sorted(
-                path for path in glob.glob(name, recursive=True) if Path(path).is_file()
+                path
+                for path in glob.glob(name, recursive=True)
+                if Path(path).is_file() and not _is_written(Path(path), output)
             )
             if not matches:
                 raise DataError(
@@ -97,9 +105,17 @@ def group_parts(
     return tuple(map(tuple, parts))
 
 
-def _folder(folder: Path, findings: Findings) -> list[Source]:
+def _is_written(path: Path, output: Path | None) -> bool:
+    """Whether a file is one that prepare.py writes to its output folder."""
+    if output is None or not path.resolve().is_relative_to(output.resolve()):
+        return False
+    return bool(WRITTEN.fullmatch(path.resolve().relative_to(output.resolve()).parts[0]))
+
+
+def _folder(folder: Path, findings: Findings, output: Path | None) -> list[Source]:
     sources = []
-    for path in sorted(path for path in folder.rglob("*") if path.is_file()):
+    files = (path for path in folder.rglob("*") if path.is_file())
+    for path in sorted(path for path in files if not _is_written(path, output)):
         inner = path.name.removesuffix(".gz").removesuffix(".xz")
         if Path(inner).suffix in (*SUFFIXES, "") and not path.name.startswith("."):
             sources.append(Source(str(path), path.stat().st_size))

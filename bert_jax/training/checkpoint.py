@@ -43,6 +43,8 @@ MAX_FAILURES = 3  # saves that may fail in a row before the run ends
 class Checkpoints:
     """The checkpoints of one run; every process makes one and calls its methods in the same order.
 
+    Train inside of `with checkpoints:`, which waits for the save under way however the run ends.
+
     Args:
         folder: where the steps are; made if absent. Hold the run's lock before.
         identity: values on which a run and its checkpoints must agree.
@@ -71,6 +73,17 @@ class Checkpoints:
             self.folder.mkdir(parents=True, exist_ok=True)
             remove_leftovers(self.folder)
 
+    def __enter__(self) -> "Checkpoints":
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *error: object) -> None:
+        """Waits for the save under way; that it failed hides no error that passes already."""
+        if kind is None:
+            self.close()
+        else:
+            self._wait()
+            self._store.close()
+
     def save(self, step: int, state: Any, extra: dict[str, Any], *, block: bool = False) -> None:
         """Starts to save a pytree of global arrays; returns once they are copied to the host.
 
@@ -80,7 +93,8 @@ class Checkpoints:
         Args:
             step: the number of updates that `state` has seen.
             state: the arrays; their paths are the names under which they are stored.
-            extra: what else to keep, as JSON; the lowest `extra["metric"]` makes the best step.
+            extra: what else to keep, as JSON; the lowest `extra["metric"]` (a number, or several
+                that are compared one by one) makes the best step.
             block: wait until the step is verified on disk.
         """
         self._wait()

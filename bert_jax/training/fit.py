@@ -36,8 +36,8 @@ class Evaluation(NamedTuple):
 
     values: dict[str, float]
     """Metrics to record."""
-    criterion: float
-    """What decides which checkpoint is best: the lowest."""
+    criterion: float | tuple[float, ...]
+    """What decides which checkpoint is best: the lowest; of several numbers, one by one."""
     stop: bool = False
     """End the run here, as if it were the last step."""
 

@@ -151,10 +151,15 @@ def _sync(directory: Path) -> None:
         os.close(handle)
 
 
-def score(manifest: Mapping[str, Any]) -> float:
-    """What makes a step the best: the lowest `extra["metric"]`; infinite where there is none."""
+def score(manifest: Mapping[str, Any]) -> tuple[float, ...]:
+    """What makes a step the best: the lowest `extra["metric"]`, a number or several in order.
+
+    Infinite where there is none, or where it holds NaN.
+    """
     metric = manifest["extra"].get("metric")
-    return metric if isinstance(metric, int | float) and metric == metric else float("inf")
+    numbers = tuple(metric) if isinstance(metric, list) else (metric,)
+    sound = all(isinstance(x, int | float) and x == x for x in numbers)
+    return numbers if sound else (float("inf"),)
 
 
 def none_good(folder: Path, bad: Mapping[int, str]) -> tuple[str, str, str]:

@@ -15,6 +15,7 @@ from jax.sharding import PartitionSpec as P
 
 from bert_jax.errors import ConfigError
 from bert_jax.training.step import AXIS
+from bert_jax.training.watchdog import beat
 
 
 def start_processes() -> None:
@@ -109,8 +110,12 @@ class DataParallel:
         return jax.tree.map(lambda x: jax.make_array_from_process_local_data(sharding, x), batch)
 
     def get(self, values: Any) -> Any:
-        """Brings a replicated result, for example metrics, to the host; waits for it."""
+        """Brings a replicated result, for example metrics, to the host; waits for it.
+
+        Each is a beat for the watchdog: so a long evaluation is no hang while batches come out.
+        """
         arrays = jax.tree.map(lambda x: np.asarray(_first_shard(x)), values)
+        beat()
         return jax.tree.map(lambda x: x[0], arrays) if self.mode == "pmap" else arrays
 
 

@@ -10,6 +10,14 @@ from pathlib import Path
 
 from bert_jax.errors import EXIT_WATCHDOG
 
+_entered: list["Watchdog"] = []
+
+
+def beat() -> None:
+    """Says that the run makes progress to the watchdog that is entered, if there is one."""
+    for watchdog in _entered:
+        watchdog.beat()
+
 
 class Watchdog:
     """While entered, expects a beat every `seconds`; without one it ends the process, exit code 6.
@@ -34,9 +42,11 @@ class Watchdog:
     def __enter__(self) -> "Watchdog":
         self._last = time.monotonic()
         self._thread.start()
+        _entered.append(self)
         return self
 
     def __exit__(self, *error: object) -> None:
+        _entered.remove(self)
         self._done.set()
         self._thread.join()
 

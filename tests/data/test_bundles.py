@@ -1,4 +1,6 @@
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from bert_jax.data import bundles as bundles_module
 from bert_jax.data.bundles import (
@@ -6,6 +8,7 @@ from bert_jax.data.bundles import (
     BundleOptions,
     Member,
     cut_bundles,
+    has_tokens,
     identity_of,
     read_members,
     split_of,
@@ -31,7 +34,8 @@ def test_bundles_are_consecutive_and_of_about_one_size():
     texts = [[m.text.decode()[-1] for m in bundle.members] for bundle in found]
     assert texts == [["0", "1"], ["2", "3"], ["4", "5"], ["6"]]
     assert [bundle.index for bundle in found] == [0, 1, 2, 3]
-    assert {m.text for m in found[-1].companions} == {b"text4", b"text5"} or found[-1].companions
+    assert not any(bundle.companions for bundle in found[:-1])
+    assert {m.text for m in found[-1].companions} == {b"text4", b"text5"}
 
 
 def test_a_bundle_always_has_two_different_documents_to_draw_from():
@@ -52,6 +56,31 @@ def test_pieces_of_a_long_document_have_one_identity_and_get_companions(corpus):
     assert any(bundle.companions for bundle in found)
     for bundle in found:
         assert len({m.identity for m in bundle.members + bundle.companions}) >= 2
+
+
+def test_companions_of_a_long_document_are_others():
+    long = [member("long", continues=n > 0, identity=1) for n in range(9)]
+    found, _ = cut([member("first"), member("second"), *long, member("last")])
+    alone = [bundle for bundle in found if {m.identity for m in bundle.members} == {1}]
+    assert len(alone) > 1
+    for bundle in alone:
+        assert [m.text for m in bundle.companions] == [b"first", b"second"]
+
+
+@pytest.mark.parametrize("nothing", ["\u200b", "\u200b\u200d", "\u0301"])
+def test_a_document_without_tokens_is_none_to_draw_from(nothing):
+    found, _ = cut([member("first"), member("second"), member(nothing), member("a real document")])
+    (last,) = [bundle for bundle in found if b"a real document" in {m.text for m in bundle.members}]
+    assert {m.text for m in last.companions} == {b"first", b"second"}
+    found, findings = cut([member(nothing), member("a real document")])
+    assert not found
+    assert list(findings.counts) == ["document alone in its split (train; left out)"]
+
+
+@given(text=st.text())
+def test_what_counts_as_a_document_to_draw_from_has_tokens(text, tokenizer):
+    if has_tokens(text.encode("utf-8", "replace")):
+        assert len(tokenizer.encode(text.encode("utf-8", "replace").decode())) > 0
 
 
 def test_companions_are_short(monkeypatch):

@@ -1,4 +1,5 @@
 import itertools
+import resource
 import shutil
 from pathlib import Path
 
@@ -102,6 +103,19 @@ def test_more_shards_than_may_be_open_at_a_time_read_the_same(folder, rows, monk
     assert few._reader.cache_info().misses > few._reader.cache_info().maxsize == 1
 
 
+def test_as_many_shards_may_be_open_as_the_system_allows(folder):
+    """Rows are shuffled over all shards: one that is closed meanwhile costs a hundred reads."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    allowed = loader.MAX_OPEN if hard == resource.RLIM_INFINITY else hard // 4
+    resource.setrlimit(resource.RLIMIT_NOFILE, (min(soft, 256), hard))
+    try:
+        rows = PreparedData(folder).rows(32, "train")
+        assert rows._reader.cache_info().maxsize == min(allowed, loader.MAX_OPEN)
+        assert 4 * min(allowed, loader.MAX_OPEN) <= resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+
 def test_an_epoch_shows_every_row_once_and_the_next_in_another_order(rows):
     size = len(rows)
     steps = -(-2 * size // 8)
@@ -126,6 +140,20 @@ def test_starting_at_any_step_goes_on_as_if_never_stopped(rows):
                 np.testing.assert_array_equal(ours[name], theirs[name])
 
 
+def test_rows_that_a_phase_before_has_taken_are_skipped(rows):
+    """Phases of other batch sizes go on in the same order, and in the right epoch."""
+    size = len(rows)
+    first = list(batches(rows, 8, seed=1, num_steps=10))
+    later = list(batches(rows, 16, seed=1, num_steps=-(-size // 8), skip=80))
+    resumed = next(iter(batches(rows, 16, seed=1, start_step=3, num_steps=1, skip=80)))
+    whole = list(batches(rows, 8, seed=1, num_steps=10 + 2 * len(later)))
+    for name in ("row", "epoch", "tokens"):
+        ours = np.concatenate([batch[name] for batch in first + later])
+        np.testing.assert_array_equal(ours, np.concatenate([batch[name] for batch in whole]))
+        np.testing.assert_array_equal(resumed[name], later[3][name])
+    assert whole[-1]["epoch"][-1] == 2
+
+
 @pytest.mark.parametrize("count", [2, 4])
 def test_processes_share_the_same_global_batch(rows, count):
     for step in (0, 5, 40):
@@ -141,7 +169,7 @@ def test_a_batch_that_cannot_be_shared_is_refused(rows):
 
 
 @pytest.mark.parametrize(("max_rows", "count"), [(None, 1), (21, 1), (21, 2), (5, 4), (10**6, 2)])
-def test_evaluation_sees_rows_in_order_and_fills_up_with_zeros(rows, max_rows, count):
+def test_evaluation_sees_rows_of_the_whole_split_and_fills_up_with_zeros(rows, max_rows, count):
     total = min(len(rows), max_rows or len(rows))
     shares = [list(eval_batches(rows, 8, max_rows, i, count)) for i in range(count)]
     numbers = [
@@ -151,7 +179,12 @@ def test_evaluation_sees_rows_in_order_and_fills_up_with_zeros(rows, max_rows, c
         for number in batch["row"].tolist()
     ]
     assert len(numbers) == -(-total // 8) * 8
-    assert numbers == [*range(total), *[-1] * (len(numbers) - total)]
+    chosen, filler = numbers[:total], numbers[total:]
+    assert set(filler) <= {-1}
+    gaps = np.diff([*chosen, len(rows)])
+    assert chosen[0] == 0
+    assert gaps.min() >= len(rows) // total
+    assert gaps.max() <= -(-len(rows) // total)
     for batch in itertools.chain.from_iterable(shares):
         filler = batch["row"] < 0
         assert not batch["lengths"][filler].any()

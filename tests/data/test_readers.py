@@ -6,7 +6,7 @@ import pyarrow
 import pyarrow.parquet
 import pytest
 
-from bert_jax.data.cleaning import Findings
+from bert_jax.data.cleaning import MAX_LINE_CHARS, Findings
 from bert_jax.data.readers import read_texts
 from bert_jax.data.sources import ReadOptions, Source, find_sources
 from bert_jax.errors import DataError
@@ -80,6 +80,20 @@ def test_parquet_reads_its_text_column(tmp_path):
 
 
 @pytest.mark.parametrize("kind", ["jsonl", "parquet"])
+def test_a_record_on_one_long_line_is_cut_and_counted(tmp_path, kind):
+    path, text = tmp_path / f"a.{kind}", "word " * 500_000
+    if kind == "jsonl":
+        path.write_text(json.dumps({"text": text}) + "\n")
+    else:
+        pyarrow.parquet.write_table(pyarrow.table({"text": [text]}), path)
+    texts, findings = read(str(path))
+    assert max(len(line) for text in texts for line in text.split("\n")) <= MAX_LINE_CHARS
+    assert " ".join(texts).split() == text.split()
+    assert findings.counts == {f"line longer than {MAX_LINE_CHARS} characters (cuts)": 2}
+    assert findings.examples.popitem()[1] == [f"{path}:1"]
+
+
+@pytest.mark.parametrize("kind", ["jsonl", "parquet"])
 def test_a_missing_column_is_refused_with_the_nearest_name(tmp_path, kind):
     path = tmp_path / f"a.{kind}"
     if kind == "jsonl":
@@ -90,11 +104,16 @@ def test_a_missing_column_is_refused_with_the_nearest_name(tmp_path, kind):
         read(str(path))
 
 
+CORRUPT = gzip.compress(b"text ", mtime=0)[:10] + b"\xff" * 20  # what deflate cannot hold
+
+
 @pytest.mark.parametrize(
     ("name", "content", "message"),
     [
         ("a.gz", b"plain text", r"a\.gz cannot be read: (.|\n)*a gzip file"),
         ("a.gz", gzip.compress(b"text " * 1000)[:-20], r"a\.gz cannot be read"),
+        ("a.gz", CORRUPT, r"a\.gz cannot be read"),
+        ("a.jsonl.gz", CORRUPT, r"a\.jsonl\.gz cannot be read"),
         ("a.xz", b"plain text", r"a\.xz cannot be read: (.|\n)*an xz file"),
         ("a.jsonl.gz", b"plain text", r"a\.jsonl\.gz cannot be read"),
         ("a.parquet", b"plain text", r"a\.parquet cannot be read"),

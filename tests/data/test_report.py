@@ -6,7 +6,7 @@ from bert_jax.data.tokenizer import SPECIAL_TOKENS, Casing, Tokenizer
 from bert_jax.errors import DataError
 
 HEALTHY = {"unk_share": 0.0, "duplicate_line_share": 0.0, "duplicate_document_share": 0.0}
-ROWS = {"same_document_randoms": 0, "row_fill": 0.99, "rows": 1000}
+ROWS = {"same_document_randoms": 0, "row_fill": 0.99, "rows": 1000, "cut_share": 0.05}
 
 
 def advice(text=(), rows=(), casing=Casing(), sample=(0.0, 0.0), vocab=()) -> list[str]:  # noqa: B008
@@ -34,6 +34,7 @@ def test_a_healthy_corpus_gets_no_advice():
         ({"text": {"duplicate_document_share": 0.2}}, "20% of the documents are copies"),
         ({"rows": {"same_document_randoms": 3}}, "3 random next sentences come from the same"),
         ({"rows": {"row_fill": 0.5}}, "rows are only 50% full"),
+        ({"rows": {"cut_share": 0.4}}, "40% of the tokens are cut off"),
     ],
 )
 def test_each_ailment_is_named_alone(case, words):

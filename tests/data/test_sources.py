@@ -1,3 +1,5 @@
+from pathlib import Path
+
 import pytest
 
 from bert_jax.data.cleaning import Findings
@@ -15,6 +17,20 @@ def test_folders_globs_and_files_in_a_fixed_order(corpus, tmp_path):
     assert sum(findings.counts.values()) == 2
     both = find_sources([f"{tmp_path}/*.txt", f"{tmp_path}/skipped.png"], ReadOptions(), findings)
     assert [source.name[-5:] for source in both] == ["b.txt", "d.png"]
+
+
+@pytest.mark.parametrize("output", ["prepared", "."])
+def test_what_prepare_itself_writes_is_never_read(corpus, tmp_path, output):
+    written = ("tokenizer/vocab.txt", "T128/shard", "beam/notes.txt", "report.json")
+    names = [str(Path(output) / name) for name in written]
+    for name in ("b.txt", "prepared/mine.txt", "Texts/c.txt", *names):
+        corpus("text", name)
+    findings = Findings()
+    for inputs in ([str(tmp_path)], [f"{tmp_path}/**/*.txt"]):
+        found = find_sources(inputs, ReadOptions(), findings, tmp_path / output)
+        inside = {source.name.removeprefix(f"{tmp_path}/") for source in found}
+        assert inside == {"b.txt", "prepared/mine.txt", "Texts/c.txt"}
+    assert not findings.counts
 
 
 @pytest.mark.parametrize(

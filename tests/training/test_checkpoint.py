@@ -386,6 +386,16 @@ def test_inference_uses_another_step_aloud_and_changes_nothing(copy):
     assert {path.name for path in copy.iterdir()} == before
 
 
+def test_of_several_numbers_the_first_that_differs_decides_which_step_is_best(tmp_path):
+    steps = Steps(tmp_path, keep_last=1)
+    for step, metric in ((1, (0, 2.0)), (2, (-1, 5.0)), (3, (-1, 6.0)), (4, (-1, float("nan")))):
+        steps.save(step, metric=metric)
+    assert load_params(tmp_path, "best", say=steps.said.append)[1]["metric"] == [-1, 5.0]
+    assert sorted(path.name for path in tmp_path.glob("*.json")) == [
+        "2.manifest.json", "4.manifest.json",
+    ]  # fmt: skip
+
+
 FULL_DISK = """
 import resource, signal, sys, os
 from pathlib import Path

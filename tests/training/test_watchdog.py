@@ -80,3 +80,32 @@ def test_beats_keep_it_quiet_and_leaving_ends_it(capfd):
             watchdog.beat()
     assert capfd.readouterr().err == ""
     assert "watchdog" not in {thread.name for thread in threading.enumerate()}
+
+
+EVALUATE = """
+import time
+import jax.numpy as jnp
+import numpy as np
+from bert_jax.training.fit import sum_metrics
+from bert_jax.training.parallel import DataParallel
+from bert_jax.training.watchdog import Watchdog
+
+def eval_step(params, batch):
+    time.sleep(0.25)
+    return {"n": (jnp.float32(1), jnp.float32(1))}
+
+def evaluate(num):
+    batches = [{"x": np.zeros(2, np.float32)}] * num
+    return sum_metrics(eval_step, None, batches, DataParallel())
+
+evaluate(1)
+with Watchdog(1.5) as watchdog:
+    watchdog.beat()
+    print("evaluated", evaluate(12)["n"][0])
+"""
+
+
+def test_an_evaluation_may_take_long_as_long_as_batches_come():
+    code, out, err = children.run(EVALUATE)
+    assert code == 0, err
+    assert "evaluated 12" in out
