@@ -79,6 +79,25 @@ def test_resuming_continues_the_same_stream_and_processes_share_it():
     assert [a + b for a, b in zip(*shares, strict=True)] == whole
 
 
+@settings(max_examples=30, deadline=None)
+@given(st.integers(1, 20), st.sampled_from([2, 4, 8]))
+def test_processes_share_every_array_of_a_batch_even_of_a_last_one_with_few_rows(size, count):
+    rows = [Row([7] * n, n, {"label": n, "tag": [n] * n, "score": n / 2}) for n in range(1, size)]
+    rows.append(Row([7], 1, {"label": 9, "tag": [9], "score": 0.5}))
+    steps = 2 * steps_per_epoch(len(rows), 8)
+
+    def batches(process):
+        yield from itertools.islice(train_batches(rows, 8, 32, 0, 1, process=process), steps)
+        yield from (batch for _, batch in eval_batches(rows, 8, 32, 0, process))
+
+    shares = [batches((i, count)) for i in range(count)]
+    for whole, *parts in zip(batches((0, 1)), *shares, strict=True):
+        for part in parts:
+            assert {k: x.dtype for k, x in part.items()} == {k: x.dtype for k, x in whole.items()}
+        for name, x in whole.items():
+            np.testing.assert_array_equal(np.concatenate([part[name] for part in parts]), x)
+
+
 def test_batches_hold_rows_of_similar_length():
     rng = np.random.default_rng(0)
     rows = make(rng.integers(2, 128, 2000).tolist())
