@@ -36,6 +36,11 @@ class QuestionAnswering:
     architecture: ClassVar[str] = "BertForQuestionAnswering"
     metric: ClassVar[str] = "f1"
 
+    @property
+    def metrics(self) -> dict[str, int]:
+        """All scores; higher is better."""
+        return {"f1": 1, "exact_match": 1, "f1_characters": 1, "exact_match_korquad": 1}
+
     @classmethod
     def read(
         cls, source: str, split: str, config: FinetuneConfig, rejects: Rejects, say: Say
