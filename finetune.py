@@ -16,7 +16,7 @@ import jax
 from bert_jax.config import FinetuneConfig, flatten
 from bert_jax.config.command_line import choose_run
 from bert_jax.config.finetuning import loop_config, optimizer_config
-from bert_jax.data.batching import steps_per_epoch, train_batches
+from bert_jax.data.batching import hash_rows, steps_per_epoch, train_batches
 from bert_jax.data.rejects import Rejects
 from bert_jax.errors import EXIT_PREEMPTED, errors_for_people
 from bert_jax.interop.huggingface import Exported, write_directory
@@ -119,7 +119,7 @@ def finetune(
         # --- State: the encoder with a new head, or the newest good checkpoint ----------------
         identity = {k: v for k, v in flatten(config).items() if k not in FREE_TO_CHANGE}
         identity |= {"encoder": fingerprint(encoder.params), "tokenizer": encoder.tokenizer.sha256}
-        identity["data"] = fingerprint([row._asdict() for row in (*train, *dev)])
+        identity["data"] = hash_rows([*train, *dev])
         checkpoints = Checkpoints(run / "checkpoints", identity, keep_last=1, say=log.say)
         params = jax.jit(init)(head_key)
         if not config.from_scratch:

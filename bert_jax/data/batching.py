@@ -1,6 +1,7 @@
 """Encoded texts of many lengths to batches of few shapes."""
 
-from collections.abc import Iterator, Sequence
+import hashlib
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -54,6 +55,17 @@ def pad(rows: Sequence[Row], length: int, num_rows: int, pad_id: int) -> dict[st
                 dtype = np.float32 if isinstance(value, float) else np.int32
             targets.setdefault(name, np.full(shape, fill, dtype))[i] = value
     return {"tokens": tokens, "lengths": lengths, **targets}
+
+
+def hash_rows(rows: Iterable[Row]) -> str:
+    """A hash of all rows in their order: of the arrays that a batch holds of each."""
+    digest = hashlib.sha256()
+    for row in rows:
+        digest.update(row.example.to_bytes(8, "little"))
+        for name, x in pad([row], len(row.tokens), 1, 0).items():
+            digest.update(name.encode())
+            digest.update(x.tobytes())
+    return digest.hexdigest()
 
 
 def share(batch: dict[str, np.ndarray], process: tuple[int, int]) -> dict[str, np.ndarray]:

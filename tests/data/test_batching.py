@@ -10,6 +10,7 @@ from bert_jax.data.batching import (
     Row,
     bucket,
     eval_batches,
+    hash_rows,
     packed_batches,
     pad,
     steps_per_epoch,
@@ -96,6 +97,26 @@ def test_processes_share_every_array_of_a_batch_even_of_a_last_one_with_few_rows
             assert {k: x.dtype for k, x in part.items()} == {k: x.dtype for k, x in whole.items()}
         for name, x in whole.items():
             np.testing.assert_array_equal(np.concatenate([part[name] for part in parts]), x)
+
+
+def test_rows_have_the_hash_of_all_that_a_model_learns_from():
+    rows = [
+        Row([2, 7, 3], 3, {"label": 1, "tag": [-1, 4, -1]}, 0),
+        Row([2, 3], 1, {"score": 0.5}, 1),
+    ]
+    assert hash_rows(rows) == hash_rows([Row(*row) for row in rows])
+    others = [
+        rows[:1],
+        rows[::-1],
+        [rows[0]._replace(tokens=[2, 7, 4]), rows[1]],
+        [rows[0], rows[1]._replace(tokens=[2, 3, 0])],
+        [rows[0]._replace(first=2), rows[1]],
+        [rows[0]._replace(targets={"label": 1, "tag": [-1, 5, -1]}), rows[1]],
+        [rows[0]._replace(targets={"other": 1, "tag": [-1, 4, -1]}), rows[1]],
+        [rows[0], rows[1]._replace(targets={"score": 0.25})],
+        [rows[0], rows[1]._replace(example=0)],
+    ]
+    assert len({hash_rows(each) for each in [rows, *others]}) == 1 + len(others)
 
 
 def test_batches_hold_rows_of_similar_length():
