@@ -16,9 +16,9 @@ import jax
 from bert_jax.config import FinetuneConfig, flatten
 from bert_jax.config.command_line import choose_run
 from bert_jax.config.finetuning import loop_config, optimizer_config
-from bert_jax.data.batching import steps_per_epoch, train_batches
+from bert_jax.data.batching import hash_rows, steps_per_epoch, train_batches
 from bert_jax.data.rejects import Rejects
-from bert_jax.errors import EXIT_PREEMPTED, ConfigError, errors_for_people
+from bert_jax.errors import EXIT_PREEMPTED, errors_for_people
 from bert_jax.interop.huggingface import Exported, write_directory
 from bert_jax.models.architectures import WITH_LABELS, architecture
 from bert_jax.models.functional import build, count_parameters
@@ -31,7 +31,7 @@ from bert_jax.reports.seeds import describe_seeds
 from bert_jax.tasks.kinds import KINDS
 from bert_jax.tasks.labelled import Labelled, read_labelled
 from bert_jax.tasks.predicting import make_predictor
-from bert_jax.tasks.task import Task, make_objective
+from bert_jax.tasks.task import Task, choose_metric, make_objective
 from bert_jax.training.checkpoint import Checkpoints
 from bert_jax.training.early_stopping import past_scores, stopped_early
 from bert_jax.training.fit import Evaluation, fit
@@ -65,6 +65,7 @@ def main(config: FinetuneConfig, kinds: Mapping[str, type[Task]] = KINDS) -> int
     task, data = read_labelled(kinds[config.task], config, encoder.tokenizer, rejects, print)
     for line in rejects.summary():
         print(f"warning: {line}")
+    metric, sign = choose_metric(task, config.metric)
     if config.dry_run:
         return 0
     run = Path(config.runs_dir) / config.name
@@ -83,8 +84,7 @@ def main(config: FinetuneConfig, kinds: Mapping[str, type[Task]] = KINDS) -> int
 
     # --- All seeds together -------------------------------------------------------------------
     if config.seeds > 1 and jax.process_index() == 0:
-        metric = config.metric or task.metric
-        best = max(results, key=lambda seed: results[seed][f"dev {metric}"])
+        best = max(results, key=lambda seed: sign * results[seed][f"dev {metric}"])
         print(describe_seeds(results))
         (run / "summary.json").write_text(json.dumps(results, indent=2) + "\n", encoding="utf-8")
         export = read_model(run / f"seed-{best}")
@@ -119,7 +119,7 @@ def finetune(
         # --- State: the encoder with a new head, or the newest good checkpoint ----------------
         identity = {k: v for k, v in flatten(config).items() if k not in FREE_TO_CHANGE}
         identity |= {"encoder": fingerprint(encoder.params), "tokenizer": encoder.tokenizer.sha256}
-        identity["data"] = fingerprint([row._asdict() for row in (*train, *dev)])
+        identity["data"] = hash_rows([*train, *dev])
         checkpoints = Checkpoints(run / "checkpoints", identity, keep_last=1, say=log.say)
         params = jax.jit(init)(head_key)
         if not config.from_scratch:
@@ -134,22 +134,17 @@ def finetune(
         )
 
         # --- Train ----------------------------------------------------------------------------
-        metric = config.metric or task.metric
-        history = past_scores(run / "metrics.jsonl", metric)
+        metric, sign = choose_metric(task, config.metric)
+        history = [sign * score for score in past_scores(run / "metrics.jsonl", metric)]
 
         def evaluate(params: Any, step: int) -> Evaluation:
             predictions, loss = predict(params, data["dev"])
             scores = task.score(data["dev"].examples, predictions)
-            if metric not in scores:
-                raise ConfigError(
-                    f"metric = {metric!r} is none of this task's", f"one of {', '.join(scores)}",
-                    "pass another --metric",
-                )  # fmt: skip
-            history.append(scores[metric])
+            history.append(sign * scores[metric])
             stop = stopped_early(history, config.patience)
             if stop:
                 log.say(f"step {step}: {config.patience} evaluations without a better {metric}")
-            return Evaluation({"loss": loss, **scores}, criterion=-scores[metric], stop=stop)
+            return Evaluation({"loss": loss, **scores}, criterion=-history[-1], stop=stop)
 
         def describe(step: int, values: dict[str, float]) -> dict[str, float]:
             if rate := values.get("steps_per_second"):

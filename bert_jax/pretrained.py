@@ -216,6 +216,13 @@ def read_model(directory: str | Path, which: str = "newest") -> Exported:
 
 def _task(saved: Exported) -> tuple[Task | None, int]:
     """The task that a model was fine-tuned for, and the longest input in tokens."""
+    is_sequence = saved.architecture == "BertForSequenceClassification"
+    if is_sequence and saved.problem_type == "multi_label_classification":
+        raise ConfigError(
+            "the model says several labels of a text at once (multi_label_classification)",
+            "a model that says one label, or a number",
+            "fine-tune its encoder, or take that alone: convert.py --architecture BertModel",
+        )
     about = saved.task or {}
     name = about.get("kind", kind_of(saved.architecture, saved.labels, saved.problem_type))
     positions = saved.config.max_position_embeddings
@@ -223,10 +230,16 @@ def _task(saved: Exported) -> tuple[Task | None, int]:
     length = length if isinstance(length, int) and 8 <= length <= positions else positions
     if name is None:
         return None, length
-    if name not in KINDS:
+    if not isinstance(name, str) or name not in KINDS:
         raise ConfigError(
-            f"the model was fine-tuned for {name!r}",
+            f"the model was fine-tuned for {name!r}"[:200],
             f"one of {', '.join(KINDS)}",
             "update bert_jax",
+        )
+    if KINDS[name].architecture != saved.architecture:
+        raise ConfigError(
+            f"the model was fine-tuned for {name!r}, but is a {saved.architecture}",
+            f"a {KINDS[name].architecture}",
+            "restore the directory's files; they do not belong together",
         )
     return KINDS[name].from_labels(saved.labels), length

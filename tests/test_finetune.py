@@ -180,6 +180,58 @@ def test_several_seeds_are_summed_up_and_the_best_is_exported(nano_run, tmp_path
     jax.tree.map(np.testing.assert_array_equal, exported, wanted)
 
 
+def scripted(kind, metric, values):
+    """A kind of task whose evaluations find these values of a metric, then 0.5 for ever."""
+    values = iter(values)
+
+    class Scripted(KINDS[kind]):
+        def score(self, examples, predictions):
+            return super().score(examples, predictions) | {metric: next(values, 0.5)}
+
+    return {kind: Scripted}
+
+
+@pytest.mark.parametrize(
+    ("kind", "metric", "values"),
+    [
+        ("regression", "mean_squared_error", (0.9, 0.2, 0.7, 0.8)),
+        ("regression", "pearson", (0.1, 0.8, 0.3, 0.2)),
+        ("classification", "mcc", (0.1, 0.8, 0.3, 0.2)),
+    ],
+)
+def test_a_metric_chooses_the_checkpoint_and_when_to_stop(nano_run, tmp_path, kind, metric, values):
+    config = make(kind, tmp_path, nano_run, metric=metric, patience=2, epochs=20)
+    assert finetune.main(config, scripted(kind, metric, values)) == 0
+    run = tmp_path / "run"
+    evals = [r["step"] for r in read_metrics(run / "metrics.jsonl") if r["split"] == "eval"]
+    assert evals == [3, 6, 9, 12]
+    assert [path.name for path in (run / "evaluation").iterdir()] == ["6"]  # neither last nor first
+    exported, best = read_model(run).params, load_params(run, "best")
+    assert best[1]["step"] == 6
+    jax.tree.map(np.testing.assert_array_equal, exported, best[0])
+
+
+def test_a_metric_chooses_the_seed(nano_run, tmp_path, monkeypatch, capsys):
+    config = make("regression", tmp_path, nano_run, seeds=3)
+    config = replace(config, metric="mean_squared_error")
+    results = {0: 0.5, 1: 0.2, 2: 0.7}
+
+    def found(config, run, encoder, task, data):
+        write_directory(run / "model", read_model(nano_run), card="# A card")
+        return {"dev mean_squared_error": results[config.seed]}
+
+    monkeypatch.setattr(finetune, "finetune", found)
+    assert finetune.main(config) == 0
+    assert "the best by dev mean_squared_error, seed 1, is in" in capsys.readouterr().out
+
+
+def test_a_metric_that_the_task_does_not_have_is_refused_at_once(nano_run, tmp_path):
+    config = make("classification", tmp_path, nano_run, metric="acuracy", dry_run=True)
+    with pytest.raises(ConfigError, match=r"acuracy(.|\n)*accuracy, f1_macro, mcc\n") as caught:
+        finetune.main(config)
+    assert str(caught.value).count("\n") == 2
+
+
 @pytest.mark.heavy
 def test_from_scratch_starts_from_random_weights(nano_run, tmp_path):
     config = make("classification", tmp_path, nano_run, learning_rate=1e-12, epochs=1)

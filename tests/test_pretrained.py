@@ -8,6 +8,9 @@ import pytest
 
 import bert_jax
 from bert_jax.errors import ConfigError
+from bert_jax.interop.huggingface import write_directory
+from bert_jax.pretrained import read_model
+from tests.tasks.tiny import make
 
 TEXTS = ["the cat sees the boat .", "a dog", "the old king follows the leaf near the wood ."]
 
@@ -49,3 +52,33 @@ def test_another_tokenizer_is_refused(nano_run, tmp_path):
     (copy / "tokenizer" / "tokenizer.json").write_text(json.dumps(described))
     with pytest.raises(ConfigError, match="with which the model was trained"):
         bert_jax.load(copy)
+
+
+def test_several_labels_at_once_are_refused(tmp_path):
+    problem = "multi_label_classification"
+    write_directory(tmp_path / "m", make("classification")._replace(problem_type=problem))
+    for task in ("classification", None):  # as we would write it, and as others do
+        (tmp_path / "m" / "bert_jax.json").write_text(json.dumps({"task": {"kind": task}}))
+        if task is None:
+            (tmp_path / "m" / "bert_jax.json").unlink()
+        with pytest.raises(ConfigError, match=problem) as caught:
+            bert_jax.load(tmp_path / "m")
+        assert str(caught.value).count("\n") == 2
+    assert "bert" in read_model(tmp_path / "m").params  # its encoder can be fine-tuned
+
+
+@pytest.mark.parametrize(
+    ("kind", "message"),
+    [
+        ([], r"fine-tuned for \[\]"),
+        ("poetry", r"fine-tuned for 'poetry'(.|\n)*one of classification, regression"),
+        ("tagging", r"'tagging'(.|\n)*BertForTokenClassification(.|\n)*"),
+        ({"a": 1}, r"fine-tuned for \{'a': 1\}"),
+    ],
+)
+def test_a_task_that_is_none_or_has_another_head_is_refused(tmp_path, kind, message):
+    model = make("classification")
+    write_directory(tmp_path / "m", model._replace(task={"kind": kind, "max_length": 48}))
+    with pytest.raises(ConfigError, match=message) as caught:
+        bert_jax.load(tmp_path / "m")
+    assert str(caught.value).count("\n") == 2

@@ -1,6 +1,7 @@
 """Encoded texts of many lengths to batches of few shapes."""
 
-from collections.abc import Iterator, Sequence
+import hashlib
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -56,6 +57,24 @@ def pad(rows: Sequence[Row], length: int, num_rows: int, pad_id: int) -> dict[st
     return {"tokens": tokens, "lengths": lengths, **targets}
 
 
+def hash_rows(rows: Iterable[Row]) -> str:
+    """A hash of all rows in their order: of the arrays that a batch holds of each."""
+    digest = hashlib.sha256()
+    for row in rows:
+        digest.update(row.example.to_bytes(8, "little"))
+        for name, x in pad([row], len(row.tokens), 1, 0).items():
+            digest.update(name.encode())
+            digest.update(x.tobytes())
+    return digest.hexdigest()
+
+
+def share(batch: dict[str, np.ndarray], process: tuple[int, int]) -> dict[str, np.ndarray]:
+    """A process's rows of a global batch; every process has the same arrays, even without a row."""
+    index, count = process
+    size = len(batch["tokens"]) // count
+    return {name: x[index * size : (index + 1) * size] for name, x in batch.items()}
+
+
 def steps_per_epoch(num_rows: int, batch_size: int) -> int:
     """Batches in which every row is seen once; the last may be partly empty."""
     return -(-num_rows // batch_size)
@@ -86,14 +105,12 @@ def train_batches(
     """
     num_steps = steps_per_epoch(len(rows), batch_size)
     epoch, first = divmod(start_step, num_steps)
-    index, count = process
-    share = batch_size // count
     while True:
         batches = _epoch_order(rows, batch_size, seed, epoch)
         for numbers in batches[first:]:
             chosen = [rows[i] for i in numbers]
             length = bucket(max(len(row.tokens) for row in chosen), longest)
-            yield pad(chosen[index * share : (index + 1) * share], length, share, pad_id)
+            yield share(pad(chosen, length, batch_size, pad_id), process)
         epoch, first = epoch + 1, 0
 
 
@@ -117,13 +134,11 @@ def eval_batches(
 ) -> Iterator[tuple[list[int], dict[str, np.ndarray]]]:
     """Every row once, the short ones first: the numbers of a global batch's rows, and a share."""
     order = sorted(range(len(rows)), key=lambda i: len(rows[i].tokens))
-    index, count = process
-    share = batch_size // count
     for start in range(0, len(order), batch_size):
         numbers = order[start : start + batch_size]
         chosen = [rows[i] for i in numbers]
         length = bucket(len(chosen[-1].tokens), longest)
-        yield numbers, pad(chosen[index * share : (index + 1) * share], length, share, pad_id)
+        yield numbers, share(pad(chosen, length, batch_size, pad_id), process)
 
 
 def packed_batches(

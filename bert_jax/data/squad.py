@@ -24,6 +24,8 @@ class Question(NamedTuple):
     context: str
     label: tuple[Answer, ...] | None = None
     """Answers; None where they are not known."""
+    may_be_none: bool = False
+    """Whether some question of its file has no answer, so that "none" can be said."""
 
 
 def read_squad(name: str, rejects: Rejects) -> list[Question]:
@@ -65,7 +67,8 @@ def read_squad(name: str, rejects: Rejects) -> list[Question]:
         questions.append(Question(place, text, context, found))
     if not questions:
         raise DataError(f"{name} holds no questions", "at least one", "check the file")
-    return questions
+    has_none = any(not question.label for question in questions)
+    return [question._replace(may_be_none=has_none) for question in questions]
 
 
 def _find(context: str, text: str, start: int) -> Answer | None:

@@ -163,10 +163,14 @@ class Tokenizer:
                 "BERT's tokenizer, which puts spaces around ideographs",
                 "use another model",
             )
-        casing = Casing(
-            config.get("do_lower_case", normal.get("lowercase", True)) is not False,
-            config.get("strip_accents", normal.get("strip_accents")),
-        )
+        lowercase = config.get("do_lower_case", normal.get("lowercase", True))
+        strip_accents = config.get("strip_accents", normal.get("strip_accents"))
+        for name, value in (("do_lower_case", lowercase), ("strip_accents", strip_accents)):
+            if not isinstance(value, bool | None):
+                raise ConfigError(
+                    f"{folder}: {name} = {value!r}"[:200], "true, false or null", "mend the file"
+                )
+        casing = Casing(lowercase is not False, strip_accents)
         if (folder / "vocab.txt").exists() or not fast:
             return cls(read_vocab(folder / "vocab.txt"), casing)
         return cls(_fast_vocab(folder / "tokenizer.json", fast), casing)

@@ -12,7 +12,7 @@ import numpy as np
 from bert_jax.data.tokenizer import Casing, Tokenizer, read_vocab
 from bert_jax.errors import CheckpointError, ConfigError, one_line
 from bert_jax.interop.config_json import bert_config, read_json_object
-from bert_jax.interop.huggingface import Exported
+from bert_jax.interop.huggingface import Exported, check_vocabulary
 from bert_jax.interop.names import Flat, from_flat
 from bert_jax.models.architectures import architecture
 from bert_jax.models.functional import build
@@ -38,13 +38,16 @@ def read_checkpoint(
         CheckpointError: the checkpoint cannot be read.
     """
     flat = from_tf_names(_read(str(prefix)))
+    tokenizer = Tokenizer(read_vocab(vocab), casing)
+    _check_casing(tokenizer, vocab)
     raw = read_json_object(config_file)
     config = bert_config(raw | ({"hidden_act": hidden_act} if hidden_act else {}), config_file)
+    check_vocabulary(tokenizer, config, str(vocab))
     has_heads = "cls.predictions.bias" in flat and "cls.seq_relationship.kernel" in flat
     name = "BertForPreTraining" if has_heads else "BertModel"
     shapes = jax.eval_shape(build(config, architecture(name))[0], jax.random.key(0))
     params = from_flat(flat, shapes, config, str(prefix))
-    return Exported(config, name, params, Tokenizer(read_vocab(vocab), casing))
+    return Exported(config, name, params, tokenizer)
 
 
 def from_tf_names(variables: dict[str, np.ndarray]) -> Flat:
@@ -64,6 +67,20 @@ def from_tf_names(variables: dict[str, np.ndarray]) -> Flat:
             name = name.replace("LayerNorm.beta", "LayerNorm.bias")
             flat[f"{name}.embedding" if name.endswith("_embeddings") else name] = x
     return flat
+
+
+def _check_casing(tokenizer: Tokenizer, vocab: Path) -> None:
+    """Refuses to keep capitals where none is in the vocabulary: each would be [UNK]."""
+    words = [token for token in tokenizer.vocab if not (token[0] == "[" and token[-1] == "]")]
+    has_small, has_capitals = (
+        any(change(w) != w for w in words) for change in (str.upper, str.lower)
+    )
+    if has_small and not has_capitals and not tokenizer.casing.lowercase:
+        raise ConfigError(
+            f"{vocab} has no capital letter, but the text is not lower-cased",
+            "lower-casing where the vocabulary is uncased",
+            "pass --lowercase",
+        )
 
 
 def _read(prefix: str) -> dict[str, Any]:

@@ -46,8 +46,17 @@ def from_flat(flat: Mapping[str, np.ndarray], wanted: Any, config: BertConfig, w
         where: the file, for messages.
 
     Raises:
-        ConfigError: a name is missing, a shape differs, or a number is NaN or Inf.
+        ConfigError: another number of layers, a name is missing, a shape differs, or a number is
+            NaN or Inf.
     """
+    layers = {name.split(".")[3] for name in flat if name.startswith(f"{PREFIX}encoder.layer.")}
+    if len(layers) != config.num_hidden_layers:
+        raise ConfigError(
+            f"{where}: num_hidden_layers = {config.num_hidden_layers}, but the weights have"
+            f" {len(layers)} layers",
+            "the same number",
+            "give weights and config.json that belong together",
+        )
     shapes = jax.eval_shape(to_flat, wanted)
     _check(flat, shapes, where)
     found = {name: np.asarray(flat[name], np.float32) for name in shapes}

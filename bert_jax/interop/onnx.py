@@ -47,6 +47,8 @@ def write_onnx(model: Exported, path: Path) -> float:
         ) from None
 
     names = OUTPUTS.get(model.architecture, ("logits",))
+    if model.architecture == "BertModel" and "pooler" not in model.params:
+        names = names[:1]  # transformers would make up a pooler
 
     class Wrapped(torch.nn.Module):
         def __init__(self, inner: Any):

@@ -47,10 +47,10 @@ class Transformer(nnx.Module):
         width = config.hidden_size
         init = truncated_normal(width**-0.5)
         self.embedding = nnx.Param(init(rngs.params(), (config.vocab_size, width)))
-        self.encoder = stack_layers(
+        self.encoder_layers = stack_layers(
             lambda rngs: EncoderLayer(config, rngs), config.num_encoder_layers, rngs
         )
-        self.decoder = stack_layers(
+        self.decoder_layers = stack_layers(
             lambda rngs: DecoderLayer(config, rngs), config.num_decoder_layers, rngs
         )
         if config.norm_first:  # nothing else would bound what the layers add up to
@@ -81,7 +81,7 @@ class Transformer(nnx.Module):
         x = self.embed(target, key=embed_key, compute=compute)
         masks = causal_mask(target.shape[1]), source_mask[:, None, None, :]
         x = apply_layers(
-            self.decoder, x, masks[0], memory, masks[1], key=layers_key, compute=compute
+            self.decoder_layers, x, masks[0], memory, masks[1], key=layers_key, compute=compute
         )
         return self.logits(x)
 
@@ -106,7 +106,7 @@ class Transformer(nnx.Module):
         embed_key, layers_key = split_key(key, 2)
         x = self.embed(source, key=embed_key, compute=compute)
         mask = source_mask[:, None, None, :]
-        x = apply_layers(self.encoder, x, mask, key=layers_key, compute=compute)
+        x = apply_layers(self.encoder_layers, x, mask, key=layers_key, compute=compute)
         return self.encoder_norm(x) if self.config.norm_first else x
 
     def logits(self, x: Float[Array, "B T D"]) -> Float[Array, "B T V"]:
@@ -122,7 +122,7 @@ class Transformer(nnx.Module):
     ) -> TransformerMemory:
         """What every step of decoding reads."""
         memory = self.encode(source, source_mask)
-        reads = [layer.cross.read(memory) for layer in unstack_layers(self.decoder)]
+        reads = [layer.cross.read(memory) for layer in unstack_layers(self.decoder_layers)]
         return TransformerMemory(reads, source_mask)
 
     def start(self, memory: TransformerMemory, max_length: int) -> list[KeyValues]:
@@ -149,7 +149,7 @@ class Transformer(nnx.Module):
         position = jax.lax.dynamic_index_in_dim(sinusoids(max_length, width), t, keepdims=False)
         x = (x + jnp.broadcast_to(position, x.shape))[:, None]
         mask, caches, weights = memory.mask[:, None, None, :], [], jnp.zeros(memory.mask.shape)
-        layers = unstack_layers(self.decoder)
+        layers = unstack_layers(self.decoder_layers)
         for layer, cache, read in zip(layers, state, memory.reads, strict=True):
             x, cache, weights = layer.step(x, cache, t, read, mask)
             caches.append(cache)

@@ -17,7 +17,7 @@ def dot_product_attention(
     q: Float[Array, "B T H K"],
     k: Float[Array, "B S H K"],
     v: Float[Array, "B S H K"],
-    mask: Bool[Array, "#B 1 T S"],
+    mask: Bool[Array, "#B 1 #T S"],
     *,
     implementation: AttentionKernel = "xla",
     key: PRNGKeyArray | None = None,
@@ -32,12 +32,14 @@ def dot_product_attention(
         q: queries.
         k: keys.
         v: values.
-        mask: true where a query may look at a key; cuDNN wants all of T and S written out.
+        mask: true where a query may look at a key.
         implementation: "xla" or "cudnn", from `choose_attention`.
         key: randomness of the dropout; None in evaluation.
         dropout_rate: share of attention probabilities that is dropped.
     """
     if key is None or dropout_rate == 0:
+        if implementation == "cudnn":  # it wants all of T and S written out
+            mask = jnp.broadcast_to(mask, (*mask.shape[:2], q.shape[1], k.shape[1]))
         return jax.nn.dot_product_attention(q, k, v, mask=mask, implementation=implementation)
     probs_BHTS = attention_weights(q, k, mask).astype(v.dtype)
     return jnp.einsum("BHTS,BSHK->BTHK", dropout(probs_BHTS, key, dropout_rate), v)

@@ -32,6 +32,13 @@ class Classification:
     architecture: ClassVar[str] = "BertForSequenceClassification"
     metric: ClassVar[str] = "accuracy"
 
+    @property
+    def metrics(self) -> dict[str, int]:
+        """F1 of the second class only where there are two."""
+        return {"accuracy": 1, "f1_macro": 1, "mcc": 1} | (
+            {"f1": 1} if len(self.labels) == 2 else {}
+        )
+
     @classmethod
     def read(
         cls, source: str, split: str, config: FinetuneConfig, rejects: Rejects, say: Say

@@ -36,6 +36,11 @@ class QuestionAnswering:
     architecture: ClassVar[str] = "BertForQuestionAnswering"
     metric: ClassVar[str] = "f1"
 
+    @property
+    def metrics(self) -> dict[str, int]:
+        """All scores; higher is better."""
+        return {"f1": 1, "exact_match": 1, "f1_characters": 1, "exact_match_korquad": 1}
+
     @classmethod
     def read(
         cls, source: str, split: str, config: FinetuneConfig, rejects: Rejects, say: Say
@@ -153,7 +158,7 @@ class QuestionAnswering:
     ) -> dict[str, float]:
         """Exact match and F1 as SQuAD's script has them, and as KorQuAD's has them.
 
-        Where some questions have no answer, "none" is said when its margin is above 0.
+        Where some questions of the file have no answer, "none" is said when its margin is above 0.
         """
         answers = self._answers(examples, predictions)
 
@@ -190,11 +195,10 @@ class QuestionAnswering:
         self, examples: Sequence[Question], predictions: Sequence[Prediction]
     ) -> list[tuple[list[str], str]]:
         """The true answers of each question, "" for none, and what is said."""
-        has_none = any(not example.label for example in examples)
         return [
             (
                 [answer.text for answer in example.label or ()] or [""],
-                "" if has_none and p["none_margin"] > 0 else p["text"],
+                "" if example.may_be_none and p["none_margin"] > 0 else p["text"],
             )
             for example, p in zip(examples, predictions, strict=True)
         ]

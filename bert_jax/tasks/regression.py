@@ -28,6 +28,11 @@ class Regression:
     architecture: ClassVar[str] = "BertForSequenceClassification"
     metric: ClassVar[str] = "spearman"
 
+    @property
+    def metrics(self) -> dict[str, int]:
+        """All scores; of the error, lower is better."""
+        return {"pearson": 1, "spearman": 1, "mean_squared_error": -1}
+
     @classmethod
     def read(
         cls, source: str, split: str, config: FinetuneConfig, rejects: Rejects, say: Say

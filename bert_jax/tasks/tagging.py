@@ -41,6 +41,11 @@ class Tagging:
     architecture: ClassVar[str] = "BertForTokenClassification"
     metric: ClassVar[str] = "f1"
 
+    @property
+    def metrics(self) -> dict[str, int]:
+        """All scores; higher is better."""
+        return {"f1": 1, "precision": 1, "recall": 1, "accuracy": 1}
+
     @classmethod
     def read(
         cls, source: str, split: str, config: FinetuneConfig, rejects: Rejects, say: Say

@@ -14,6 +14,7 @@ from bert_jax.config import FinetuneConfig
 from bert_jax.data.batching import Row
 from bert_jax.data.rejects import Rejects
 from bert_jax.data.tokenizer import Tokenizer
+from bert_jax.errors import ConfigError
 from bert_jax.nn.compute import Compute
 from bert_jax.nn.layout import row_layout
 from bert_jax.training.step import Batch, Metrics, Objective, Params
@@ -43,7 +44,12 @@ class Task(Protocol):
     architecture: ClassVar[str]
     """The model, one of `models.architectures.ARCHITECTURES`."""
     metric: ClassVar[str]
-    """The score that decides what is best, unless another is named; higher is better."""
+    """The score that decides what is best, unless another is named."""
+
+    @property
+    def metrics(self) -> dict[str, int]:
+        """All scores: 1 where higher is better, -1 where lower is."""
+        ...
 
     @property
     def labels(self) -> tuple[str, ...]:
@@ -90,7 +96,7 @@ class Task(Protocol):
         ...
 
     def score(self, examples: Sequence[Any], predictions: Sequence[Prediction]) -> dict[str, float]:
-        """Metrics by name."""
+        """The value of each of `metrics`."""
         ...
 
     def rate(self, examples: Sequence[Any], predictions: Sequence[Prediction]) -> list[Rated]:
@@ -106,6 +112,21 @@ class Task(Protocol):
     def parse(self, values: dict[str, Any], place: str) -> Any:
         """An example without a label, from a line or a JSON object of a user."""
         ...
+
+
+def choose_metric(task: Task, wanted: str | None) -> tuple[str, int]:
+    """The score that decides what is best, and its sign: times it, higher is better.
+
+    Raises:
+        ConfigError: the task has no such score.
+    """
+    name = wanted or task.metric
+    if name not in task.metrics:
+        raise ConfigError(
+            f"metric = {name!r} is none of this task's", f"one of {', '.join(task.metrics)}",
+            "pass another --metric",
+        )  # fmt: skip
+    return name, task.metrics[name]
 
 
 def make_objective(task: Task, bind: Callable[[Params], Any], compute: Compute) -> Objective:

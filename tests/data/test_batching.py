@@ -10,6 +10,7 @@ from bert_jax.data.batching import (
     Row,
     bucket,
     eval_batches,
+    hash_rows,
     packed_batches,
     pad,
     steps_per_epoch,
@@ -77,6 +78,45 @@ def test_resuming_continues_the_same_stream_and_processes_share_it():
         flat(itertools.islice(train_batches(rows, 8, 32, 0, 1, process=(i, 2)), 20)) for i in (0, 1)
     ]
     assert [a + b for a, b in zip(*shares, strict=True)] == whole
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.integers(1, 20), st.sampled_from([2, 4, 8]))
+def test_processes_share_every_array_of_a_batch_even_of_a_last_one_with_few_rows(size, count):
+    rows = [Row([7] * n, n, {"label": n, "tag": [n] * n, "score": n / 2}) for n in range(1, size)]
+    rows.append(Row([7], 1, {"label": 9, "tag": [9], "score": 0.5}))
+    steps = 2 * steps_per_epoch(len(rows), 8)
+
+    def batches(process):
+        yield from itertools.islice(train_batches(rows, 8, 32, 0, 1, process=process), steps)
+        yield from (batch for _, batch in eval_batches(rows, 8, 32, 0, process))
+
+    shares = [batches((i, count)) for i in range(count)]
+    for whole, *parts in zip(batches((0, 1)), *shares, strict=True):
+        for part in parts:
+            assert {k: x.dtype for k, x in part.items()} == {k: x.dtype for k, x in whole.items()}
+        for name, x in whole.items():
+            np.testing.assert_array_equal(np.concatenate([part[name] for part in parts]), x)
+
+
+def test_rows_have_the_hash_of_all_that_a_model_learns_from():
+    rows = [
+        Row([2, 7, 3], 3, {"label": 1, "tag": [-1, 4, -1]}, 0),
+        Row([2, 3], 1, {"score": 0.5}, 1),
+    ]
+    assert hash_rows(rows) == hash_rows([Row(*row) for row in rows])
+    others = [
+        rows[:1],
+        rows[::-1],
+        [rows[0]._replace(tokens=[2, 7, 4]), rows[1]],
+        [rows[0], rows[1]._replace(tokens=[2, 3, 0])],
+        [rows[0]._replace(first=2), rows[1]],
+        [rows[0]._replace(targets={"label": 1, "tag": [-1, 5, -1]}), rows[1]],
+        [rows[0]._replace(targets={"other": 1, "tag": [-1, 4, -1]}), rows[1]],
+        [rows[0], rows[1]._replace(targets={"score": 0.25})],
+        [rows[0], rows[1]._replace(example=0)],
+    ]
+    assert len({hash_rows(each) for each in [rows, *others]}) == 1 + len(others)
 
 
 def test_batches_hold_rows_of_similar_length():

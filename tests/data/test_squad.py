@@ -23,6 +23,13 @@ def test_answers_stand_where_they_say_or_at_the_nearest_place(corpus):
     assert [tuple(a) for a in found] == [("one", 0), ("two", 4), ("one", 8), ("one", 8)]
 
 
+@pytest.mark.parametrize("answers", [[], [{"text": "one", "answer_start": 0}]])
+def test_all_questions_of_a_file_say_whether_one_of_them_has_no_answer(corpus, answers):
+    path = write(corpus, [qa("one", 0), {"question": "q", "answers": answers}])
+    said = [question.may_be_none for question in read_squad(path, Rejects())]
+    assert said == [not answers] * 2
+
+
 def test_what_cannot_be_used_is_rejected(corpus):
     rejects = Rejects()
     bad = [qa("four", 0), {"question": " "}, {"question": "q", "answers": [{"text": "one"}]}, "no"]

@@ -104,3 +104,21 @@ def test_line_endings_and_a_byte_order_mark_do_not_matter_in_a_vocabulary(tmp_pa
 def test_a_folder_without_configuration_is_refused(tmp_path):
     with pytest.raises(ConfigError, match=r"holds no tokenizer_config\.json"):
         Tokenizer.load(tmp_path)
+
+
+@pytest.mark.parametrize(
+    "changes", [{"strip_accents": "abc"}, {"strip_accents": 1}, {"do_lower_case": "no"}]
+)
+def test_a_casing_that_is_neither_true_nor_false_is_refused(tokenizer, tmp_path, changes):
+    tokenizer.save(tmp_path)
+    (tmp_path / "tokenizer_config.json").write_text(json.dumps(changes))
+    (name, value), *_ = changes.items()
+    with pytest.raises(ConfigError, match=f"{name} = {value!r}") as caught:
+        Tokenizer.load(tmp_path)
+    assert str(caught.value).count("\n") == 2
+    (tmp_path / "tokenizer_config.json").write_text("{}")
+    fast = json.loads((tmp_path / "tokenizer.json").read_text())
+    fast["normalizer"] |= {"lowercase": value, "strip_accents": value}
+    (tmp_path / "tokenizer.json").write_text(json.dumps(fast))
+    with pytest.raises(ConfigError, match=repr(value)):
+        Tokenizer.load(tmp_path)

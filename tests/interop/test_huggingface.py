@@ -279,12 +279,19 @@ def test_damaged_weights_are_refused(written, tmp_path, how):
     assert str(caught.value).count("\n") == 2
 
 
+def rename_last_layer(tensors):
+    for name in [name for name in tensors if ".layer.2." in name]:
+        tensors[name.replace(".2.", ".two.")] = tensors.pop(name)
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [
         (lambda t: t.pop("classifier.bias"), r"classifier\.bias missing"),
         (lambda t: t.update({"classifier.weight": np.zeros((3, 9), "f4")}), r"classifier\.kernel"),
         (lambda t: t.update({"classifier.bias": np.full(3, np.nan, "f4")}), r"NaN or Inf"),
+        (lambda t: t.update({"bert.encoder.layer.x.weight": np.zeros(3, "f4")}), r"have 4 layers"),
+        (lambda t: rename_last_layer(t), r"bert\.encoder\.layer\.2\..* missing"),
     ],
 )
 def test_other_names_shapes_or_numbers_are_refused(written, tmp_path, change, message):

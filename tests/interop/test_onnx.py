@@ -30,6 +30,12 @@ def test_a_difference_is_refused(tmp_path, monkeypatch):
     assert not (tmp_path / "a.onnx").exists()
 
 
+def test_an_encoder_without_a_pooler(tmp_path):
+    params = {k: x for k, x in make("BertModel").params.items() if k != "pooler"}
+    worst = onnx.write_onnx(make("BertModel")._replace(params=params), tmp_path / "a.onnx")
+    assert worst < 1e-5
+
+
 @pytest.mark.heavy
 @pytest.mark.parametrize("name", ARCHITECTURES)
 def test_every_architecture(name, tmp_path):

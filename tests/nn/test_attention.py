@@ -89,6 +89,26 @@ def test_cudnn_where_it_cannot_run_is_refused_with_every_reason():
         choose_attention("cudnn", platform="cpu", dtype="float32", dropout_rate=0.1)
 
 
+@pytest.mark.parametrize("shape", [(3, 1, 1, 5), (1, 1, 4, 5), (1, 1, 1, 5), (3, 1, 4, 5)])
+def test_cudnn_gets_a_mask_with_all_queries_and_keys(shape, monkeypatch):
+    (q, k, v), real, given = random_qkv((3, 5, 2, 4)), jax.nn.dot_product_attention, {}
+
+    def on_cpu(q, k, v, *, mask, implementation):
+        given[implementation] = mask
+        return real(q, k, v, mask=mask, implementation="xla")
+
+    monkeypatch.setattr(jax.nn, "dot_product_attention", on_cpu)
+    mask = jnp.asarray(np.random.default_rng(0).random(shape) < 0.5).at[..., 0].set(True)
+    xla, cudnn = (
+        attention.dot_product_attention(q[:, :4], k, v, mask, implementation=implementation)
+        for implementation in ("xla", "cudnn")
+    )
+    assert given["cudnn"].shape == (shape[0], 1, 4, 5)
+    np.testing.assert_array_equal(given["cudnn"], np.broadcast_to(mask, (shape[0], 1, 4, 5)))
+    assert given["xla"].shape == shape
+    np.testing.assert_array_equal(cudnn, xla)
+
+
 @pytest.mark.skipif(
     device_platform() != "cuda",
     reason="no NVIDIA GPU, or jax without CUDA: pip install -e '.[cuda12]'",

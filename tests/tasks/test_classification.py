@@ -98,3 +98,5 @@ def test_probabilities_and_scores_by_hand():
 def test_the_f1_of_one_class_is_for_two_classes_only():
     task = Classification(("a", "b", "c"))
     assert "f1" not in task.score(examples("a"), [{"label": "a"}])
+    assert "f1" not in task.metrics
+    assert "f1" in TASK.metrics

@@ -36,3 +36,5 @@ def test_the_loss_is_the_mean_over_all_targets(kind):
     )(model.params, together)
     assert loss == pytest.approx(float(wanted), rel=1e-5)
     assert len(predictions) == len(examples)
+    assert list(task.score(examples, predictions)) == list(task.metrics)
+    assert task.metric in task.metrics

@@ -10,9 +10,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from bert_jax.config import FinetuneConfig
 from bert_jax.data.batching import pad
+from bert_jax.data.rejects import Rejects
 from bert_jax.data.squad import Answer, Question
 from bert_jax.data.tokenizer import SPECIAL_TOKENS, Casing, Tokenizer
+from bert_jax.reports.report import make_report
 from bert_jax.tasks.question_answering import QuestionAnswering, most_context
 from tests.tasks.tiny import TOKENIZER, ids
 
@@ -253,7 +256,8 @@ def predicted(text, margin):
 
 
 def test_none_is_said_above_a_margin_of_0_where_some_questions_have_no_answer():
-    questions = [ask("cat sat", "cat"), ask("cat sat")]
+    whole = [ask("cat sat", "cat"), ask("cat sat")]
+    questions = [question._replace(may_be_none=True) for question in whole]
     right = [predicted("cat", 0.0), predicted("sat", 0.1)]
     wrong = [predicted("cat", 0.1), predicted("sat", -0.1)]
     assert set(TASK.score(questions, right).values()) == {1.0}
@@ -264,7 +268,24 @@ def test_none_is_said_above_a_margin_of_0_where_some_questions_have_no_answer():
         ("", "", 1.0, 0.6),
     ]
     # SQuAD 1.1 and KorQuAD: every question has an answer, so one is always said.
-    assert TASK.score(questions[:1], wrong[:1])["exact_match"] == 1.0
+    assert TASK.score(whole[:1], wrong[:1])["exact_match"] == 1.0
+
+
+def test_a_part_of_a_set_is_scored_by_the_rule_of_the_whole(tmp_path):
+    context = "cat sat"
+    qas = [{"question": "who", "answers": [{"text": "cat", "answer_start": 0}]} for _ in range(4)]
+    qas.append({"question": "what", "is_impossible": True})
+    path = tmp_path / "a.json"
+    path.write_text(json.dumps({"data": [{"paragraphs": [{"context": context, "qas": qas}]}]}))
+    config = FinetuneConfig("question_answering", "", "", "")
+    questions = TASK.read(str(path), "train", config, Rejects(), print)
+    said = [predicted("cat", 1.0)] * 5  # "none", of all of them
+    assert TASK.score(questions, said)["exact_match"] == 0.2
+    assert TASK.score(questions[:4], said[:4])["exact_match"] == 0.0
+    rows = TASK.encode(questions, TOKENIZER, 16)
+    score = make_report(TASK, questions, rows, said)["scores"]["exact_match"]
+    assert score["value"] == 0.2
+    assert score["high"] < 0.9  # samples of answered questions alone are not right
 
 
 def test_scores_take_the_nearest_of_several_answers():

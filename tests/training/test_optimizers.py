@@ -6,8 +6,9 @@ import numpy as np
 import optax
 import pytest
 
-from bert_jax.config import BertConfig, OptimizerConfig
+from bert_jax.config import BertConfig, OptimizerConfig, TransformerConfig
 from bert_jax.models.functional import build
+from bert_jax.models.transformer import Transformer
 from bert_jax.training.optimizers import (
     decayed,
     inverse_sqrt_schedule,
@@ -163,6 +164,35 @@ def test_lambs_ratio_is_each_layers_own():
     zero = jax.tree.map(jnp.zeros_like, params)
     untouched, _ = ratio.update(updates, ratio.init(zero), zero)
     np.testing.assert_allclose(untouched["word"], 0.5)
+
+
+def test_lambs_ratio_is_each_layers_own_in_the_translation_models_too():
+    config = TransformerConfig(
+        hidden_size=8, num_encoder_layers=2, num_decoder_layers=2, num_attention_heads=2,
+        intermediate_size=12, vocab_size=11,
+    )  # fmt: skip
+    params = build(config, Transformer)[0](jax.random.key(0))
+    # Layer 1 is larger by 3, values are larger by 5: each part's own ratio leaves that to see.
+    stacks = ("encoder_layers", "decoder_layers")
+    ones = jax.tree.map(jnp.ones_like, params)
+    params = ones | {s: jax.tree.map(lambda x: x.at[1].mul(3), ones[s]) for s in stacks}
+    kv = params["decoder_layers"]["cross"]["kv"]
+    kv["kernel"] = kv["kernel"].at[:, :, 1].mul(5)  # [L, D, 2, H, K]
+    updates = jax.tree.map(lambda p: jnp.full_like(p, 0.5), params)
+    ratio = scale_by_layer_trust_ratio()
+    scaled, _ = ratio.update(updates, ratio.init(params), params)
+    for wanted, found, decays in zip(
+        *map(jax.tree.leaves, (params, scaled, decayed(params))), strict=True
+    ):
+        np.testing.assert_allclose(found, wanted if decays else 0.5, rtol=1e-5)
+
+
+def test_lambs_ratio_is_one_for_each_array_that_is_no_stack():
+    params = {"encoder": {"cells": {"0": {"x_kernel": jnp.ones((2, 3)).at[1].mul(3)}}}}
+    updates = jax.tree.map(lambda p: jnp.full_like(p, 0.5), params)
+    ratio = scale_by_layer_trust_ratio()
+    scaled, _ = ratio.update(updates, ratio.init(params), params)
+    assert len(np.unique(scaled["encoder"]["cells"]["0"]["x_kernel"])) == 1
 
 
 @pytest.mark.parametrize("name", ["original", "adamw", "lamb", "rmsprop"])
