@@ -18,7 +18,7 @@ from bert_jax.data.tokenizer import Tokenizer
 from bert_jax.errors import DataError
 from bert_jax.tasks.task import Prediction, Rated, Say
 from bert_jax.training.losses import cross_entropy
-from bert_jax.training.metrics import entity_scores
+from bert_jax.training.metrics import are_of_entities, entity_scores
 from bert_jax.training.step import Batch
 
 TABLES = (".tsv", ".csv", ".jsonl", ".parquet")
@@ -45,7 +45,10 @@ class Tagging:
     def read(
         cls, source: str, split: str, config: FinetuneConfig, rejects: Rejects, say: Say
     ) -> list[TagExample]:
-        """CoNLL, or JSONL, Parquet and TFDS with lists of words and of tags."""
+        """CoNLL, or JSONL, Parquet and TFDS with lists of words and of tags.
+
+        A tag that is a number stands for the label with that number, where labels are given.
+        """
         plain = source.removesuffix(".gz").removesuffix(".xz")
         if not source.startswith("tfds:") and not plain.endswith(TABLES):
             sentences = read_conll(source, rejects)
@@ -65,7 +68,7 @@ class Tagging:
                 reason = f"{len(found[0])} words and {len(found[1])} tags"
                 rejects.add(place, reason, values)
             else:
-                examples.append(TagExample(place, found[0], found[1]))
+                examples.append(TagExample(place, found[0], _named(found[1], config.labels)))
         return examples
 
     @classmethod
@@ -78,6 +81,13 @@ class Tagging:
                 f"{config.train}: its tags are {sorted(found)}",
                 "at least two tags",
                 "check the last column, or --labels",
+            )
+        if config.metric != "accuracy" and not are_of_entities(labels):
+            raise DataError(
+                f"{config.train}: its tags {', '.join(sorted(labels)[:8])} name no entities",
+                "O, B-X and I-X (E-X, S-X), where X is a type, or bare B and I",
+                "name the tags so; of numbers give the names in order: --labels O B-PER I-PER …; "
+                "or score words alone: --metric accuracy",
             )
         return cls(labels)
 
@@ -152,9 +162,10 @@ class Tagging:
     def score(
         self, examples: Sequence[TagExample], predictions: Sequence[Prediction]
     ) -> dict[str, float]:
-        """Precision, recall and F1 over entities, and accuracy over words."""
+        """Precision, recall and F1 over entities, where tags name any, and accuracy over words."""
         gold = [list(example.label or ()) for example in examples]
-        return entity_scores(gold, [p["tags"] for p in predictions])
+        scores = entity_scores(gold, [p["tags"] for p in predictions])
+        return scores if are_of_entities(self.labels) else {"accuracy": scores["accuracy"]}
 
     def rate(
         self, examples: Sequence[TagExample], predictions: Sequence[Prediction]
@@ -204,6 +215,12 @@ def _strings(value: Any) -> tuple[str, ...]:
         return ()
     texts = (item.decode("utf-8", "replace") if isinstance(item, bytes) else item for item in items)
     return tuple(str(item) for item in texts)
+
+
+def _named(tags: tuple[str, ...], labels: Sequence[str]) -> tuple[str, ...]:
+    """Tags, with the labels in the place of their numbers."""
+    names = {str(number): label for number, label in enumerate(labels)}
+    return tuple(tag if tag in labels else names.get(tag, tag) for tag in tags)
 
 
 def _windows(sizes: Sequence[int], room: int) -> list[tuple[int, int]]:
