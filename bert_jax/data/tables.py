@@ -1,20 +1,17 @@
-"""Labelled rows from TSV, CSV, JSONL, Parquet and TFDS; a row is used, or rejected with a reason.
+"""Labelled rows from TSV, CSV, JSONL, Parquet and TFDS: used, or rejected with a reason."""
 
-TSV is read without quoting: a quote in it is a character like any other.
-"""
-
-import csv
 import gzip
-import io
+import itertools
 import json
 import lzma
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from bert_jax.data.rejects import Rejects
+from bert_jax.data.separated import is_quoted, reject, separated_rows
 from bert_jax.data.sources import ReadOptions, Source, no_column, tfds_builder
 from bert_jax.errors import DataError, one_line
 
@@ -27,7 +24,6 @@ LABEL = (
     "label", "labels", "gold_label", "score", "similarity", "relatedness_score", "class",
     "category", "sentiment", "target", "rating",
 )  # fmt: skip
-csv.field_size_limit(1 << 30)
 
 
 class Record(NamedTuple):
@@ -154,78 +150,53 @@ def _wrong_column(table: Table, given: str, what: str) -> DataError:
 
 def _read_separated(name: str, is_csv: bool, rejects: Rejects, names: Sequence[str]) -> Table:
     text = read_text_file(name)
-    sample = [line for line in text.split("\n", 50)[:50] if line.strip()]
-    tabs, commas = (bool(sample) and all(c in line for line in sample) for c in "\t,")
-    quoting = (is_csv and not tabs) or (
-        not is_csv and commas and not any("\t" in s for s in sample)
-    )
-    kind = "CSV" if quoting else "TSV"
-    if quoting != is_csv:
+    quoted = is_quoted(text, is_csv)
+    kind = "CSV" if quoted else "TSV"
+    if quoted != is_csv:
         kind += f" (by its content; it is named .{'csv' if is_csv else 'tsv'})"
-    rows = _csv_rows(name, text, rejects) if quoting else _tsv_rows(name, text)
+    rows = separated_rows(name, text, quoted, rejects)
     first = next(rows, None)
     if first is None:
         return Table(name, (), [], kind)
-    place, fields = first
     known = {*TEXT, *TEXT_B, *LABEL}
-    header = any(f.strip().lower() in known or f.strip() in names for f in fields)
-    columns = tuple(f.strip() for f in fields) if header else _numbers(len(fields))
-    if len(set(columns)) < len(columns):
+    header = any(f.strip().lower() in known or f.strip() in names for f in first.fields)
+    width = len(first.fields)
+    columns = tuple(f.strip() for f in first.fields) if header else _numbers(width)
+    if len(set(columns)) < width:
         raise DataError(
-            f"{place}: the header names a column twice: {', '.join(columns)}",
+            f"{name}:{first.line}: the header names a column twice: {', '.join(columns)}",
             "different names",
             "rename one of them",
         )
-    records = []
-    for place, fields in rows if header else _chain(first, rows):
-        if len(fields) < len(columns) or (header and len(fields) > len(columns)):
-            rejects.add(place, f"{len(fields)} fields, expected {len(columns)}", fields)
-        else:  # without a header, more fields may follow: STS-B notes sources in some rows
-            records.append(Record(place, dict(zip(columns, fields, strict=False))))
-    return Table(name, columns, records, f"{kind} {'with' if header else 'without'} a header")
+    records, longer = [], []
+    for row in rows if header else itertools.chain([first], rows):
+        size = len(row.fields)
+        if size < width or (header and size > width):
+            reject(name, row, f"{size} fields, expected {width}", rejects)
+            continue
+        # Without a header, more fields may follow: STS-B notes sources in some rows.
+        values = dict(zip(columns, row.fields, strict=False))
+        records.append(Record(f"{name}:{row.line}", values))
+        if row.num_lines > 1:
+            longer.append(row)
+    kind += f" {'with' if header else 'without'} a header"
+    if longer:
+        most = max(longer, key=lambda row: row.num_lines)
+        kind += f"; {len(longer):,} rows of several lines, the longest {name}:{most.line} with "
+        kind += f"{most.num_lines:,}"
+    return Table(name, columns, records, kind)
 
 
 def _numbers(count: int) -> tuple[str, ...]:
     return tuple(str(number) for number in range(1, count + 1))
 
 
-def _chain(first: Any, rest: Iterable[Any]) -> Iterator[Any]:
-    yield first
-    yield from rest
-
-
-def _tsv_rows(name: str, text: str) -> Iterator[tuple[str, list[str]]]:
-    for number, line in enumerate(text.split("\n"), 1):
-        if line.strip():
-            yield f"{name}:{number}", line.split("\t")
-
-
-def _csv_rows(name: str, text: str, rejects: Rejects) -> Iterator[tuple[str, list[str]]]:
-    reader = csv.reader(io.StringIO(text, newline=""), strict=True)
-    while True:
-        place = f"{name}:{reader.line_num + 1}"
-        try:
-            fields = next(reader)
-        except StopIteration:
-            return
-        except csv.Error as error:
-            if "unexpected end" in str(error):
-                raise DataError(
-                    f"{place}: a quote is opened in this row and never closed",
-                    'quotes in pairs, a quote inside of a field doubled ("")',
-                    "mend the row, or save the table as TSV, where quotes mean nothing",
-                ) from None
-            rejects.add(place, "a quote inside of a quoted field is not doubled", "")
-            continue
-        if any(field.strip() for field in fields):
-            yield place, fields
-
-
 def _read_jsonl(name: str, rejects: Rejects) -> Table:
     records, columns = [], {}
-    for number, line in enumerate(read_text_file(name).split("\n"), 1):
+    for number, line in enumerate(read_text_file(name).rstrip("\n").split("\n"), 1):
         place = f"{name}:{number}"
         if not line.strip():
+            rejects.add(place, "blank row", line)
             continue
         try:
             value = json.loads(line)
