@@ -5,9 +5,11 @@ a text a line, TSV or CSV with a header, JSONL, Parquet, or SQuAD's JSON; output
 each input, in order: JSONL, or TSV. Exit codes: 0 done, 2 configuration, 3 data, 4 no usable model.
 """
 
+import contextlib
 import dataclasses
 import itertools
 import json
+import os
 import sys
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -48,9 +50,10 @@ def main(config: PredictConfig) -> int:
     """Predicts; returns the exit code."""
     model = bert_jax.load(config.model)
     as_tsv = config.tsv or config.output.endswith(".tsv")
+    inputs = read_inputs(config)  # first: what cannot be read leaves the output as it was
     bad = 0
     with open_output(config.output) as output:
-        for part in batched(read_inputs(config), TOGETHER):
+        for part in batched(inputs, TOGETHER):
             for given, said in zip(part, predict_part(model, part, config), strict=True):
                 bad += "error" in said
                 output.write(as_row(given, said) if as_tsv else as_json(given, said))
@@ -93,23 +96,26 @@ def read_inputs(config: PredictConfig) -> Iterator[dict[str, Any]]:
     """The inputs as dicts, one for each line or row."""
     name, kind = config.file, config.format
     if name == "-":
-        yield from from_lines(sys.stdin, kind)
-        return
+        return from_lines(sys.stdin, kind)
     plain = name.removesuffix(".gz").removesuffix(".xz")
     if plain.endswith(".json"):
-        for question in read_squad(name, Rejects()):
-            yield {"question": question.question, "context": question.context}
-    elif kind in ("auto", "tsv") and plain.endswith((".tsv", ".csv", ".parquet", ".jsonl")):
+        questions = read_squad(name, Rejects())
+        return ({"question": q.question, "context": q.context} for q in questions)
+    if kind in ("auto", "tsv") and plain.endswith((".tsv", ".csv", ".parquet", ".jsonl")):
         rejects = Rejects()
-        for record in read_table(name, rejects).records:
-            yield record.values
+        table = read_table(name, rejects)
         for line in rejects.summary():
             print(f"warning: {line}", file=sys.stderr)
-    elif not Path(name).is_file():
+        return (record.values for record in table.records)
+    if not Path(name).is_file():
         raise DataError(f"{name} does not exist", 'a file, or "-"', "check the path")
-    else:
-        with open(name, encoding="utf-8-sig", errors="replace") as file:
-            yield from from_lines(file, kind)
+    return from_lines(open_lines(name), kind)
+
+
+def open_lines(name: str) -> Iterator[str]:
+    """The lines of a text file."""
+    with open(name, encoding="utf-8-sig", errors="replace") as file:
+        yield from file
 
 
 def from_lines(lines: Iterable[str], kind: str) -> Iterator[dict[str, Any]]:
@@ -156,18 +162,30 @@ def batched(inputs: Iterable[Any], size: int) -> Iterator[list[Any]]:
         yield part
 
 
-def open_output(name: str) -> TextIO:
-    """A file to write, or standard output."""
-    if name == "-":
-        return open(sys.stdout.fileno(), "w", encoding="utf-8", errors="replace", closefd=False)
-    try:
-        return open(name, "w", encoding="utf-8", errors="replace")
-    except OSError as error:
-        raise ConfigError(
-            f"{name} cannot be written: {error.strerror}",
-            "a file in a directory that exists",
-            "give another --output",
-        ) from None
+@contextlib.contextmanager
+def open_output(name: str) -> Iterator[TextIO]:
+    """A file to write, or standard output.
+
+    A file gets its name when all is written; until then it is NAME.partial, and NAME is left alone.
+    """
+    path = Path(name).resolve()
+    is_plain = name != "-" and (path.is_file() or not path.exists())
+    partial = path.with_name(path.name + ".partial") if is_plain else path
+    with contextlib.ExitStack() as stack:
+        try:
+            target = sys.stdout.fileno() if name == "-" else partial
+            output = stack.enter_context(
+                open(target, "w", encoding="utf-8", errors="replace", closefd=name != "-")
+            )
+        except OSError as error:
+            raise ConfigError(
+                f"{name} cannot be written: {error.strerror}",
+                "a file in a directory that exists",
+                "give another --output",
+            ) from None
+        yield output
+    if is_plain:
+        os.replace(partial, path)
 
 
 @errors_for_people

@@ -2,6 +2,7 @@
 
 import io
 import json
+from pathlib import Path
 
 import jax
 import pytest
@@ -132,3 +133,33 @@ def test_an_output_that_cannot_be_written_is_refused(models, tmp_path):
     output = str(tmp_path / "missing" / "out.jsonl")
     with pytest.raises(ConfigError, match=r"missing/out\.jsonl cannot be written: No such file"):
         predict.main(PredictConfig(model=models["classification"], output=output))
+
+
+def test_a_file_can_be_input_and_output(models, tmp_path):
+    path = tmp_path / "in.txt"
+    path.write_text("a dog\nthe cat\n")
+    predict.main(PredictConfig(models["classification"], str(path), output=str(path)))
+    said = [json.loads(line) for line in path.read_text().splitlines()]
+    assert [p["text"] for p in said] == ["a dog", "the cat"]
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_an_input_that_is_not_there_leaves_the_last_output(models, tmp_path):
+    output = tmp_path / "out.tsv"
+    output.write_text("of yesterday\n")
+    for name in ("mistyped.txt", "mistyped.tsv", "mistyped.json"):
+        with pytest.raises(DataError, match="mistyped"):
+            predict.main(PredictConfig(models["tagging"], str(tmp_path / name), output=str(output)))
+    assert output.read_text() == "of yesterday\n"
+    assert list(tmp_path.iterdir()) == [output]
+
+
+def test_an_output_that_is_no_plain_file_stays_what_it_is(models, tmp_path):
+    path, link = tmp_path / "in.txt", tmp_path / "link.jsonl"
+    path.write_text("a dog\n")
+    link.symlink_to(tmp_path / "out.jsonl")
+    for output in (link, Path("/dev/null")):
+        predict.main(PredictConfig(models["classification"], str(path), output=str(output)))
+    assert link.is_symlink()
+    assert json.loads((tmp_path / "out.jsonl").read_text())["text"] == "a dog"
+    assert not Path("/dev/null").is_file()
