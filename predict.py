@@ -7,20 +7,22 @@ each input, in order: JSONL, or TSV. Exit codes: 0 done, 2 configuration, 3 data
 
 import contextlib
 import dataclasses
+import heapq
 import itertools
 import json
 import os
 import sys
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Annotated, Any, Literal, TextIO
+from typing import Annotated, Any, Literal, NamedTuple, TextIO
 
 import tyro
 
 import bert_jax
+from bert_jax.data.readers import text_lines
 from bert_jax.data.rejects import Rejects
-from bert_jax.data.squad import read_squad
-from bert_jax.data.tables import TEXT, read_table
+from bert_jax.data.squad import read_questions
+from bert_jax.data.tables import TEXT, Table, read_table
 from bert_jax.errors import ConfigError, DataError, UserError, errors_for_people
 
 TOGETHER = 4096  # inputs that are sorted by length together
@@ -46,6 +48,14 @@ class PredictConfig:
     """Inputs that are computed together."""
 
 
+class Input(NamedTuple):
+    """A line or a row."""
+
+    values: dict[str, Any]
+    wrong: str = ""
+    """Why it could not be read."""
+
+
 def main(config: PredictConfig) -> int:
     """Predicts; returns the exit code."""
     model = bert_jax.load(config.model)
@@ -54,7 +64,7 @@ def main(config: PredictConfig) -> int:
     bad = 0
     with open_output(config.output) as output:
         for part in batched(inputs, TOGETHER):
-            for given, said in zip(part, predict_part(model, part, config), strict=True):
+            for (given, _), said in zip(part, predict_part(model, part, config), strict=True):
                 bad += "error" in said
                 output.write(as_row(given, said) if as_tsv else as_json(given, said))
             output.flush()
@@ -64,75 +74,78 @@ def main(config: PredictConfig) -> int:
 
 
 def predict_part(
-    model: bert_jax.Model, part: list[dict[str, Any]], config: PredictConfig
+    model: bert_jax.Model, part: list[Input], config: PredictConfig
 ) -> list[dict[str, Any]]:
     """What the model says of some inputs; an input that cannot be used has an "error"."""
-    said: list[dict[str, Any]] = [{}] * len(part)
-    if model.task is None:
-        for place, given in enumerate(part):
-            try:
-                text = next((str(given[name]) for name in TEXT if name in given), "")
-                guesses = model.fill_mask(text, config.top_k)
-                masks = [[{"token": w, "probability": p} for w, p in words] for words in guesses]
-                said[place] = {"masks": masks}
-            except UserError as error:
-                said[place] = {"error": str(error).split("\n")[0]}
-        return said
-    examples, places = [], []
-    for place, given in enumerate(part):
+    said: list[dict[str, Any]] = [{"error": given.wrong} for given in part]
+    usable, places = [], []
+    for place, (values, wrong) in enumerate(part):
+        if wrong:
+            continue
         try:
-            examples.append(model.task.parse(given, f"input {place + 1}"))
-            places.append(place)
-        except DataError as error:
+            if model.task is None:
+                text = next((str(values[name]) for name in TEXT if name in values), "")
+                masks = model.fill_mask(text, config.top_k)
+                said[place] = {
+                    "masks": [[{"token": w, "probability": p} for w, p in words] for words in masks]
+                }
+            else:
+                usable.append(model.task.parse(values, f"input {place + 1}"))
+                places.append(place)
+        except UserError as error:
             said[place] = {"error": str(error).split("\n")[0]}
-    for place, found in zip(
-        places, model.predict_examples(examples, config.batch_size), strict=True
-    ):
-        said[place] = found
+    if usable:
+        for place, found in zip(
+            places, model.predict_examples(usable, config.batch_size), strict=True
+        ):
+            said[place] = found
     return said
 
 
-def read_inputs(config: PredictConfig) -> Iterator[dict[str, Any]]:
-    """The inputs as dicts, one for each line or row."""
+def read_inputs(config: PredictConfig) -> Iterator[Input]:
+    """The inputs, one for each line or row."""
     name, kind = config.file, config.format
     if name == "-":
         return from_lines(sys.stdin, kind)
     plain = name.removesuffix(".gz").removesuffix(".xz")
     if plain.endswith(".json"):
-        questions = read_squad(name, Rejects())
-        return ({"question": q.question, "context": q.context} for q in questions)
-    if kind in ("auto", "tsv") and plain.endswith((".tsv", ".csv", ".parquet", ".jsonl")):
+        asked = read_questions(name)
+        return (Input({"question": text, "context": context}) for context, text, _ in asked)
+    is_table = kind in ("auto", "tsv") and plain.endswith((".tsv", ".csv", ".jsonl"))
+    if is_table or name.endswith(".parquet"):
         rejects = Rejects()
-        table = read_table(name, rejects)
-        for line in rejects.summary():
-            print(f"warning: {line}", file=sys.stderr)
-        return (record.values for record in table.records)
+        return in_order(read_table(name, rejects), rejects)
     if not Path(name).is_file():
         raise DataError(f"{name} does not exist", 'a file, or "-"', "check the path")
-    return from_lines(open_lines(name), kind)
+    return from_lines(text_lines(name), kind)
 
 
-def open_lines(name: str) -> Iterator[str]:
-    """The lines of a text file."""
-    with open(name, encoding="utf-8-sig", errors="replace") as file:
-        yield from file
+def in_order(table: Table, rejects: Rejects) -> Iterator[Input]:
+    """The rows of a table, those that cannot be read among the others as they stand."""
+    good = ((place, Input(values)) for place, values in table.records)
+    bad = (
+        (row["place"], Input({"row": row["row"]}, f"{row['place']}: {row['reason']}"))
+        for row in rejects.rows
+    )
+    for _, row in heapq.merge(good, bad, key=lambda found: int(found[0].rpartition(":")[2])):
+        yield row
 
 
-def from_lines(lines: Iterable[str], kind: str) -> Iterator[dict[str, Any]]:
+def from_lines(lines: Iterable[str], kind: str) -> Iterator[Input]:
     """Lines as inputs: JSON objects, tab-separated text and text b, or plain texts."""
     for line in lines:
         line = line.rstrip("\r\n")
         if kind == "jsonl" or (kind == "auto" and line.startswith("{")):
             try:
                 value = json.loads(line)
-                yield value if isinstance(value, dict) else {"json": value}
-            except ValueError:
-                yield {"line": line}
+                yield Input(value if isinstance(value, dict) else {"json": value})
+            except (ValueError, RecursionError):
+                yield Input({"line": line}, "no JSON")
         elif kind == "tsv" and "\t" in line:
             first, second = line.split("\t", 1)
-            yield {"sentence1": first, "sentence2": second}
+            yield Input({"sentence1": first, "sentence2": second})
         else:
-            yield {"text": line}
+            yield Input({"text": line})
 
 
 def as_json(given: dict[str, Any], said: dict[str, Any]) -> str:

@@ -1,7 +1,9 @@
 """predict.py: every kind of input and output, and what it does with bad input."""
 
+import gzip
 import io
 import json
+import lzma
 from pathlib import Path
 
 import jax
@@ -163,3 +165,49 @@ def test_an_output_that_is_no_plain_file_stays_what_it_is(models, tmp_path):
     assert link.is_symlink()
     assert json.loads((tmp_path / "out.jsonl").read_text())["text"] == "a dog"
     assert not Path("/dev/null").is_file()
+
+
+def test_a_row_that_cannot_be_read_has_its_line(models, tmp_path, capfd):
+    path = tmp_path / "in.tsv"
+    path.write_text("id\ttext\n1\ta dog\n2\n\t\n3\tthe cat\n")
+    lines, err = run(capfd, model=models["classification"], file=str(path))
+    said = [json.loads(line) for line in lines]
+    assert [p.get("text") for p in said] == ["a dog", None, None, "the cat"]
+    assert [p.get("error") for p in said][1:3] == [
+        f"{path}:3: 1 fields, expected 2", f"{path}:4: blank row",
+    ]  # fmt: skip
+    assert "2 inputs could not be used" in err
+    path = tmp_path / "in.jsonl"
+    path.write_text('{"text": "a dog"}\n[1]\n{"text": "the cat"}\n')
+    lines, _ = run(capfd, model=models["classification"], file=str(path))
+    assert ["error" in json.loads(line) for line in lines] == [False, True, False]
+
+
+def test_a_question_needs_no_answer_to_be_asked(models, tmp_path, capfd):
+    path = tmp_path / "a.json"
+    off, broken = {"text": "town", "answer_start": 0}, {"answer_start": 0}
+    asked = [
+        {"question": "where", "answers": [off]}, {"question": "who", "answers": [broken]},
+        {"question": 5}, {"question": "what"},
+    ]  # fmt: skip
+    paragraphs = [{"context": "the cat sees the sea .", "qas": asked}]
+    path.write_text(json.dumps({"data": [{"paragraphs": paragraphs}]}))
+    lines, _ = run(capfd, model=models["question_answering"], file=str(path))
+    said = [json.loads(line) for line in lines]
+    assert [p["question"] for p in said] == ["where", "who", 5, "what"]
+    assert ["error" in p for p in said] == [False, False, True, False]
+
+
+@pytest.mark.parametrize(
+    ("name", "kind"), [("a.txt.gz", "auto"), ("a.jsonl.gz", "jsonl"), ("a.txt.xz", "lines")]
+)
+def test_packed_files_are_unpacked(models, tmp_path, capfd, name, kind):
+    path = tmp_path / name
+    text = '{"text": "a dog"}\n' if kind == "jsonl" else "a dog\n"
+    pack = lzma.compress if name.endswith("xz") else gzip.compress
+    path.write_bytes(pack(text.encode()))
+    lines, _ = run(capfd, model=models["classification"], file=str(path), format=kind)
+    assert [json.loads(line)["text"] for line in lines] == ["a dog"]
+    path.write_bytes(pack(text.encode())[:-4])
+    with pytest.raises(DataError, match="cannot be read"):
+        predict.main(PredictConfig(models["classification"], str(path), kind))
