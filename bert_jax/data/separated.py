@@ -5,13 +5,14 @@ TSV is read without quoting: a quote in it is a character like any other.
 
 import csv
 import io
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator, Sequence
 from typing import NamedTuple
 
 from bert_jax.data.rejects import Rejects
 from bert_jax.errors import DataError
 
 csv.field_size_limit(1 << 30)
+NAME_WORDS = 3  # words that a column's name may have
 
 
 class Fields(NamedTuple):
@@ -57,6 +58,33 @@ def reject(name: str, row: Fields, reason: str, rejects: Rejects) -> None:
     """
     for line in range(row.line, row.line + row.num_lines):
         rejects.add(f"{name}:{line}", reason, row.fields)
+
+
+def is_header(rows: Sequence[Sequence[str]], known: Collection[str], asked: Sequence[str]) -> bool:
+    """Whether the first row names the columns.
+
+    It does where it holds a name that was asked for (numbers count columns, and are none), or two
+    known ones. One alone may be a text: then no cell may be a number, long, or a value below, too.
+    """
+    cells = [cell.strip() for cell in rows[0]]
+    if any(cell in asked and not cell.isdecimal() for cell in cells):
+        return True
+    num_known = sum(cell.lower() in known for cell in cells)
+    if num_known != 1:
+        return num_known > 1
+    below = [{row[i].strip() for row in rows[1:] if i < len(row)} for i in range(len(cells))]
+    return not any(
+        cell and (_is_number(cell) or len(cell.split()) > NAME_WORDS or cell in values)
+        for cell, values in zip(cells, below, strict=True)
+    )
+
+
+def _is_number(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True
 
 
 def _tsv_rows(text: str) -> Iterator[Fields]:

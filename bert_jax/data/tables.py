@@ -4,14 +4,14 @@ import gzip
 import itertools
 import json
 import lzma
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from bert_jax.data.rejects import Rejects
-from bert_jax.data.separated import is_quoted, reject, separated_rows
+from bert_jax.data.separated import is_header, is_quoted, reject, separated_rows
 from bert_jax.data.sources import ReadOptions, Source, no_column, tfds_builder
 from bert_jax.errors import DataError, one_line
 
@@ -24,6 +24,8 @@ LABEL = (
     "label", "labels", "gold_label", "score", "similarity", "relatedness_score", "class",
     "category", "sentiment", "target", "rating",
 )  # fmt: skip
+KNOWN = {*TEXT, *TEXT_B, *LABEL}
+HEAD = 1000  # rows that are compared with the first
 
 
 class Record(NamedTuple):
@@ -58,7 +60,7 @@ def read_table(
         name: a .tsv, .txt, .csv or .jsonl file (each also .gz, .xz), .parquet, or
             tfds:NAME[:SPLIT].
         rejects: takes rows that cannot be read.
-        names: columns that were asked for; a first row that holds one of them is a header.
+        names: columns that were asked for, by name or, where there is no header, by number.
         split: of a TFDS data set whose name has none.
         tfds_data_dir: folder of TFDS data sets; None takes TFDS's own default.
 
@@ -139,6 +141,13 @@ def choose_column(
     )
 
 
+def text_names(columns: Iterable[str]) -> tuple[Sequence[str], Sequence[str]]:
+    """Names to look for the text under, and for text b; in QNLI it is the sentence."""
+    if {"question", "sentence"} <= {column.lower() for column in columns}:
+        return ("question",), ("sentence",)
+    return TEXT, TEXT_B
+
+
 def _wrong_column(table: Table, given: str, what: str) -> DataError:
     error = no_column(table.name, given, table.columns)
     return DataError(
@@ -155,21 +164,20 @@ def _read_separated(name: str, is_csv: bool, rejects: Rejects, names: Sequence[s
     if quoted != is_csv:
         kind += f" (by its content; it is named .{'csv' if is_csv else 'tsv'})"
     rows = separated_rows(name, text, quoted, rejects)
-    first = next(rows, None)
-    if first is None:
+    head = list(itertools.islice(rows, HEAD))
+    if not head:
         return Table(name, (), [], kind)
-    known = {*TEXT, *TEXT_B, *LABEL}
-    header = any(f.strip().lower() in known or f.strip() in names for f in first.fields)
-    width = len(first.fields)
-    columns = tuple(f.strip() for f in first.fields) if header else _numbers(width)
+    header = is_header([row.fields for row in head], KNOWN, names)
+    width = len(head[0].fields)
+    columns = tuple(f.strip() for f in head[0].fields) if header else _numbers(width)
     if len(set(columns)) < width:
         raise DataError(
-            f"{name}:{first.line}: the header names a column twice: {', '.join(columns)}",
+            f"{name}:{head[0].line}: the header names a column twice: {', '.join(columns)}",
             "different names",
             "rename one of them",
         )
     records, longer = [], []
-    for row in rows if header else itertools.chain([first], rows):
+    for row in itertools.chain(head[1:] if header else head, rows):
         size = len(row.fields)
         if size < width or (header and size > width):
             reject(name, row, f"{size} fields, expected {width}", rejects)
@@ -218,13 +226,33 @@ def _read_parquet(name: str) -> Table:
     try:
         with pyarrow.parquet.ParquetFile(name) as file:
             columns = tuple(file.schema_arrow.names)
+            classes = _tag_names(file.schema_arrow.metadata)
             rows = file.read(use_threads=False).to_pylist()
     except (OSError, pyarrow.ArrowException) as error:
         raise DataError(
             f"{name} cannot be read: {one_line(error)}", "a Parquet file", "fetch it again"
         ) from None
+    for row in rows:
+        row |= {column: _named(row[column], names) for column, names in classes.items()}
     records = [Record(f"{name}:{number}", row) for number, row in enumerate(rows, 1)]
     return Table(name, columns, records, "Parquet")
+
+
+def _tag_names(metadata: dict[bytes, bytes] | None) -> dict[str, list[str]]:
+    """Names of the classes in columns of lists, where Hugging Face's `datasets` wrote them."""
+    try:
+        features = json.loads((metadata or {})[b"huggingface"])["info"]["features"]
+        lists = {c: f["feature"] for c, f in features.items() if "feature" in f}
+        return {column: list(of["names"]) for column, of in lists.items() if "names" in of}
+    except (KeyError, TypeError, ValueError):
+        return {}
+
+
+def _named(tags: Sequence[int] | None, names: Sequence[str]) -> list[str] | None:
+    """Tags by name; None where one is missing or has no name."""
+    if tags is None or not all(tag is not None and 0 <= tag < len(names) for tag in tags):
+        return None
+    return [names[tag] for tag in tags]
 
 
 def _read_tfds(name: str, split: str, data_dir: str | None) -> Table:
@@ -247,8 +275,7 @@ def _read_tfds(name: str, split: str, data_dir: str | None) -> Table:
             if isinstance(value, bytes):
                 value = value.decode("utf-8", "replace")
             elif column in classes and np.ndim(value) == 1:  # a tag for each word
-                tags = np.asarray(value).tolist()
-                value = None if min(tags, default=0) < 0 else [classes[column][i] for i in tags]
+                value = _named(np.asarray(value).tolist(), classes[column])
             elif column in classes:
                 value = classes[column][int(value)] if int(value) >= 0 else None
             elif hasattr(value, "item") and getattr(value, "ndim", 1) == 0:

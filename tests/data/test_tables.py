@@ -111,6 +111,51 @@ def test_columns_without_a_header_are_numbered(corpus):
     assert len(found) == 2
 
 
+@pytest.mark.parametrize(
+    ("content", "header"),
+    [
+        ("question\t1\nreview\t0\n", False),  # beside a number
+        ("review\tnoun\ngo\tverb\nfilm\tnoun\n", False),  # a class that comes again
+        ("target\tgood\nsea\tgood\n", False),
+        ("question\tWhat is it that was asked ?\nanswer\tWhat is said .\n", False),
+        ("id\ttext\n1\ta dog\n", True),
+        ("\ttext\n1\ta dog\n", True),
+        ("text\na dog\n", True),
+        ("Review\tstars\na dog\t5\n", True),
+        ("target\tlabel\tof 2019\na\tb\t1\n", True),
+    ],
+)
+def test_a_first_row_is_no_header_where_it_looks_like_the_others(corpus, content, header):
+    table, found, _ = rows(corpus(content, "a.tsv"))
+    assert table.described.endswith("with a header" if header else "without a header")
+    assert len(found) == content.count("\n") - header
+
+
+def test_a_column_that_is_asked_for_by_number_makes_no_header(corpus):
+    path = corpus('"3","Wall St. Bears","Short sellers"\n"1","Peace","Talks"\n', "a.csv")
+    table, found, _ = rows(path, names=("2", "3", "1"))
+    assert table.columns == ("1", "2", "3")
+    assert found[0] == ("3", "Wall St. Bears", "Short sellers")
+    assert rows(corpus("en,de\nyes,ja\n", "b.csv"), names=("en", "de"))[0].columns == ("en", "de")
+
+
+def test_tags_in_parquet_have_the_names_that_hugging_face_wrote(tmp_path):
+    tags = {"feature": {"names": ["O", "B-PER"], "_type": "ClassLabel"}, "_type": "Sequence"}
+    words = {"feature": {"dtype": "string", "_type": "Value"}, "_type": "Sequence"}
+    features = {"tokens": words, "ner_tags": tags, "id": {"dtype": "string", "_type": "Value"}}
+    about = {"huggingface": json.dumps({"info": {"features": features}})}
+    columns = {"tokens": [["a", "b"], ["c"], ["d"], ["e"]], "id": ["0", "1", "2", "3"]}
+    columns["ner_tags"] = [[1, 0], [-1], None, [2]]
+    name = str(tmp_path / "a.parquet")
+    table = pyarrow.table(columns).replace_schema_metadata(about)
+    pyarrow.parquet.write_table(table, name)
+    found = [record.values["ner_tags"] for record in rows(name)[0].records]
+    assert found == [["B-PER", "O"], None, None, None]
+    table = table.replace_schema_metadata({"huggingface": "{"})
+    pyarrow.parquet.write_table(table, name)
+    assert rows(name)[0].records[0].values["ner_tags"] == [1, 0]
+
+
 def test_jsonl_parquet_and_packed_files(corpus, tmp_path):
     lines = [json.dumps({"text": "a", "label": 1}), "{", "[1]", "", json.dumps({"text": "b"})]
     path = corpus(gzip.compress("\n".join(lines).encode()), "a.jsonl.gz")
