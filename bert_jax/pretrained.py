@@ -110,7 +110,8 @@ class Model:
 
         Returns:
             For each input a dict: "label", "probability" and "probabilities"; or "score"; or
-            "words" and "tags"; or "text", "start" and "end" of an answer.
+            "words" and "tags", and of a text the "start" and "end" of each word; or "text",
+            "start" and "end" of an answer.
 
         Raises:
             ConfigError: the model was not fine-tuned.

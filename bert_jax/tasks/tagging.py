@@ -1,6 +1,7 @@
 """A tag for each word: named entities (Devlin et al. 2019, section 5.3)."""
 
 import dataclasses
+import re
 from collections.abc import Sequence
 from typing import Any, ClassVar, NamedTuple
 
@@ -30,6 +31,8 @@ class TagExample(NamedTuple):
     place: str
     words: tuple[str, ...]
     label: tuple[str, ...] | None = None
+    spans: tuple[tuple[int, int], ...] | None = None
+    """First character and last + 1 of each word in the text; None where words were given."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -146,7 +149,10 @@ class Tagging:
     def decode(
         self, examples: Sequence[TagExample], rows: Sequence[Row], outputs: Sequence[np.ndarray]
     ) -> list[Prediction]:
-        """The words, the best tag of each, and its probability."""
+        """The words, the best tag of each, and its probability.
+
+        Where a text was given, also "start" and "end" of each word in it, in characters.
+        """
         tags: list[list[str]] = [[] for _ in examples]
         sure: list[list[float]] = [[] for _ in examples]
         for row, output in zip(rows, outputs, strict=True):
@@ -154,10 +160,16 @@ class Tagging:
             probabilities = scipy.special.softmax(output[first].astype(np.float64), axis=-1)
             tags[row.example] += [self.labels[i] for i in probabilities.argmax(-1)]
             sure[row.example] += probabilities.max(-1).tolist()
-        return [
-            {"words": list(example.words), "tags": found, "probabilities": how}
-            for example, found, how in zip(examples, tags, sure, strict=True)
-        ]
+        predictions: list[Prediction] = []
+        for example, found, how in zip(examples, tags, sure, strict=True):
+            said: Prediction = {"words": list(example.words), "tags": found, "probabilities": how}
+            if example.spans is not None:
+                said |= {
+                    "start": [start for start, _ in example.spans],
+                    "end": [end for _, end in example.spans],
+                }
+            predictions.append(said)
+        return predictions
 
     def score(
         self, examples: Sequence[TagExample], predictions: Sequence[Prediction]
@@ -195,14 +207,17 @@ class Tagging:
     def parse(self, values: dict[str, Any], place: str) -> TagExample:
         """A text, whose words are what spaces part, or a list of words."""
         given = values.get("words", values.get("tokens", values.get("text")))
-        words = tuple(given.split()) if isinstance(given, str) else _strings(given)
+        spans = None
+        if isinstance(given, str):
+            spans = tuple(word.span() for word in re.finditer(r"\S+", given))
+        words = _strings(given)
         if not words:
             raise DataError(
                 f"{place}: no words in {str(values)[:80]}",
                 'a text under "text", or a list under "words"',
                 "name it so",
             )
-        return TagExample(place, words)
+        return TagExample(place, words, None, spans)
 
 
 def _strings(value: Any) -> tuple[str, ...]:

@@ -86,6 +86,20 @@ def test_a_long_sentence_comes_in_rows_of_whole_words():
     assert said[1]["probabilities"] == pytest.approx([0.8, 0.8])
 
 
+def test_words_of_a_text_have_their_places_in_it():
+    text = " the  cats\u3000한글을\t!"
+    given = [TASK.parse({"text": text}, ""), TASK.parse({"words": ["the", "cats"]}, "")]
+    long = TASK.parse({"text": "a b cats d e films g"}, "")
+    rows = TASK.encode([*given, long], TOKENIZER, 8)
+    said = decode([*given, long], rows, *("O " * sum(r.targets["is_first"]) for r in rows))
+    places = zip(said[0]["start"], said[0]["end"], strict=True)
+    assert [text[start:end] for start, end in places] == said[0]["words"]
+    assert said[0]["words"] == ["the", "cats", "한글을", "!"]
+    assert "start" not in said[1]
+    assert said[2]["start"] == [0, 2, 4, 9, 11, 13, 19]
+    assert said[2]["end"] == [1, 3, 8, 10, 12, 18, 20]
+
+
 def test_entity_scores_by_hand():
     # True: PET at words 1-2 of the first, 0 and 1 of the second. Said: 1 (too short); 0, 1 right.
     golds = [example("a b c d", "O B-PET I-PET O"), example("e f", "B-PET B-PET")]
