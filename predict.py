@@ -7,7 +7,6 @@ each input, in order: JSONL, or TSV. Exit codes: 0 done, 2 configuration, 3 data
 
 import contextlib
 import dataclasses
-import heapq
 import itertools
 import json
 import os
@@ -22,7 +21,7 @@ import bert_jax
 from bert_jax.data.readers import text_lines
 from bert_jax.data.rejects import Rejects
 from bert_jax.data.squad import read_questions
-from bert_jax.data.tables import TEXT, Table, read_table
+from bert_jax.data.tables import Table, read_table, text_names
 from bert_jax.errors import ConfigError, DataError, UserError, errors_for_people
 
 TOGETHER = 4096  # inputs that are sorted by length together
@@ -59,6 +58,8 @@ class Input(NamedTuple):
 def main(config: PredictConfig) -> int:
     """Predicts; returns the exit code."""
     model = bert_jax.load(config.model)
+    if model.task is None:
+        model.need_words()
     as_tsv = config.tsv or config.output.endswith(".tsv")
     inputs = read_inputs(config)  # first: what cannot be read leaves the output as it was
     bad = 0
@@ -84,22 +85,28 @@ def predict_part(
             continue
         try:
             if model.task is None:
-                text = next((str(values[name]) for name in TEXT if name in values), "")
-                masks = model.fill_mask(text, config.top_k)
-                said[place] = {
-                    "masks": [[{"token": w, "probability": p} for w, p in words] for words in masks]
-                }
+                usable.append(model.masked_row(main_text(values)))
             else:
                 usable.append(model.task.parse(values, f"input {place + 1}"))
-                places.append(place)
+            places.append(place)
         except UserError as error:
             said[place] = {"error": str(error).split("\n")[0]}
-    if usable:
-        for place, found in zip(
-            places, model.predict_examples(usable, config.batch_size), strict=True
-        ):
-            said[place] = found
+    if model.task is None:
+        filled = model.fill_rows(usable, config.top_k, config.batch_size)
+        found = [
+            {"masks": [[{"token": w, "probability": p} for w, p in words] for words in masks]}
+            for masks in filled
+        ]
+    else:
+        found = model.predict_examples(usable, config.batch_size)
+    for place, of_input in zip(places, found, strict=True):
+        said[place] = of_input
     return said
+
+
+def main_text(values: dict[str, Any]) -> str:
+    """The text of an input, or the first of a pair."""
+    return next((str(values[name]) for name in text_names(values)[0] if name in values), "")
 
 
 def read_inputs(config: PredictConfig) -> Iterator[Input]:
@@ -122,13 +129,12 @@ def read_inputs(config: PredictConfig) -> Iterator[Input]:
 
 def in_order(table: Table, rejects: Rejects) -> Iterator[Input]:
     """The rows of a table, those that cannot be read among the others as they stand."""
-    good = ((place, Input(values)) for place, values in table.records)
-    bad = (
-        (row["place"], Input({"row": row["row"]}, f"{row['place']}: {row['reason']}"))
-        for row in rejects.rows
-    )
-    for _, row in heapq.merge(good, bad, key=lambda found: int(found[0].rpartition(":")[2])):
-        yield row
+    found = [(place, Input(values)) for place, values in table.records]
+    for row in rejects.rows:
+        wrong = f"{row['place']}: {row['reason']}"
+        found.append((row["place"], Input({"row": row["row"]}, wrong)))
+    found.sort(key=lambda at: int(at[0].rpartition(":")[2]))
+    return (given for _, given in found)
 
 
 def from_lines(lines: Iterable[str], kind: str) -> Iterator[Input]:
@@ -163,8 +169,7 @@ def as_row(given: dict[str, Any], said: dict[str, Any]) -> str:
     else:
         result = said.get("label", said.get("score", said.get("text", said.get("error"))))
         sure = said.get("probability", "")
-    text = next((str(given[name]) for name in TEXT if name in given), "")
-    cells = (str(result), str(sure), text)
+    cells = (str(result), str(sure), main_text(given))
     return "\t".join(" ".join(cell.split()) for cell in cells) + "\n"
 
 

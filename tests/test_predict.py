@@ -211,3 +211,23 @@ def test_packed_files_are_unpacked(models, tmp_path, capfd, name, kind):
     path.write_bytes(pack(text.encode())[:-4])
     with pytest.raises(DataError, match="cannot be read"):
         predict.main(PredictConfig(models["classification"], str(path), kind))
+
+
+def test_a_model_without_words_is_refused_once(nano_run, tmp_path):
+    encoder = read_model(nano_run)
+    folder = tmp_path / "model"
+    bare = Exported(encoder.config, "BertModel", encoder.params["bert"], encoder.tokenizer)
+    write_directory(folder, bare)
+    output = tmp_path / "out.jsonl"
+    with pytest.raises(ConfigError, match="guesses no words"):
+        predict.main(PredictConfig(str(folder), output=str(output)))
+    assert not output.exists()
+
+
+def test_masks_that_do_not_fit_are_an_error_of_their_line(nano_run, tmp_path, capfd):
+    path = tmp_path / "in.txt"
+    path.write_text("the cat " * 100 + "[MASK]\na [MASK]\n")
+    lines, err = run(capfd, model=str(nano_run), file=str(path), tsv=True)
+    assert "beyond" in lines[0].split("\t")[0]
+    assert lines[1].endswith("\ta [MASK]")
+    assert "1 inputs could not be used" in err
