@@ -5,20 +5,23 @@ a text a line, TSV or CSV with a header, JSONL, Parquet, or SQuAD's JSON; output
 each input, in order: JSONL, or TSV. Exit codes: 0 done, 2 configuration, 3 data, 4 no usable model.
 """
 
+import contextlib
 import dataclasses
 import itertools
 import json
+import os
 import sys
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Annotated, Any, Literal, TextIO
+from typing import Annotated, Any, Literal, NamedTuple, TextIO
 
 import tyro
 
 import bert_jax
+from bert_jax.data.readers import text_lines
 from bert_jax.data.rejects import Rejects
-from bert_jax.data.squad import read_squad
-from bert_jax.data.tables import TEXT, read_table
+from bert_jax.data.squad import read_questions
+from bert_jax.data.tables import Table, read_table, text_names
 from bert_jax.errors import ConfigError, DataError, UserError, errors_for_people
 
 TOGETHER = 4096  # inputs that are sorted by length together
@@ -44,14 +47,25 @@ class PredictConfig:
     """Inputs that are computed together."""
 
 
+class Input(NamedTuple):
+    """A line or a row."""
+
+    values: dict[str, Any]
+    wrong: str = ""
+    """Why it could not be read."""
+
+
 def main(config: PredictConfig) -> int:
     """Predicts; returns the exit code."""
     model = bert_jax.load(config.model)
+    if model.task is None:
+        model.need_words()
     as_tsv = config.tsv or config.output.endswith(".tsv")
+    inputs = read_inputs(config)  # first: what cannot be read leaves the output as it was
     bad = 0
     with open_output(config.output) as output:
-        for part in batched(read_inputs(config), TOGETHER):
-            for given, said in zip(part, predict_part(model, part, config), strict=True):
+        for part in batched(inputs, TOGETHER):
+            for (given, _), said in zip(part, predict_part(model, part, config), strict=True):
                 bad += "error" in said
                 output.write(as_row(given, said) if as_tsv else as_json(given, said))
             output.flush()
@@ -61,72 +75,83 @@ def main(config: PredictConfig) -> int:
 
 
 def predict_part(
-    model: bert_jax.Model, part: list[dict[str, Any]], config: PredictConfig
+    model: bert_jax.Model, part: list[Input], config: PredictConfig
 ) -> list[dict[str, Any]]:
     """What the model says of some inputs; an input that cannot be used has an "error"."""
-    said: list[dict[str, Any]] = [{}] * len(part)
-    if model.task is None:
-        for place, given in enumerate(part):
-            try:
-                text = next((str(given[name]) for name in TEXT if name in given), "")
-                guesses = model.fill_mask(text, config.top_k)
-                masks = [[{"token": w, "probability": p} for w, p in words] for words in guesses]
-                said[place] = {"masks": masks}
-            except UserError as error:
-                said[place] = {"error": str(error).split("\n")[0]}
-        return said
-    examples, places = [], []
-    for place, given in enumerate(part):
+    said: list[dict[str, Any]] = [{"error": given.wrong} for given in part]
+    usable, places = [], []
+    for place, (values, wrong) in enumerate(part):
+        if wrong:
+            continue
         try:
-            examples.append(model.task.parse(given, f"input {place + 1}"))
+            if model.task is None:
+                usable.append(model.masked_row(main_text(values)))
+            else:
+                usable.append(model.task.parse(values, f"input {place + 1}"))
             places.append(place)
-        except DataError as error:
+        except UserError as error:
             said[place] = {"error": str(error).split("\n")[0]}
-    for place, found in zip(
-        places, model.predict_examples(examples, config.batch_size), strict=True
-    ):
-        said[place] = found
+    if model.task is None:
+        filled = model.fill_rows(usable, config.top_k, config.batch_size)
+        found = [
+            {"masks": [[{"token": w, "probability": p} for w, p in words] for words in masks]}
+            for masks in filled
+        ]
+    else:
+        found = model.predict_examples(usable, config.batch_size)
+    for place, of_input in zip(places, found, strict=True):
+        said[place] = of_input
     return said
 
 
-def read_inputs(config: PredictConfig) -> Iterator[dict[str, Any]]:
-    """The inputs as dicts, one for each line or row."""
+def main_text(values: dict[str, Any]) -> str:
+    """The text of an input, or the first of a pair."""
+    return next((str(values[name]) for name in text_names(values)[0] if name in values), "")
+
+
+def read_inputs(config: PredictConfig) -> Iterator[Input]:
+    """The inputs, one for each line or row."""
     name, kind = config.file, config.format
     if name == "-":
-        yield from from_lines(sys.stdin, kind)
-        return
+        return from_lines(sys.stdin, kind)
     plain = name.removesuffix(".gz").removesuffix(".xz")
     if plain.endswith(".json"):
-        for question in read_squad(name, Rejects()):
-            yield {"question": question.question, "context": question.context}
-    elif kind in ("auto", "tsv") and plain.endswith((".tsv", ".csv", ".parquet", ".jsonl")):
+        asked = read_questions(name)
+        return (Input({"question": text, "context": context}) for context, text, _ in asked)
+    is_table = kind in ("auto", "tsv") and plain.endswith((".tsv", ".csv", ".jsonl"))
+    if is_table or name.endswith(".parquet"):
         rejects = Rejects()
-        for record in read_table(name, rejects).records:
-            yield record.values
-        for line in rejects.summary():
-            print(f"warning: {line}", file=sys.stderr)
-    elif not Path(name).is_file():
+        return in_order(read_table(name, rejects), rejects)
+    if not Path(name).is_file():
         raise DataError(f"{name} does not exist", 'a file, or "-"', "check the path")
-    else:
-        with open(name, encoding="utf-8-sig", errors="replace") as file:
-            yield from from_lines(file, kind)
+    return from_lines(text_lines(name), kind)
 
 
-def from_lines(lines: Iterable[str], kind: str) -> Iterator[dict[str, Any]]:
+def in_order(table: Table, rejects: Rejects) -> Iterator[Input]:
+    """The rows of a table, those that cannot be read among the others as they stand."""
+    found = [(place, Input(values)) for place, values in table.records]
+    for row in rejects.rows:
+        wrong = f"{row['place']}: {row['reason']}"
+        found.append((row["place"], Input({"row": row["row"]}, wrong)))
+    found.sort(key=lambda at: int(at[0].rpartition(":")[2]))
+    return (given for _, given in found)
+
+
+def from_lines(lines: Iterable[str], kind: str) -> Iterator[Input]:
     """Lines as inputs: JSON objects, tab-separated text and text b, or plain texts."""
     for line in lines:
         line = line.rstrip("\r\n")
         if kind == "jsonl" or (kind == "auto" and line.startswith("{")):
             try:
                 value = json.loads(line)
-                yield value if isinstance(value, dict) else {"json": value}
-            except ValueError:
-                yield {"line": line}
+                yield Input(value if isinstance(value, dict) else {"json": value})
+            except (ValueError, RecursionError):
+                yield Input({"line": line}, "no JSON")
         elif kind == "tsv" and "\t" in line:
             first, second = line.split("\t", 1)
-            yield {"sentence1": first, "sentence2": second}
+            yield Input({"sentence1": first, "sentence2": second})
         else:
-            yield {"text": line}
+            yield Input({"text": line})
 
 
 def as_json(given: dict[str, Any], said: dict[str, Any]) -> str:
@@ -144,8 +169,7 @@ def as_row(given: dict[str, Any], said: dict[str, Any]) -> str:
     else:
         result = said.get("label", said.get("score", said.get("text", said.get("error"))))
         sure = said.get("probability", "")
-    text = next((str(given[name]) for name in TEXT if name in given), "")
-    cells = (str(result), str(sure), text)
+    cells = (str(result), str(sure), main_text(given))
     return "\t".join(" ".join(cell.split()) for cell in cells) + "\n"
 
 
@@ -156,18 +180,30 @@ def batched(inputs: Iterable[Any], size: int) -> Iterator[list[Any]]:
         yield part
 
 
-def open_output(name: str) -> TextIO:
-    """A file to write, or standard output."""
-    if name == "-":
-        return open(sys.stdout.fileno(), "w", encoding="utf-8", errors="replace", closefd=False)
-    try:
-        return open(name, "w", encoding="utf-8", errors="replace")
-    except OSError as error:
-        raise ConfigError(
-            f"{name} cannot be written: {error.strerror}",
-            "a file in a directory that exists",
-            "give another --output",
-        ) from None
+@contextlib.contextmanager
+def open_output(name: str) -> Iterator[TextIO]:
+    """A file to write, or standard output.
+
+    A file gets its name when all is written; until then it is NAME.partial, and NAME is left alone.
+    """
+    path = Path(name).resolve()
+    is_plain = name != "-" and (path.is_file() or not path.exists())
+    partial = path.with_name(path.name + ".partial") if is_plain else path
+    with contextlib.ExitStack() as stack:
+        try:
+            target = sys.stdout.fileno() if name == "-" else partial
+            output = stack.enter_context(
+                open(target, "w", encoding="utf-8", errors="replace", closefd=name != "-")
+            )
+        except OSError as error:
+            raise ConfigError(
+                f"{name} cannot be written: {error.strerror}",
+                "a file in a directory that exists",
+                "give another --output",
+            ) from None
+        yield output
+    if is_plain:
+        os.replace(partial, path)
 
 
 @errors_for_people

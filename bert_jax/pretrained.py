@@ -5,7 +5,6 @@ from pathlib import Path
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int
 
@@ -17,6 +16,7 @@ from bert_jax.interop.config_json import read_json_object
 from bert_jax.interop.huggingface import Exported, read_directory
 from bert_jax.models.architectures import WITH_LABELS, architecture
 from bert_jax.models.functional import build
+from bert_jax.models.heads import gather_positions
 from bert_jax.nn.compute import PLAIN
 from bert_jax.nn.layout import row_layout
 from bert_jax.tasks.kinds import KINDS, kind_of
@@ -48,7 +48,7 @@ class Model:
         self.bind: Callable[[Any], Any] = build(saved.config, module)[1]
         self.task, self.max_length = _task(saved)
         self._hidden = jax.jit(self._compute_hidden)
-        self._logits = jax.jit(self._compute_logits)
+        self._guesses = jax.jit(self._compute_guesses, static_argnums=4)
         self._outputs = jax.jit(self._compute_outputs)
 
     @property
@@ -72,30 +72,64 @@ class Model:
         """The most probable tokens for each [MASK] of a text, with their probabilities.
 
         Raises:
-            ConfigError: the text has no [MASK], or the model does not guess words.
+            ConfigError: no [MASK], one beyond the positions, or a model that guesses no words.
+        """
+        return self.fill_rows([self.masked_row(text)], top_k)[0]
+
+    def fill_rows(
+        self, rows: Sequence[Row], top_k: int = 5, batch_size: int = 32
+    ) -> list[list[list[tuple[str, float]]]]:
+        """The same for many texts, as `masked_row` gives them; short ones share a row."""
+        self.need_words()
+        filled: list[list[list[tuple[str, float]]]] = [[] for _ in rows]
+        positions, pad_id = self.config.max_position_embeddings, self.tokenizer.pad_id
+        for groups, batch in packed_batches(rows, batch_size, positions, pad_id):
+            is_mask = batch["tokens"] == self.tokenizer.mask_id
+            most = 1 << int(is_mask.sum(axis=1).max() - 1).bit_length()  # few different programs
+            places = np.argsort(~is_mask, axis=1, kind="stable")[:, :most]
+            found = self._guesses(self.params, batch["tokens"], batch["lengths"], places, top_k)
+            for numbers, probabilities, ids in zip(groups, *map(np.asarray, found), strict=False):
+                of_masks = zip(probabilities.tolist(), ids.tolist(), strict=True)
+                for i in numbers:
+                    for _ in range(rows[i].tokens.count(self.tokenizer.mask_id)):
+                        sure, best = next(of_masks)
+                        filled[i].append([*zip(self.tokenizer.tokens(best), sure, strict=True)])
+        return filled
+
+    def masked_row(self, text: str) -> Row:
+        """A text with [MASK] as tokens.
+
+        Raises:
+            ConfigError: no [MASK], or one beyond the positions.
         """
         parts = text.split(MASK)
         if len(parts) == 1:
             raise ConfigError(f"no {MASK} in {text!r}", f"a text with {MASK}", f"write {MASK}")
+        ids: list[int] = self.tokenizer.encode(parts[0])
+        for part in parts[1:]:
+            ids += [self.tokenizer.mask_id, *self.tokenizer.encode(part)]
+        row = self._row(ids)
+        lost = len(parts) - 1 - row.tokens.count(self.tokenizer.mask_id)
+        if lost:
+            raise ConfigError(
+                f"{lost} of {len(parts) - 1} {MASK} beyond the model's positions: {text[:40]!r}",
+                f"at most {self.config.max_position_embeddings - 2} tokens up to the last {MASK}",
+                "shorten the text before it",
+            )
+        return row
+
+    def need_words(self) -> None:
+        """Refuses a model that guesses no words.
+
+        Raises:
+            ConfigError: it has no head for masked words.
+        """
         if "mlm" not in self.params:
             raise ConfigError(
                 f"this model is a {self.architecture}, which guesses no words",
                 "a pretrained model with its head for masked words",
                 "load the run of pretrain.py",
             )
-        ids: list[int] = self.tokenizer.encode(parts[0])
-        for part in parts[1:]:
-            ids += [self.tokenizer.mask_id, *self.tokenizer.encode(part)]
-        row = self._row(ids)
-        (logits,) = self._packed([row], 1, self._logits, by_token=True)
-        chosen = logits[np.array(row.tokens) == self.tokenizer.mask_id]
-        probabilities = np.asarray(jax.nn.softmax(jnp.asarray(chosen)))
-        filled = []
-        for of_mask in probabilities:
-            best = np.argsort(-of_mask)[:top_k]
-            words = self.tokenizer.tokens(best.tolist())
-            filled.append([(word, float(of_mask[i])) for word, i in zip(words, best, strict=True)])
-        return filled
 
     def predict(
         self, inputs: Sequence[str | tuple[str, str] | dict[str, Any]], batch_size: int = 32
@@ -110,7 +144,8 @@ class Model:
 
         Returns:
             For each input a dict: "label", "probability" and "probabilities"; or "score"; or
-            "words" and "tags"; or "text", "start" and "end" of an answer.
+            "words" and "tags", and of a text the "start" and "end" of each word; or "text",
+            "start" and "end" of an answer.
 
         Raises:
             ConfigError: the model was not fine-tuned.
@@ -166,14 +201,19 @@ class Model:
         encoder = model if self.architecture == "BertModel" else model.bert
         return encoder(tokens, row_layout(lengths, tokens.shape[1]))
 
-    def _compute_logits(
-        self, params: Any, tokens: Int[Array, "B T"], lengths: Int[Array, "B J 2"]
-    ) -> Float[Array, "B T V"]:
-        model, layout = self.bind(params), row_layout(lengths, tokens.shape[1])
-        if self.architecture == "BertForMaskedLM":
-            return model(tokens, layout)
-        everywhere = jnp.broadcast_to(jnp.arange(tokens.shape[1]), tokens.shape)
-        return model(tokens, layout, everywhere)[0]
+    def _compute_guesses(
+        self,
+        params: Any,
+        tokens: Int[Array, "B T"],
+        lengths: Int[Array, "B J 2"],
+        places: Int[Array, "B P"],
+        top_k: int,
+    ) -> tuple[Float[Array, "B P K"], Int[Array, "B P K"]]:
+        model = self.bind(params)
+        hidden = model.bert(tokens, row_layout(lengths, tokens.shape[1]))
+        chosen = gather_positions(hidden, places)
+        logits = model.mlm(chosen, model.bert.embeddings.word[...])
+        return jax.lax.top_k(jax.nn.softmax(logits), min(top_k, logits.shape[-1]))
 
     def _compute_outputs(
         self, params: Any, tokens: Int[Array, "B T"], lengths: Int[Array, "B J 2"]

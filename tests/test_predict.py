@@ -1,7 +1,10 @@
 """predict.py: every kind of input and output, and what it does with bad input."""
 
+import gzip
 import io
 import json
+import lzma
+from pathlib import Path
 
 import jax
 import pytest
@@ -132,3 +135,99 @@ def test_an_output_that_cannot_be_written_is_refused(models, tmp_path):
     output = str(tmp_path / "missing" / "out.jsonl")
     with pytest.raises(ConfigError, match=r"missing/out\.jsonl cannot be written: No such file"):
         predict.main(PredictConfig(model=models["classification"], output=output))
+
+
+def test_a_file_can_be_input_and_output(models, tmp_path):
+    path = tmp_path / "in.txt"
+    path.write_text("a dog\nthe cat\n")
+    predict.main(PredictConfig(models["classification"], str(path), output=str(path)))
+    said = [json.loads(line) for line in path.read_text().splitlines()]
+    assert [p["text"] for p in said] == ["a dog", "the cat"]
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_an_input_that_is_not_there_leaves_the_last_output(models, tmp_path):
+    output = tmp_path / "out.tsv"
+    output.write_text("of yesterday\n")
+    for name in ("mistyped.txt", "mistyped.tsv", "mistyped.json"):
+        with pytest.raises(DataError, match="mistyped"):
+            predict.main(PredictConfig(models["tagging"], str(tmp_path / name), output=str(output)))
+    assert output.read_text() == "of yesterday\n"
+    assert list(tmp_path.iterdir()) == [output]
+
+
+def test_an_output_that_is_no_plain_file_stays_what_it_is(models, tmp_path):
+    path, link = tmp_path / "in.txt", tmp_path / "link.jsonl"
+    path.write_text("a dog\n")
+    link.symlink_to(tmp_path / "out.jsonl")
+    for output in (link, Path("/dev/null")):
+        predict.main(PredictConfig(models["classification"], str(path), output=str(output)))
+    assert link.is_symlink()
+    assert json.loads((tmp_path / "out.jsonl").read_text())["text"] == "a dog"
+    assert not Path("/dev/null").is_file()
+
+
+def test_a_row_that_cannot_be_read_has_its_line(models, tmp_path, capfd):
+    path = tmp_path / "in.tsv"
+    path.write_text("id\ttext\n1\ta dog\n2\n\t\n3\tthe cat\n")
+    lines, err = run(capfd, model=models["classification"], file=str(path))
+    said = [json.loads(line) for line in lines]
+    assert [p.get("text") for p in said] == ["a dog", None, None, "the cat"]
+    assert [p.get("error") for p in said][1:3] == [
+        f"{path}:3: 1 fields, expected 2", f"{path}:4: blank row",
+    ]  # fmt: skip
+    assert "2 inputs could not be used" in err
+    path = tmp_path / "in.jsonl"
+    path.write_text('{"text": "a dog"}\n[1]\n{"text": "the cat"}\n')
+    lines, _ = run(capfd, model=models["classification"], file=str(path))
+    assert ["error" in json.loads(line) for line in lines] == [False, True, False]
+
+
+def test_a_question_needs_no_answer_to_be_asked(models, tmp_path, capfd):
+    path = tmp_path / "a.json"
+    off, broken = {"text": "town", "answer_start": 0}, {"answer_start": 0}
+    asked = [
+        {"question": "where", "answers": [off]}, {"question": "who", "answers": [broken]},
+        {"question": 5}, {"question": "what"},
+    ]  # fmt: skip
+    paragraphs = [{"context": "the cat sees the sea .", "qas": asked}]
+    path.write_text(json.dumps({"data": [{"paragraphs": paragraphs}]}))
+    lines, _ = run(capfd, model=models["question_answering"], file=str(path))
+    said = [json.loads(line) for line in lines]
+    assert [p["question"] for p in said] == ["where", "who", 5, "what"]
+    assert ["error" in p for p in said] == [False, False, True, False]
+
+
+@pytest.mark.parametrize(
+    ("name", "kind"), [("a.txt.gz", "auto"), ("a.jsonl.gz", "jsonl"), ("a.txt.xz", "lines")]
+)
+def test_packed_files_are_unpacked(models, tmp_path, capfd, name, kind):
+    path = tmp_path / name
+    text = '{"text": "a dog"}\n' if kind == "jsonl" else "a dog\n"
+    pack = lzma.compress if name.endswith("xz") else gzip.compress
+    path.write_bytes(pack(text.encode()))
+    lines, _ = run(capfd, model=models["classification"], file=str(path), format=kind)
+    assert [json.loads(line)["text"] for line in lines] == ["a dog"]
+    path.write_bytes(pack(text.encode())[:-4])
+    with pytest.raises(DataError, match="cannot be read"):
+        predict.main(PredictConfig(models["classification"], str(path), kind))
+
+
+def test_a_model_without_words_is_refused_once(nano_run, tmp_path):
+    encoder = read_model(nano_run)
+    folder = tmp_path / "model"
+    bare = Exported(encoder.config, "BertModel", encoder.params["bert"], encoder.tokenizer)
+    write_directory(folder, bare)
+    output = tmp_path / "out.jsonl"
+    with pytest.raises(ConfigError, match="guesses no words"):
+        predict.main(PredictConfig(str(folder), output=str(output)))
+    assert not output.exists()
+
+
+def test_masks_that_do_not_fit_are_an_error_of_their_line(nano_run, tmp_path, capfd):
+    path = tmp_path / "in.txt"
+    path.write_text("the cat " * 100 + "[MASK]\na [MASK]\n")
+    lines, err = run(capfd, model=str(nano_run), file=str(path), tsv=True)
+    assert "beyond" in lines[0].split("\t")[0]
+    assert lines[1].endswith("\ta [MASK]")
+    assert "1 inputs could not be used" in err

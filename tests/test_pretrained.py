@@ -41,6 +41,26 @@ def test_masks_are_filled_with_the_most_probable_first(bert):
         bert.fill_mask("the cat")
 
 
+def test_texts_of_any_length_are_filled_together_as_alone(bert):
+    texts = ["a [MASK]", "the [MASK] sees " * 3, "the cat " * 25 + "[MASK]", "[MASK] [MASK] ."]
+    together = bert.fill_rows([bert.masked_row(text) for text in texts], 2, batch_size=2)
+    assert [len(masks) for masks in together] == [1, 3, 1, 2]
+    for text, masks in zip(texts, together, strict=True):
+        alone = bert.fill_mask(text, 2)
+        for of_mask, wanted in zip(masks, alone, strict=True):
+            assert [word for word, _ in of_mask] == [word for word, _ in wanted]
+            np.testing.assert_allclose([p for _, p in of_mask], [p for _, p in wanted], atol=1e-5)
+    assert bert.fill_rows([]) == []
+
+
+def test_masks_beyond_the_positions_are_refused(bert):
+    with pytest.raises(ConfigError, match=r"1 of 1 \[MASK\] beyond") as caught:
+        bert.fill_mask("the cat " * 100 + "[MASK]")
+    assert str(caught.value).count("\n") == 2
+    with pytest.raises(ConfigError, match=r"1 of 2 \[MASK\]"):
+        bert.fill_mask("[MASK] " + "the cat " * 100 + "[MASK]")
+
+
 def test_another_tokenizer_is_refused(nano_run, tmp_path):
     copy = shutil.copytree(nano_run, tmp_path / "copy")
     vocab = (copy / "tokenizer" / "vocab.txt").read_text().split("\n")

@@ -4,6 +4,7 @@ In text (.txt, .gz, .xz) a blank line ends a document; in JSONL, Parquet and TFD
 """
 
 import gzip
+import io
 import json
 import lzma
 import zlib
@@ -36,6 +37,17 @@ def read_texts(source: Source, options: ReadOptions, findings: Findings) -> Iter
     if name.removesuffix(".gz").removesuffix(".xz").endswith(".jsonl"):
         return _jsonl(name, options, findings)
     return _plain(name, options, findings)
+
+
+def text_lines(name: str) -> Iterator[str]:
+    """The lines of a text file, unpacked; bytes that are no UTF-8 are replaced."""
+    try:
+        with _open(name) as stream:
+            _refuse_utf16(name, stream)
+            with io.TextIOWrapper(stream, "utf-8-sig", "replace") as lines:
+                yield from lines
+    except (OSError, EOFError, lzma.LZMAError) as error:
+        raise _read_errors(name, error) from None
 
 
 def _open(name: str) -> BinaryIO:

@@ -37,20 +37,9 @@ def read_squad(name: str, rejects: Rejects) -> list[Question]:
     Raises:
         DataError: no such file, or another form.
     """
-    try:
-        articles = json.loads(read_text_file(name))["data"]
-        paragraphs = [p for article in articles for p in article["paragraphs"]]
-        pairs = [(p["context"], qa) for p in paragraphs for qa in p["qas"]]
-    except (ValueError, KeyError, TypeError, RecursionError) as error:
-        raise DataError(
-            f"{name} is no SQuAD file: {type(error).__name__} {error}"[:200],
-            'JSON: {"data": [{"paragraphs": [{"context": …, "qas": […]}]}]}',
-            "convert it to this form",
-        ) from None
     questions = []
-    for number, (context, qa) in enumerate(pairs, 1):
+    for number, (context, text, qa) in enumerate(read_questions(name), 1):
         place = f"{name}: question {number}"
-        text = qa.get("question") if isinstance(qa, dict) else None
         if not isinstance(text, str) or not text.strip() or not isinstance(context, str):
             rejects.add(place, "no question or no passage", qa)
             continue
@@ -69,6 +58,25 @@ def read_squad(name: str, rejects: Rejects) -> list[Question]:
         raise DataError(f"{name} holds no questions", "at least one", "check the file")
     has_none = any(not question.label for question in questions)
     return [question._replace(may_be_none=has_none) for question in questions]
+
+
+def read_questions(name: str) -> list[tuple[Any, Any, Any]]:
+    """Every passage with each of its questions, and all that is said of the question, unchecked.
+
+    Raises:
+        DataError: no such file, or another form.
+    """
+    try:
+        articles = json.loads(read_text_file(name))["data"]
+        paragraphs = [p for article in articles for p in article["paragraphs"]]
+        pairs = [(p["context"], qa) for p in paragraphs for qa in p["qas"]]
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
+        raise DataError(
+            f"{name} is no SQuAD file: {type(error).__name__} {error}"[:200],
+            'JSON: {"data": [{"paragraphs": [{"context": …, "qas": […]}]}]}',
+            "convert it to this form",
+        ) from None
+    return [(c, qa.get("question") if isinstance(qa, dict) else None, qa) for c, qa in pairs]
 
 
 def _find(context: str, text: str, start: int) -> Answer | None:

@@ -1,20 +1,17 @@
-"""Labelled rows from TSV, CSV, JSONL, Parquet and TFDS; a row is used, or rejected with a reason.
+"""Labelled rows from TSV, CSV, JSONL, Parquet and TFDS: used, or rejected with a reason."""
 
-TSV is read without quoting: a quote in it is a character like any other.
-"""
-
-import csv
 import gzip
-import io
+import itertools
 import json
 import lzma
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from bert_jax.data.rejects import Rejects
+from bert_jax.data.separated import is_header, is_quoted, reject, separated_rows
 from bert_jax.data.sources import ReadOptions, Source, no_column, tfds_builder
 from bert_jax.errors import DataError, one_line
 
@@ -27,7 +24,8 @@ LABEL = (
     "label", "labels", "gold_label", "score", "similarity", "relatedness_score", "class",
     "category", "sentiment", "target", "rating",
 )  # fmt: skip
-csv.field_size_limit(1 << 30)
+KNOWN = {*TEXT, *TEXT_B, *LABEL}
+HEAD = 1000  # rows that are compared with the first
 
 
 class Record(NamedTuple):
@@ -62,7 +60,7 @@ def read_table(
         name: a .tsv, .txt, .csv or .jsonl file (each also .gz, .xz), .parquet, or
             tfds:NAME[:SPLIT].
         rejects: takes rows that cannot be read.
-        names: columns that were asked for; a first row that holds one of them is a header.
+        names: columns that were asked for, by name or, where there is no header, by number.
         split: of a TFDS data set whose name has none.
         tfds_data_dir: folder of TFDS data sets; None takes TFDS's own default.
 
@@ -143,6 +141,13 @@ def choose_column(
     )
 
 
+def text_names(columns: Iterable[str]) -> tuple[Sequence[str], Sequence[str]]:
+    """Names to look for the text under, and for text b; in QNLI it is the sentence."""
+    if {"question", "sentence"} <= {column.lower() for column in columns}:
+        return ("question",), ("sentence",)
+    return TEXT, TEXT_B
+
+
 def _wrong_column(table: Table, given: str, what: str) -> DataError:
     error = no_column(table.name, given, table.columns)
     return DataError(
@@ -154,78 +159,52 @@ def _wrong_column(table: Table, given: str, what: str) -> DataError:
 
 def _read_separated(name: str, is_csv: bool, rejects: Rejects, names: Sequence[str]) -> Table:
     text = read_text_file(name)
-    sample = [line for line in text.split("\n", 50)[:50] if line.strip()]
-    tabs, commas = (bool(sample) and all(c in line for line in sample) for c in "\t,")
-    quoting = (is_csv and not tabs) or (
-        not is_csv and commas and not any("\t" in s for s in sample)
-    )
-    kind = "CSV" if quoting else "TSV"
-    if quoting != is_csv:
+    quoted = is_quoted(text, is_csv)
+    kind = "CSV" if quoted else "TSV"
+    if quoted != is_csv:
         kind += f" (by its content; it is named .{'csv' if is_csv else 'tsv'})"
-    rows = _csv_rows(name, text, rejects) if quoting else _tsv_rows(name, text)
-    first = next(rows, None)
-    if first is None:
+    rows = separated_rows(name, text, quoted, rejects)
+    head = list(itertools.islice(rows, HEAD))
+    if not head:
         return Table(name, (), [], kind)
-    place, fields = first
-    known = {*TEXT, *TEXT_B, *LABEL}
-    header = any(f.strip().lower() in known or f.strip() in names for f in fields)
-    columns = tuple(f.strip() for f in fields) if header else _numbers(len(fields))
-    if len(set(columns)) < len(columns):
+    header = is_header([row.fields for row in head], KNOWN, names)
+    width = len(head[0].fields)
+    columns = tuple(f.strip() for f in head[0].fields) if header else _numbers(width)
+    if len(set(columns)) < width:
         raise DataError(
-            f"{place}: the header names a column twice: {', '.join(columns)}",
+            f"{name}:{head[0].line}: the header names a column twice: {', '.join(columns)}",
             "different names",
             "rename one of them",
         )
-    records = []
-    for place, fields in rows if header else _chain(first, rows):
-        if len(fields) < len(columns) or (header and len(fields) > len(columns)):
-            rejects.add(place, f"{len(fields)} fields, expected {len(columns)}", fields)
-        else:  # without a header, more fields may follow: STS-B notes sources in some rows
-            records.append(Record(place, dict(zip(columns, fields, strict=False))))
-    return Table(name, columns, records, f"{kind} {'with' if header else 'without'} a header")
+    records, longer = [], []
+    for row in itertools.chain(head[1:] if header else head, rows):
+        size = len(row.fields)
+        if size < width or (header and size > width):
+            reject(name, row, f"{size} fields, expected {width}", rejects)
+            continue
+        # Without a header, more fields may follow: STS-B notes sources in some rows.
+        values = dict(zip(columns, row.fields, strict=False))
+        records.append(Record(f"{name}:{row.line}", values))
+        if row.num_lines > 1:
+            longer.append(row)
+    kind += f" {'with' if header else 'without'} a header"
+    if longer:
+        most = max(longer, key=lambda row: row.num_lines)
+        kind += f"; {len(longer):,} rows of several lines, the longest {name}:{most.line} with "
+        kind += f"{most.num_lines:,}"
+    return Table(name, columns, records, kind)
 
 
 def _numbers(count: int) -> tuple[str, ...]:
     return tuple(str(number) for number in range(1, count + 1))
 
 
-def _chain(first: Any, rest: Iterable[Any]) -> Iterator[Any]:
-    yield first
-    yield from rest
-
-
-def _tsv_rows(name: str, text: str) -> Iterator[tuple[str, list[str]]]:
-    for number, line in enumerate(text.split("\n"), 1):
-        if line.strip():
-            yield f"{name}:{number}", line.split("\t")
-
-
-def _csv_rows(name: str, text: str, rejects: Rejects) -> Iterator[tuple[str, list[str]]]:
-    reader = csv.reader(io.StringIO(text, newline=""), strict=True)
-    while True:
-        place = f"{name}:{reader.line_num + 1}"
-        try:
-            fields = next(reader)
-        except StopIteration:
-            return
-        except csv.Error as error:
-            if "unexpected end" in str(error):
-                raise DataError(
-                    f"{place}: a quote is opened in this row and never closed",
-                    'quotes in pairs, a quote inside of a field doubled ("")',
-                    "mend the row, or save the table as TSV, where quotes mean nothing",
-                ) from None
-            rejects.add(place, "a quote inside of a quoted field is not doubled", "")
-            continue
-        if any(field.strip() for field in fields):
-            yield place, fields
-
-
 def _read_jsonl(name: str, rejects: Rejects) -> Table:
     records, columns = [], {}
-    for number, line in enumerate(read_text_file(name).split("\n"), 1):
+    for number, line in enumerate(read_text_file(name).rstrip("\n").split("\n"), 1):
         place = f"{name}:{number}"
         if not line.strip():
+            rejects.add(place, "blank row", line)
             continue
         try:
             value = json.loads(line)
@@ -247,13 +226,33 @@ def _read_parquet(name: str) -> Table:
     try:
         with pyarrow.parquet.ParquetFile(name) as file:
             columns = tuple(file.schema_arrow.names)
+            classes = _tag_names(file.schema_arrow.metadata)
             rows = file.read(use_threads=False).to_pylist()
     except (OSError, pyarrow.ArrowException) as error:
         raise DataError(
             f"{name} cannot be read: {one_line(error)}", "a Parquet file", "fetch it again"
         ) from None
+    for row in rows:
+        row |= {column: _named(row[column], names) for column, names in classes.items()}
     records = [Record(f"{name}:{number}", row) for number, row in enumerate(rows, 1)]
     return Table(name, columns, records, "Parquet")
+
+
+def _tag_names(metadata: dict[bytes, bytes] | None) -> dict[str, list[str]]:
+    """Names of the classes in columns of lists, where Hugging Face's `datasets` wrote them."""
+    try:
+        features = json.loads((metadata or {})[b"huggingface"])["info"]["features"]
+        lists = {c: f["feature"] for c, f in features.items() if "feature" in f}
+        return {column: list(of["names"]) for column, of in lists.items() if "names" in of}
+    except (KeyError, TypeError, ValueError):
+        return {}
+
+
+def _named(tags: Sequence[int] | None, names: Sequence[str]) -> list[str] | None:
+    """Tags by name; None where one is missing or has no name."""
+    if tags is None or not all(tag is not None and 0 <= tag < len(names) for tag in tags):
+        return None
+    return [names[tag] for tag in tags]
 
 
 def _read_tfds(name: str, split: str, data_dir: str | None) -> Table:
@@ -276,8 +275,7 @@ def _read_tfds(name: str, split: str, data_dir: str | None) -> Table:
             if isinstance(value, bytes):
                 value = value.decode("utf-8", "replace")
             elif column in classes and np.ndim(value) == 1:  # a tag for each word
-                tags = np.asarray(value).tolist()
-                value = None if min(tags, default=0) < 0 else [classes[column][i] for i in tags]
+                value = _named(np.asarray(value).tolist(), classes[column])
             elif column in classes:
                 value = classes[column][int(value)] if int(value) >= 0 else None
             elif hasattr(value, "item") and getattr(value, "ndim", 1) == 0:

@@ -1,6 +1,7 @@
 """A tag for each word: named entities (Devlin et al. 2019, section 5.3)."""
 
 import dataclasses
+import re
 from collections.abc import Sequence
 from typing import Any, ClassVar, NamedTuple
 
@@ -18,7 +19,7 @@ from bert_jax.data.tokenizer import Tokenizer
 from bert_jax.errors import DataError
 from bert_jax.tasks.task import Prediction, Rated, Say
 from bert_jax.training.losses import cross_entropy
-from bert_jax.training.metrics import entity_scores
+from bert_jax.training.metrics import are_of_entities, entity_scores
 from bert_jax.training.step import Batch
 
 TABLES = (".tsv", ".csv", ".jsonl", ".parquet")
@@ -30,6 +31,8 @@ class TagExample(NamedTuple):
     place: str
     words: tuple[str, ...]
     label: tuple[str, ...] | None = None
+    spans: tuple[tuple[int, int], ...] | None = None
+    """First character and last + 1 of each word in the text; None where words were given."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -50,7 +53,10 @@ class Tagging:
     def read(
         cls, source: str, split: str, config: FinetuneConfig, rejects: Rejects, say: Say
     ) -> list[TagExample]:
-        """CoNLL, or JSONL, Parquet and TFDS with lists of words and of tags."""
+        """CoNLL, or JSONL, Parquet and TFDS with lists of words and of tags.
+
+        A tag that is a number stands for the label with that number, where labels are given.
+        """
         plain = source.removesuffix(".gz").removesuffix(".xz")
         if not source.startswith("tfds:") and not plain.endswith(TABLES):
             sentences = read_conll(source, rejects)
@@ -70,7 +76,7 @@ class Tagging:
                 reason = f"{len(found[0])} words and {len(found[1])} tags"
                 rejects.add(place, reason, values)
             else:
-                examples.append(TagExample(place, found[0], found[1]))
+                examples.append(TagExample(place, found[0], _named(found[1], config.labels)))
         return examples
 
     @classmethod
@@ -83,6 +89,13 @@ class Tagging:
                 f"{config.train}: its tags are {sorted(found)}",
                 "at least two tags",
                 "check the last column, or --labels",
+            )
+        if config.metric != "accuracy" and not are_of_entities(labels):
+            raise DataError(
+                f"{config.train}: its tags {', '.join(sorted(labels)[:8])} name no entities",
+                "O, B-X and I-X (E-X, S-X), where X is a type, or bare B and I",
+                "name the tags so; of numbers give the names in order: --labels O B-PER I-PER …; "
+                "or score words alone: --metric accuracy",
             )
         return cls(labels)
 
@@ -141,7 +154,10 @@ class Tagging:
     def decode(
         self, examples: Sequence[TagExample], rows: Sequence[Row], outputs: Sequence[np.ndarray]
     ) -> list[Prediction]:
-        """The words, the best tag of each, and its probability."""
+        """The words, the best tag of each, and its probability.
+
+        Where a text was given, also "start" and "end" of each word in it, in characters.
+        """
         tags: list[list[str]] = [[] for _ in examples]
         sure: list[list[float]] = [[] for _ in examples]
         for row, output in zip(rows, outputs, strict=True):
@@ -149,17 +165,24 @@ class Tagging:
             probabilities = scipy.special.softmax(output[first].astype(np.float64), axis=-1)
             tags[row.example] += [self.labels[i] for i in probabilities.argmax(-1)]
             sure[row.example] += probabilities.max(-1).tolist()
-        return [
-            {"words": list(example.words), "tags": found, "probabilities": how}
-            for example, found, how in zip(examples, tags, sure, strict=True)
-        ]
+        predictions: list[Prediction] = []
+        for example, found, how in zip(examples, tags, sure, strict=True):
+            said: Prediction = {"words": list(example.words), "tags": found, "probabilities": how}
+            if example.spans is not None:
+                said |= {
+                    "start": [start for start, _ in example.spans],
+                    "end": [end for _, end in example.spans],
+                }
+            predictions.append(said)
+        return predictions
 
     def score(
         self, examples: Sequence[TagExample], predictions: Sequence[Prediction]
     ) -> dict[str, float]:
-        """Precision, recall and F1 over entities, and accuracy over words."""
+        """Precision, recall and F1 over entities, where tags name any, and accuracy over words."""
         gold = [list(example.label or ()) for example in examples]
-        return entity_scores(gold, [p["tags"] for p in predictions])
+        scores = entity_scores(gold, [p["tags"] for p in predictions])
+        return scores if are_of_entities(self.labels) else {"accuracy": scores["accuracy"]}
 
     def rate(
         self, examples: Sequence[TagExample], predictions: Sequence[Prediction]
@@ -189,14 +212,17 @@ class Tagging:
     def parse(self, values: dict[str, Any], place: str) -> TagExample:
         """A text, whose words are what spaces part, or a list of words."""
         given = values.get("words", values.get("tokens", values.get("text")))
-        words = tuple(given.split()) if isinstance(given, str) else _strings(given)
+        spans = None
+        if isinstance(given, str):
+            spans = tuple(word.span() for word in re.finditer(r"\S+", given))
+        words = _strings(given)
         if not words:
             raise DataError(
                 f"{place}: no words in {str(values)[:80]}",
                 'a text under "text", or a list under "words"',
                 "name it so",
             )
-        return TagExample(place, words)
+        return TagExample(place, words, None, spans)
 
 
 def _strings(value: Any) -> tuple[str, ...]:
@@ -209,6 +235,12 @@ def _strings(value: Any) -> tuple[str, ...]:
         return ()
     texts = (item.decode("utf-8", "replace") if isinstance(item, bytes) else item for item in items)
     return tuple(str(item) for item in texts)
+
+
+def _named(tags: tuple[str, ...], labels: Sequence[str]) -> tuple[str, ...]:
+    """Tags, with the labels in the place of their numbers."""
+    names = {str(number): label for number, label in enumerate(labels)}
+    return tuple(tag if tag in labels else names.get(tag, tag) for tag in tags)
 
 
 def _windows(sizes: Sequence[int], room: int) -> list[tuple[int, int]]:

@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 from bert_jax.config import FinetuneConfig
 from bert_jax.data.batching import Row
 from bert_jax.data.rejects import Rejects
-from bert_jax.data.tables import LABEL, TEXT, TEXT_B, choose_column, read_table
+from bert_jax.data.tables import LABEL, TEXT, choose_column, read_table, text_names
 from bert_jax.data.tokenizer import Tokenizer
 from bert_jax.errors import DataError
 from bert_jax.tasks.task import Say
@@ -29,8 +29,10 @@ def read_texts(
     asked = [name for name in (given.text, given.text_b, given.label) if name]
     table = read_table(source, rejects, asked, split, config.tfds_data_dir)
     label = choose_column(table, given.label, LABEL, "label")
-    text = choose_column(table, given.text, [name for name in TEXT if name != label], "text")
-    text_b = choose_column(table, given.text_b, TEXT_B, "text b", required=False)
+    names, names_b = text_names(column for column in table.columns if column != label)
+    text = choose_column(table, given.text, [name for name in names if name != label], "text")
+    names_b = [name for name in names_b if name not in (text, label)]
+    text_b = choose_column(table, given.text_b, names_b, "text b", required=False)
     say(
         f"{source}: {table.described}; text {text!r}"
         + (f", text b {text_b!r}" if text_b else "")
@@ -88,8 +90,9 @@ def fit_pair(first: int, second: int, room: int) -> tuple[int, int]:
 def parse_text(values: dict[str, Any], place: str) -> TextExample:
     """A text, or a pair, from a user's JSON object or table row."""
     lower = {str(key).lower(): value for key, value in values.items()}
-    text = next((lower[name] for name in TEXT if name in lower), None)
-    text_b = next((lower[name] for name in TEXT_B if name in lower), None)
+    names, names_b = text_names(lower)
+    text = next((lower[name] for name in names if name in lower), None)
+    text_b = next((lower[name] for name in names_b if name in lower), None)
     if not isinstance(text, str) or not isinstance(text_b, str | None):
         raise DataError(
             f"{place}: no text in {str(values)[:80]}",

@@ -1,10 +1,12 @@
 """Scores of predictions, on the host: what tasks report."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 import numpy as np
 import scipy.stats
 from jaxtyping import Float, Int
+
+ENTITY_TAGS = ("B", "I", "E", "S")  # begins, inside, ends, single
 
 
 def confusion(
@@ -53,19 +55,26 @@ def correlations(gold: Float[np.ndarray, "N"], guessed: Float[np.ndarray, "N"]) 
 
 
 def entities(tags: Sequence[str]) -> set[tuple[str, int, int]]:
-    """Entities (type, first, last + 1) of IOB2 tags, as conlleval counts them.
+    """Entities (type, first, last + 1) of IOB or IOBES tags, as conlleval and seqeval count them.
 
-    An I- that follows neither its own B- nor its own I- starts an entity too.
+    An I- or E- that follows no entity of its type starts one too. A bare B, I, E or S has type "".
     """
-    found, start, kind = set(), 0, ""
+    found, start, kind, before = set(), -1, "", "O"
     for place, tag in enumerate([*tags, "O"]):
         prefix, _, name = tag.partition("-")
-        if kind and (prefix != "I" or name != kind):
+        if start >= 0 and (prefix not in ("I", "E") or before in ("E", "S") or name != kind):
             found.add((kind, start, place))
-            kind = ""
-        if not kind and prefix in ("B", "I"):
+            start = -1
+        if start < 0 and prefix in ENTITY_TAGS:
             start, kind = place, name
+        before = prefix
     return found
+
+
+def are_of_entities(tags: Collection[str]) -> bool:
+    """Whether these are tags of entities: "O", and B, I, E or S, alone or before "-" and a type."""
+    inside = [tag for tag in tags if tag != "O"]
+    return bool(inside) and all(tag.partition("-")[0] in ENTITY_TAGS for tag in inside)
 
 
 def entity_scores(

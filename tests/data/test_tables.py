@@ -29,8 +29,47 @@ def test_tsv_is_read_without_quoting_and_ragged_rows_are_rejected(corpus):
     assert table.columns == ("text", "label")
     assert found == [('"a "quote', "1"), ("  b", "0")]
     assert [record.place for record in table.records] == [f"{path}:2", f"{path}:6"]
-    assert [row["place"] for row in rejects.rows] == [f"{path}:4", f"{path}:5"]
-    assert rejects.summary()[0] == f"1 rejected: 1 fields, expected 2 ({path}:4)"
+    assert [row["place"] for row in rejects.rows] == [f"{path}:{line}" for line in (3, 4, 5)]
+    assert rejects.summary()[1] == f"1 rejected: 1 fields, expected 2 ({path}:4)"
+
+
+@pytest.mark.parametrize(
+    ("name", "mark"), [("a.tsv", "\t"), ("a.csv", ","), ("one.csv", ""), ("a.jsonl", "")]
+)
+def test_blank_rows_are_counted_but_not_at_the_end(corpus, name, mark):
+    lines = ["text" + mark + "label" * bool(mark), "a" + mark, mark, "", " ", "b" + mark]
+    if name.endswith("jsonl"):
+        lines = ['{"text": "0"}', '{"text": "a"}', "", "", " ", '{"text": "b"}']
+    path = corpus("\n".join([*lines, "", "", ""]), name)
+    _, found, rejects = rows(path)
+    assert [row[0] for row in found][-2:] == ["a", "b"]
+    assert [(row["place"], row["reason"]) for row in rejects.rows] == [
+        (f"{path}:{line}", "blank row") for line in (3, 4, 5)
+    ]
+
+
+def test_no_row_is_lost_behind_a_stray_quote(corpus):
+    lines = [f"text {i},{i % 2}" for i in range(505)]
+    lines[3], lines[450] = '"stray,1', 'closes "here",0'
+    path = corpus("\n".join(["text,label", *lines]), "a.csv")
+    _, found, rejects = rows(path)
+    assert len(found) + len(rejects.rows) == 505
+    assert [row["place"] for row in rejects.rows] == [f"{path}:{i}" for i in range(5, 453)]
+    assert rejects.rows[1]["row"] == "text 4,0"
+    lines[450] = 'closes",0,1'
+    path = corpus("\n".join(["text,label", *lines]), "a.csv")
+    _, found, rejects = rows(path)
+    assert len(found) + len(rejects.rows) == 505
+    assert rejects.summary()[0].startswith("448 rejected: 3 fields, expected 2")
+
+
+def test_rows_that_a_quote_may_have_joined_are_told(corpus):
+    path = corpus('text,label\na,1\n"b,1\nc,0\nd",1\n"e\nf",0\n', "a.csv")
+    table, found, _ = rows(path)
+    assert found == [("a", "1"), ("b,1\nc,0\nd", "1"), ("e\nf", "0")]
+    assert table.described == (
+        f"CSV with a header; 2 rows of several lines, the longest {path}:3 with 3"
+    )
 
 
 @pytest.mark.parametrize("ending", ["\n", "\r\n"])
@@ -72,12 +111,58 @@ def test_columns_without_a_header_are_numbered(corpus):
     assert len(found) == 2
 
 
+@pytest.mark.parametrize(
+    ("content", "header"),
+    [
+        ("question\t1\nreview\t0\n", False),  # beside a number
+        ("review\tnoun\ngo\tverb\nfilm\tnoun\n", False),  # a class that comes again
+        ("target\tgood\nsea\tgood\n", False),
+        ("question\tWhat is it that was asked ?\nanswer\tWhat is said .\n", False),
+        ("id\ttext\n1\ta dog\n", True),
+        ("\ttext\n1\ta dog\n", True),
+        ("text\na dog\n", True),
+        ("Review\tstars\na dog\t5\n", True),
+        ("target\tlabel\tof 2019\na\tb\t1\n", True),
+    ],
+)
+def test_a_first_row_is_no_header_where_it_looks_like_the_others(corpus, content, header):
+    table, found, _ = rows(corpus(content, "a.tsv"))
+    assert table.described.endswith("with a header" if header else "without a header")
+    assert len(found) == content.count("\n") - header
+
+
+def test_a_column_that_is_asked_for_by_number_makes_no_header(corpus):
+    path = corpus('"3","Wall St. Bears","Short sellers"\n"1","Peace","Talks"\n', "a.csv")
+    table, found, _ = rows(path, names=("2", "3", "1"))
+    assert table.columns == ("1", "2", "3")
+    assert found[0] == ("3", "Wall St. Bears", "Short sellers")
+    assert rows(corpus("en,de\nyes,ja\n", "b.csv"), names=("en", "de"))[0].columns == ("en", "de")
+
+
+def test_tags_in_parquet_have_the_names_that_hugging_face_wrote(tmp_path):
+    tags = {"feature": {"names": ["O", "B-PER"], "_type": "ClassLabel"}, "_type": "Sequence"}
+    words = {"feature": {"dtype": "string", "_type": "Value"}, "_type": "Sequence"}
+    features = {"tokens": words, "ner_tags": tags, "id": {"dtype": "string", "_type": "Value"}}
+    about = {"huggingface": json.dumps({"info": {"features": features}})}
+    columns = {"tokens": [["a", "b"], ["c"], ["d"], ["e"]], "id": ["0", "1", "2", "3"]}
+    columns["ner_tags"] = [[1, 0], [-1], None, [2]]
+    name = str(tmp_path / "a.parquet")
+    table = pyarrow.table(columns).replace_schema_metadata(about)
+    pyarrow.parquet.write_table(table, name)
+    found = [record.values["ner_tags"] for record in rows(name)[0].records]
+    assert found == [["B-PER", "O"], None, None, None]
+    table = table.replace_schema_metadata({"huggingface": "{"})
+    pyarrow.parquet.write_table(table, name)
+    assert rows(name)[0].records[0].values["ner_tags"] == [1, 0]
+
+
 def test_jsonl_parquet_and_packed_files(corpus, tmp_path):
     lines = [json.dumps({"text": "a", "label": 1}), "{", "[1]", "", json.dumps({"text": "b"})]
     path = corpus(gzip.compress("\n".join(lines).encode()), "a.jsonl.gz")
     table, _, rejects = rows(path)
     assert [record.values for record in table.records] == [{"text": "a", "label": 1}, {"text": "b"}]
-    assert [row["reason"] for row in rejects.rows] == ["no JSON", "no JSON object"]
+    reasons = [row["reason"] for row in rejects.rows]
+    assert reasons == ["no JSON", "no JSON object", "blank row"]
     name = str(tmp_path / "a.parquet")
     pyarrow.parquet.write_table(pyarrow.table({"text": ["a", None], "label": [1, 2]}), name)
     assert rows(name)[1] == [("a", 1), (None, 2)]

@@ -86,6 +86,20 @@ def test_a_long_sentence_comes_in_rows_of_whole_words():
     assert said[1]["probabilities"] == pytest.approx([0.8, 0.8])
 
 
+def test_words_of_a_text_have_their_places_in_it():
+    text = " the  cats\u3000한글을\t!"
+    given = [TASK.parse({"text": text}, ""), TASK.parse({"words": ["the", "cats"]}, "")]
+    long = TASK.parse({"text": "a b cats d e films g"}, "")
+    rows = TASK.encode([*given, long], TOKENIZER, 8)
+    said = decode([*given, long], rows, *("O " * sum(r.targets["is_first"]) for r in rows))
+    places = zip(said[0]["start"], said[0]["end"], strict=True)
+    assert [text[start:end] for start, end in places] == said[0]["words"]
+    assert said[0]["words"] == ["the", "cats", "한글을", "!"]
+    assert "start" not in said[1]
+    assert said[2]["start"] == [0, 2, 4, 9, 11, 13, 19]
+    assert said[2]["end"] == [1, 3, 8, 10, 12, 18, 20]
+
+
 def test_entity_scores_by_hand():
     # True: PET at words 1-2 of the first, 0 and 1 of the second. Said: 1 (too short); 0, 1 right.
     golds = [example("a b c d", "O B-PET I-PET O"), example("e f", "B-PET B-PET")]
@@ -117,8 +131,8 @@ def test_the_loss_counts_first_pieces_alone():
     assert jax.jit(TASK.loss_sum)(scores, batch) == pytest.approx(3 * math.log(3))
 
 
-def config(path):
-    return FinetuneConfig(task="tagging", encoder="", train=str(path), dev="")
+def config(path, **options):
+    return FinetuneConfig(task="tagging", encoder="", train=str(path), dev="", **options)
 
 
 def test_words_and_tags_of_other_numbers_are_rejected(tmp_path):
@@ -152,6 +166,27 @@ def test_tags_stand_with_o_first_then_by_type():
     assert Tagging.from_examples(given, config("x")).labels == ("O", "B-A", "I-A", "B-B", "I-B")
     with pytest.raises(DataError, match=r"its tags are \['O'\](.|\n)*at least two tags"):
         Tagging.from_examples([example("a", "O")], config("x"))
+
+
+def test_tags_without_entities_are_refused_unless_accuracy_is_what_counts():
+    numbers = [example("a b c", "3 4 0")]
+    with pytest.raises(DataError, match=r"tags 0, 3, 4 name no entities(.|\n)*--labels") as caught:
+        Tagging.from_examples(numbers, config("x"))
+    assert str(caught.value).count("\n") == 2
+    task = Tagging.from_examples([example("a b", "NOUN VERB")], config("x", metric="accuracy"))
+    assert task.score([example("a b", "NOUN VERB")], [{"tags": ["NOUN", "NOUN"]}]) == {
+        "accuracy": 0.5
+    }
+
+
+def test_numbers_stand_for_the_labels_that_are_given(tmp_path):
+    path = tmp_path / "a.jsonl"
+    path.write_text('{"tokens": ["a", "b", "c"], "ner_tags": [1, 2, 0]}\n')
+    given = config(path, labels=("O", "B-PER", "I-PER"))
+    (found,) = Tagging.read(str(path), "train", given, Rejects(), [].append)
+    assert found.label == ("B-PER", "I-PER", "O")
+    task = Tagging.from_examples([found], given)
+    assert task.score([found], [{"tags": ["B-PER", "I-PER", "O"]}])["f1"] == 1.0
 
 
 def test_a_sentence_with_an_unknown_tag_is_rejected_whole():

@@ -115,6 +115,20 @@ def test_given_columns_are_taken_and_the_label_is_never_the_text(tmp_path):
     assert (found.text, found.text_b, found.label) == ("bad film", "good film", "1")
 
 
+def test_a_question_and_a_sentence_are_a_pair_as_in_qnli(tmp_path):
+    table = "index\tquestion\tsentence\tlabel\n0\twho\tthe cat\tentailment\n"
+    path = tmp_path / "a.tsv"
+    (found,), _, said = read(path, table)
+    assert (found.text, found.text_b, found.label) == ("who", "the cat", "entailment")
+    assert "text 'question', text b 'sentence'" in said[0]
+    (found,), _, _ = read(path, table, text="sentence")
+    assert (found.text, found.text_b) == ("the cat", None)
+    (found,), _, _ = read(path, table, label="question")
+    assert (found.text, found.text_b, found.label) == ("the cat", None, "who")
+    pair = parse_text({"Question": "who", "Sentence": "the cat"}, "")
+    assert (pair.text, pair.text_b) == ("who", "the cat")
+
+
 def test_a_users_input_is_a_text_or_a_pair():
     assert parse_text({"Review": "good"}, "input 1") == TextExample("input 1", "good")
     pair = parse_text({"question1": "a", "question2": "b", "label": "x"}, "input 2")

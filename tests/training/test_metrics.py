@@ -7,6 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bert_jax.training.metrics import (
+    are_of_entities,
     by_class,
     calibration,
     classification_scores,
@@ -49,12 +50,34 @@ def test_entities_by_hand():
     assert entities([]) == set()
 
 
-TAG = st.sampled_from(["O", "B-A", "I-A", "B-B", "I-B"])
-SENTENCE = st.lists(st.tuples(TAG, TAG), min_size=1, max_size=8)
+def test_bare_tags_and_last_and_single_words_by_hand():
+    assert entities(["B", "I", "O", "I", "B"]) == {("", 0, 2), ("", 3, 4), ("", 4, 5)}
+    tags = ["S-A", "B-A", "I-A", "E-A", "E-A", "I-A", "S-A", "I-A"]
+    found = {("A", 0, 1), ("A", 1, 4), ("A", 4, 5), ("A", 5, 6), ("A", 6, 7), ("A", 7, 8)}
+    assert entities(tags) == found
 
 
-@settings(max_examples=50, deadline=None)
-@given(st.lists(SENTENCE, min_size=1, max_size=6))
+def test_tags_are_of_entities_or_not():
+    for tags in (["O", "B-A", "I-A"], ["O", "B", "I"], ["O", "S-A", "B-A", "E-A"], ["I-A", "I-B"]):
+        assert are_of_entities(tags)
+    for tags in (["0", "1"], ["O", "A-B", "A-I"], ["NOUN", "B-A"], ["O", "Bad"], ["O"]):
+        assert not are_of_entities(tags)
+
+
+SCHEMES = (
+    ["O", "B-A", "I-A", "B-B", "I-B"],
+    ["O", "B", "I"],
+    ["O", "B-A", "I-A", "E-A", "S-A", "B-B", "I-B", "E-B", "S-B"],
+)
+
+
+def sentences(tags):
+    tag = st.sampled_from(tags)
+    return st.lists(st.lists(st.tuples(tag, tag), min_size=1, max_size=8), min_size=1, max_size=6)
+
+
+@settings(max_examples=150, deadline=None)
+@given(st.sampled_from(SCHEMES).flatmap(sentences))
 def test_entity_scores_are_seqevals(sentences):
     seqeval = need("seqeval.metrics")
     gold = [[a for a, _ in sentence] for sentence in sentences]
