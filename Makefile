@@ -23,7 +23,7 @@ demo: $(VENV)/runs  ## pretrain a tiny BERT on text that Python carries, fine-tu
 	$(BIN)/python demo.py
 
 test: $(VENV)/tests  ## run the tests, without the heavy ones
-	$(BIN)/python -m pytest -q -m "not heavy"
+	$(BIN)/python -m pytest -q -m "not heavy" -n auto --maxprocesses 8 --dist loadfile
 
 test-all: $(VENV)/tests  ## run every test
 	$(BIN)/python -m pytest -q

@@ -46,8 +46,9 @@ class Tagging:
 
     @property
     def metrics(self) -> dict[str, int]:
-        """All scores; higher is better."""
-        return {"f1": 1, "precision": 1, "recall": 1, "accuracy": 1}
+        """All scores, of entities where the tags name any; higher is better."""
+        of_entities = {"f1": 1, "precision": 1, "recall": 1}
+        return {"accuracy": 1} | (of_entities if are_of_entities(self.labels) else {})
 
     @classmethod
     def read(
@@ -182,7 +183,7 @@ class Tagging:
         """Precision, recall and F1 over entities, where tags name any, and accuracy over words."""
         gold = [list(example.label or ()) for example in examples]
         scores = entity_scores(gold, [p["tags"] for p in predictions])
-        return scores if are_of_entities(self.labels) else {"accuracy": scores["accuracy"]}
+        return {name: scores[name] for name in self.metrics}
 
     def rate(
         self, examples: Sequence[TagExample], predictions: Sequence[Prediction]
