@@ -9,6 +9,8 @@ def pack(
 ) -> tuple[Int[np.ndarray, "pairs"], Int[np.ndarray, "pairs"]]:
     """Puts each sequence, longest first, into the row with the least space that it fits in.
 
+    Of several with equal space it is the one that was filled last.
+
     The free spaces of open rows are a set of numbers up to `length`, kept as the bits of one
     integer, so that the best fit is a shift and a lowest bit: one microsecond per sequence in plain
     Python.

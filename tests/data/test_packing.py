@@ -1,5 +1,5 @@
 import numpy as np
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from bert_jax.data.packing import pack
@@ -25,19 +25,23 @@ def test_one_sequence_a_row_keeps_the_order():
 
 
 def plain_best_fit(sizes, length, most):
-    """The same in the plainest way: total rows."""
-    space, count = [], []
-    for size in sorted(sizes, reverse=True):
+    """The same in the plainest way: free space and number of sequences of each row."""
+    space, count, filled = [], [], []
+    for now, size in enumerate(sorted(sizes, reverse=True)):
         fitting = [
-            (space[r], -r) for r in range(len(space)) if space[r] >= size and count[r] < most
+            (space[r], -filled[r], r)
+            for r in range(len(space))
+            if space[r] >= size and count[r] < most
         ]
         if fitting:
-            row = -min(fitting)[1]
+            row = min(fitting)[2]
         else:
             row = len(space)
             space.append(length)
             count.append(0)
+            filled.append(now)
         space[row] -= size
+        filled[row] = now
         count[row] += 1
     return sorted(zip(space, count, strict=True))
 
@@ -46,6 +50,7 @@ def plain_best_fit(sizes, length, most):
     sizes=st.lists(st.integers(1, 64), max_size=80),
     most=st.integers(2, 6),
 )
+@example(sizes=[1, 7, 8, 11, 11, 13, 20, 40, 45, 47, 47, 51], most=4)  # equal spaces
 def test_equals_plain_best_fit_and_breaks_no_limit(sizes, most):
     rows, slots = pack(np.array(sizes, np.int64), 64, most)
     used = np.bincount(rows, sizes).astype(int)
