@@ -16,7 +16,7 @@ from bert_jax.errors import ConfigError, DataError
 
 Batch = dict[str, np.ndarray]
 ROUNDS = 8
-MAX_OPEN = 8192  # shards that are open at a time, at about 90 kB each, where the system allows
+MAX_OPEN = 8192  # shards that are open at a time, where the system allows
 RESTORE = "restore the file, or run prepare.py again"
 
 
@@ -100,7 +100,7 @@ def _num_open() -> int:
     """Shards to keep open: up to a quarter of the files that this process may have open.
 
     A soft limit that is too low for MAX_OPEN is raised: shuffled rows come from all shards, and
-    opening one costs a hundred times as much as reading a row.
+    opening one costs many times as much as reading a row.
     """
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     wanted = 4 * MAX_OPEN if hard == resource.RLIM_INFINITY else min(4 * MAX_OPEN, hard)
