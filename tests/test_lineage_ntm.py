@@ -10,11 +10,13 @@ from benchmarks.lineage.verdicts import Verdict, print_verdicts
 from tests.test_copytask import make_nano
 
 
-def report(converged_at, shares):
+def report(converged_at, shares, without_shift=0.5):
     sizes = [
         {"size": size, "repeats": 1, "wrong_bits": share * size * 8, "bit_error": share}
         for size, share in shares.items()
     ]
+    for row in sizes:
+        row["wrong_bits_without_shift"] = without_shift * row["size"] * 8
     return {"converged_at": converged_at, "sizes": sizes}
 
 
@@ -25,9 +27,9 @@ BAD = report(None, {20: 0.0, 40: 0.3, 60: 0.5})
 def test_two_of_three_seeds_must_pass():
     checks = [check for check in ntm.CHECKS if check.run == "copy"]
     two = [ntm.judge(check, [GOOD, BAD, GOOD]) for check in checks]
-    assert [verdict.passed for verdict in two] == [True] * 4
+    assert [verdict.passed for verdict in two] == [True] * 5
     one = [ntm.judge(check, [GOOD, BAD, BAD]) for check in checks]
-    assert [verdict.passed for verdict in one] == [False, True, False, False]
+    assert [verdict.passed for verdict in one] == [False, True, False, False, True]
     assert one[0].found == "3000, inf, inf"
     assert two[2].found == "0.32, 96, 0.32"
 
@@ -35,6 +37,7 @@ def test_two_of_three_seeds_must_pass():
 def test_two_of_three_seeds_must_pass_everything():
     late = report(20_000, {20: 0.0, 40: 0.001, 60: 0.04})
     long = report(3000, {20: 0.0, 40: 0.001, 60: 0.5})
+    unmoved = report(3000, {20: 0.0, 40: 0.001, 60: 0.04}, without_shift=0.1)
     wrong = report(3000, {20: 0.1, 40: 0.001, 60: 0.04})
 
     each = [ntm.judge(c, [late, long, wrong]) for c in ntm.CHECKS if c.run == "copy"]
@@ -43,6 +46,8 @@ def test_two_of_three_seeds_must_pass_everything():
     assert (verdict.passed, verdict.found) == (False, "none")
     verdict = ntm.judge_seeds("copy", [GOOD, long, GOOD])
     assert (verdict.passed, verdict.found) == (True, "0, 2")
+    verdict = ntm.judge_seeds("copy", [GOOD, unmoved, long])
+    assert (verdict.passed, verdict.found) == (False, "0")
 
 
 def test_rivals_must_fail_at_copying():
@@ -75,7 +80,18 @@ def test_it_trains_what_is_missing_and_tells_all_sizes(tmp_path, monkeypatch, ca
     assert ntm.main(ntm.Options(only=("copy",), seeds=2, runs_dir=runs)) == 1
     printed = capsys.readouterr().out
     assert "copy: share wrong at 60 ≤ 0.05" in " ".join(printed.split())
-    assert printed.count("FAIL") == 5
+    assert printed.count("FAIL") == 6
     assert (tmp_path / "lineage" / "ntm-copy.svg").is_file()
     found = list((tmp_path / "lineage" / "ntm-copy-1").glob("evaluation/*/report.json"))
     assert len(json.loads(found[0].read_text())["sizes"]) == 3
+
+
+def test_without_shift_the_trained_weights_are_used(tmp_path, monkeypatch):
+    nano = make_nano(tmp_path)
+    nano = replace(nano, name="ntm-copy-0", loop=replace(nano.loop, steps=2))
+    monkeypatch.setattr(ntm, "RUNS", {"copy": lambda: nano})
+    report = ntm.train("copy", 0, nano.runs_dir)
+    monkeypatch.setattr("bert_jax.models.ntm.shift", lambda w, s: w)
+    crippled = ntm.train("copy", 0, nano.runs_dir)
+    for whole, row in zip(report["sizes"], crippled["sizes"], strict=True):
+        assert whole["wrong_bits_without_shift"] == row["wrong_bits"]

@@ -5,8 +5,9 @@
 
 Outputs are the model's own, on sequences that training never saw. Copy must work beyond the length
 of training, where a sequence learned by heart breaks down; an LSTM of equal size and a machine
-without addressing by place must not. Runs stay in runs/lineage: the same command again goes on, and
-only measures what is done.
+without addressing by place must not, nor may the trained machine when its heads can no longer move
+from place to place. Runs stay in runs/lineage: the same command again goes on, and only measures
+what is done.
 """
 
 import json
@@ -14,6 +15,7 @@ import statistics
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -22,7 +24,12 @@ import tyro
 
 import copytask
 from benchmarks.lineage.verdicts import Verdict, print_verdicts
+from bert_jax.config import CopyTaskConfig
+from bert_jax.models.functional import build
+from bert_jax.models.ntm import NeuralTuringMachine
 from bert_jax.reports.heatmap import heat_map
+from bert_jax.tasks.copying import eval_batch, make_objective
+from bert_jax.training.store import load_params
 from configs.copytask import RUNS
 
 Report = Mapping[str, Any]
@@ -71,6 +78,8 @@ CHECKS = [
     Check("copy", "wrong bits at 20", "≤ 0.5 of 160", at(20, 1, "wrong_bits"), at_most(0.5)),
     Check("copy", "wrong bits at 40", "≤ 0.5 of 320", at(40, 1, "wrong_bits"), at_most(0.5)),
     Check("copy", "share wrong at 60", "≤ 0.05", at(60, 1, "bit_error"), at_most(0.05)),
+    Check("copy", "wrong bits at 20, no shifts", "≥ 40 of 160",
+          at(20, 1, "wrong_bits_without_shift"), at_least(40)),
     Check("copy_lstm", "wrong bits at 20", "≥ 20 of 160", at(20, 1, "wrong_bits"), at_least(20)),
     Check(
         "copy_content_only", "wrong bits at 40", "≥ 40 of 320", at(40, 1, "wrong_bits"),
@@ -79,9 +88,13 @@ CHECKS = [
     # Guessing has 0.43 wrong (the end marker is easy): half of it. It learns, and is not solved.
     Check("repeat_copy_short", "share wrong, 5 x 5", "≤ 0.22", at(5, 5, "bit_error"),
           at_most(0.22)),
+    Check("repeat_copy_short", "share wrong, 5 x 5, no shifts", "≥ 0.35",
+          at(5, 5, "bit_error_without_shift"), at_least(0.35)),
     # Guessing has 0.5 wrong: a tenth of it.
     Check("associative_recall", "share wrong, 6 items", "≤ 0.05", at(6, 1, "bit_error"),
           at_most(0.05)),
+    Check("associative_recall", "share wrong, 6 items, no shifts", "≥ 0.4",
+          at(6, 1, "bit_error_without_shift"), at_least(0.4)),
 ]  # fmt: skip
 
 
@@ -125,7 +138,26 @@ def train(run: str, seed: int, runs_dir: str) -> Report:
         sys.exit(code)
     reports = (Path(runs_dir) / name / "evaluation").glob("*/report.json")
     newest = max(reports, key=lambda path: path.stat().st_mtime)
-    return json.loads(newest.read_text(encoding="utf-8"))
+    report = json.loads(newest.read_text(encoding="utf-8"))
+    if config.model.kind == "ntm" and config.model.addressing.shift:
+        for row in report["sizes"]:
+            row |= without_shift(config, row["size"], row["repeats"])
+    return report
+
+
+def without_shift(config: CopyTaskConfig, size: int, repeats: int) -> dict[str, float]:
+    """What the trained machine gets wrong when its heads can no longer move by place."""
+    task, addressing = config.task, replace(config.model.addressing, shift=False)
+    model = partial(NeuralTuringMachine, in_width=task.in_width, out_width=task.out_width)
+    _, bind = build(replace(config.model, addressing=addressing), model)
+    params, _, _ = load_params(Path(config.runs_dir) / config.name, "best", print)
+    batch = eval_batch(task, size, repeats, config.eval_sequences)
+    objective = make_objective(bind)
+    _, metrics = jax.jit(objective.loss)(params, batch, objective.counts(batch), None)
+    return {
+        f"{name}_without_shift": float(metrics[name][0] / metrics[name][1])
+        for name in ("wrong_bits", "bit_error")
+    }
 
 
 def judge(check: Check, reports: Sequence[Report]) -> Verdict:
