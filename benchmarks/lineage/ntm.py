@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import jax
+import jax.numpy as jnp
 import tyro
 
 import copytask
@@ -151,7 +152,7 @@ def without_shift(config: CopyTaskConfig, size: int, repeats: int) -> dict[str, 
     model = partial(NeuralTuringMachine, in_width=task.in_width, out_width=task.out_width)
     _, bind = build(replace(config.model, addressing=addressing), model)
     params, _, _ = load_params(Path(config.runs_dir) / config.name, "best", print)
-    batch = eval_batch(task, size, repeats, config.eval_sequences)
+    batch = jax.tree.map(jnp.asarray, eval_batch(task, size, repeats, config.eval_sequences))
     objective = make_objective(bind)
     _, metrics = jax.jit(objective.loss)(params, batch, objective.counts(batch), None)
     return {
