@@ -21,7 +21,7 @@ from bert_jax.data.rejects import Rejects
 from bert_jax.errors import EXIT_PREEMPTED, errors_for_people
 from bert_jax.interop.huggingface import Exported, write_directory
 from bert_jax.models.architectures import WITH_LABELS, architecture
-from bert_jax.models.functional import build, count_parameters
+from bert_jax.models.functional import build, count_parameters, take_over
 from bert_jax.nn.attention import choose_attention, device_platform
 from bert_jax.nn.compute import Compute
 from bert_jax.pretrained import read_model
@@ -123,7 +123,7 @@ def finetune(
         checkpoints = Checkpoints(run / "checkpoints", identity, keep_last=1, say=log.say)
         params = jax.jit(init)(head_key)
         if not config.from_scratch:
-            params = with_encoder(params, encoder)
+            params = take_over(params, {"bert": encoder.params.get("bert", encoder.params)})
         new_state = parallel.get_state(parallel.put_state(init_state(params, optimizer)))
         restored = checkpoints.restore(new_state)
         state, start, _ = restored or (new_state, 0, {})
@@ -203,12 +203,6 @@ def with_length(config: FinetuneConfig, positions: int) -> FinetuneConfig:
         print(f"max_length = {config.max_length} is cut to the model's {positions} positions")
         return replace(config, max_length=positions)
     return config
-
-
-def with_encoder(params: dict[str, Any], encoder: Exported) -> dict[str, Any]:
-    """New parameters with the trained encoder in place; a pooler that it lacks stays new."""
-    trained = encoder.params.get("bert", encoder.params)
-    return params | {"bert": {name: trained.get(name, x) for name, x in params["bert"].items()}}
 
 
 def compute(config: FinetuneConfig, encoder: Exported) -> Compute:

@@ -7,7 +7,7 @@ The same command again goes on where the run stopped. Exit codes: 0 done, 2 conf
 import shutil
 import sys
 from collections.abc import Callable, Iterator
-from dataclasses import replace
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,7 @@ import numpy as np
 import optax
 
 from bert_jax.config import (
+    BertConfig,
     PhaseSpan,
     PretrainConfig,
     flatten,
@@ -29,9 +30,10 @@ from bert_jax.data.loader import PretrainingRows, batches, eval_batches
 from bert_jax.data.prepared import PreparedData
 from bert_jax.data.tokenizer import Tokenizer
 from bert_jax.errors import EXIT_PREEMPTED, ConfigError, DataError, errors_for_people
-from bert_jax.models.functional import build, count_parameters
+from bert_jax.models.functional import Params, build, count_parameters, take_over
 from bert_jax.nn.attention import choose_attention, device_platform
 from bert_jax.nn.compute import Compute
+from bert_jax.pretrained import read_model
 from bert_jax.tasks import pretraining
 from bert_jax.training.checkpoint import Checkpoints
 from bert_jax.training.fit import Evaluation, fit, sum_metrics
@@ -43,6 +45,7 @@ from bert_jax.training.plots import loss_plot
 from bert_jax.training.rundir import run_lock
 from bert_jax.training.runlog import RunLog, with_progress
 from bert_jax.training.step import init_state, make_eval_step, make_train_step
+from bert_jax.training.store import fingerprint
 from configs.pretrain import RUNS
 
 # What may change between the parts of one run: it does not change what is computed.
@@ -50,7 +53,10 @@ FREE_TO_CHANGE = {
     "data", "name", "runs_dir", "loop.log_every", "loop.eval_every", "loop.checkpoint_every",
     "loop.keep_last", "loop.max_bad_steps", "loop.watchdog_seconds", "eval_rows", "tensorboard",
     "allow_unverified", "distributed", "dry_run", "parallel", "remat", "unroll", "attention",
+    "encoder",
 }  # fmt: skip
+# What a model may have otherwise than the one whose weights it starts from.
+MAY_DIFFER = {"hidden_dropout_prob", "attention_probs_dropout_prob", "initializer_range"}
 
 
 def main(config: PretrainConfig) -> int:
@@ -65,6 +71,7 @@ def main(config: PretrainConfig) -> int:
     data = PreparedData(config.data)
     data.check()
     config, vocab_size = with_vocab_size(config, data.tokenizer)
+    encoder = read_encoder(config, data.tokenizer) if config.encoder else None
     spans = phase_spans(config)
     train_rows = {s.phase.length: data.rows(s.phase.length, "train") for s in spans}
     eval_rows = {s.phase.length: data.rows(s.phase.length, "eval") for s in spans}
@@ -91,6 +98,8 @@ def main(config: PretrainConfig) -> int:
         # --- State: new, or the newest good checkpoint -----------------------------------------
         identity = {k: v for k, v in flatten(config).items() if k not in FREE_TO_CHANGE}
         identity |= {"tokenizer": data.tokenizer.sha256, "data": data.fingerprint}
+        if encoder:
+            identity["encoder"] = fingerprint(encoder)
         checkpoints = Checkpoints(
             run / "checkpoints",
             identity,
@@ -103,6 +112,8 @@ def main(config: PretrainConfig) -> int:
         )
         restored = checkpoints.restore(jax.eval_shape(new_state, init_key))
         state, start, _ = restored or (new_state(init_key), 0, {})
+        if encoder and not restored:
+            state = state._replace(params=take_over(state.params, encoder))
         log.resume(start)
         size, devices = count_parameters(state.params), parallel.num_devices
         log.say(f"{run}: {size:,} parameters on {devices} device(s), from step {start:,}")
@@ -163,6 +174,30 @@ def with_vocab_size(config: PretrainConfig, tokenizer: Tokenizer) -> tuple[Pretr
             "leave model.vocab_size out",
         )
     return replace(config, model=replace(config.model, vocab_size=size)), size
+
+
+def read_encoder(config: PretrainConfig, tokenizer: Tokenizer) -> Params:
+    """The weights of `config.encoder`: a pretraining model's, or those of its encoder alone.
+
+    Raises:
+        ConfigError: it has another shape, or another vocabulary than the data.
+    """
+    saved = read_model(str(config.encoder))
+    for field in fields(BertConfig):
+        wanted, found = getattr(config.model, field.name), getattr(saved.config, field.name)
+        if wanted != found and field.name not in MAY_DIFFER:
+            raise ConfigError(
+                f"model.{field.name} = {wanted}, but {config.encoder} has {found}",
+                "a model of the same shape",
+                f"pass --model.{field.name.replace('_', '-')} {found}",
+            )
+    if saved.tokenizer.sha256 != tokenizer.sha256:
+        raise ConfigError(
+            f"{config.data} has another vocabulary or casing than {config.encoder}",
+            "text prepared with the vocabulary of the model that is to go on",
+            "prepare it with --vocab and that model's vocab.txt, and --lowercase if it does so",
+        )
+    return saved.params if "bert" in saved.params else {"bert": saved.params}
 
 
 def compute(config: PretrainConfig) -> Compute:

@@ -10,6 +10,7 @@ import sys
 import time
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import jax
 import numpy as np
@@ -97,6 +98,33 @@ def test_resuming_gives_the_same_bits_as_never_stopping(nano, uninterrupted, mon
 def test_another_seed_gives_other_weights(nano, uninterrupted):
     assert pretrain.main(replace(nano, seed=1)) == 0
     assert final_state(replace(nano, seed=1))[1] != uninterrupted[1]
+
+
+def test_it_goes_on_from_a_trained_model(nano, nano_run):
+    """One update at next to no rate: all weights stay the trained ones, heads too."""
+    still = OptimizerConfig(learning_rate=1e-12, warmup_steps=0, weight_decay=0.0)
+    config = replace(
+        nano, name="on", encoder=str(nano_run), optimizer=still, phases=(Phase(32, 16),),
+        loop=replace(nano.loop, steps=1),
+    )  # fmt: skip
+    assert pretrain.main(config) == 0
+    found, trained = final_state(config)[0], state_of(nano_run)[0]
+    for a, b in zip(found, trained, strict=True):
+        np.testing.assert_allclose(a, b, rtol=0, atol=1e-9)
+    assert "encoder" in load_params(Path(config.runs_dir) / "on")[2]
+
+
+def test_a_model_of_another_shape_or_vocabulary_cannot_go_on(nano, nano_run, monkeypatch):
+    nano = replace(nano, encoder=str(nano_run))
+    wide = replace(nano, model=replace(MODEL, hidden_size=64))
+    with pytest.raises(ConfigError, match=r"model.hidden_size = 64, but .* has 32"):
+        pretrain.main(wide)
+    with monkeypatch.context() as patch:
+        saved = pretrain.read_model(nano_run)._replace(tokenizer=SimpleNamespace(sha256="other"))
+        patch.setattr(pretrain, "read_model", lambda directory: saved)
+        with pytest.raises(ConfigError, match="another vocabulary or casing than"):
+            pretrain.main(nano)
+    assert not Path(nano.runs_dir).exists()
 
 
 def test_a_corrupted_checkpoint_is_set_aside_and_the_one_before_is_used(

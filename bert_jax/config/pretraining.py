@@ -70,6 +70,9 @@ class PretrainConfig:
     """Lengths and batch sizes, one after the other, under one schedule."""
     masking: MaskingConfig = MaskingConfig()
     """How tokens are masked."""
+    encoder: str | None = None
+    """Trained model to go on from, a run or a directory that `bert_jax.load` opens, of the same
+    shape and vocabulary; None starts from random weights."""
     name: str = ""
     """Name of the run; empty takes the configuration's name."""
     runs_dir: str = "runs"

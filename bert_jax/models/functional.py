@@ -47,3 +47,10 @@ def build(
 def count_parameters(params: Params) -> int:
     """Numbers in a tree of arrays, or of their shapes."""
     return sum(leaf.size for leaf in jax.tree.leaves(params))
+
+
+def take_over(new: Any, trained: Any) -> Any:
+    """New parameters with trained ones wherever these have the same name; the rest stays new."""
+    if not isinstance(new, dict):
+        return trained
+    return {n: take_over(x, trained[n]) if n in trained else x for n, x in new.items()}

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from bert_jax.config import BertConfig
-from bert_jax.models.functional import build, count_parameters
+from bert_jax.models.functional import build, count_parameters, take_over
 
 CONFIG = BertConfig(
     hidden_size=16, num_hidden_layers=2, num_attention_heads=2, intermediate_size=32,
@@ -84,3 +84,16 @@ def test_bind_leaves_the_parameters_alone_and_refuses_strangers():
     assert model.bert.pooler.kernel[...] is params["bert"]["pooler"]["kernel"]
     with pytest.raises(ValueError, match="not available in state"):
         bind({**params, "stranger": jnp.ones(3)})
+
+
+def test_trained_parameters_are_taken_over_by_name():
+    new = {
+        "bert": {"layers": {"kernel": 1, "bias": 2}, "pooler": {"kernel": 3}},
+        "nsp": {"bias": 4},
+    }
+    trained = {"bert": {"layers": {"kernel": 10, "bias": 20}}, "classifier": {"bias": 50}}
+    assert take_over(new, trained) == {
+        "bert": {"layers": {"kernel": 10, "bias": 20}, "pooler": {"kernel": 3}},
+        "nsp": {"bias": 4},
+    }
+    assert take_over(new, {}) == new
