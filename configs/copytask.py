@@ -102,7 +102,7 @@ def repeat_copy() -> CopyTaskConfig:
 def repeat_copy_short() -> CopyTaskConfig:
     """`repeat_copy` with up to 5 vectors up to 5 times: a quarter of the time.
 
-    Seed 0, 20,000 updates in 8 minutes on one core: 18.7 % of the bits wrong at 5 x 5, where
+    Seed 0, 20,000 updates in 7 minutes on one core: 18.7 % of the bits wrong at 5 x 5, where
     guessing has 43 %. It learns slowly, and does not go on to longer sequences.
     """
     return CopyTaskConfig(
