@@ -27,10 +27,10 @@ RMSPROP = OptimizerConfig(
 def copy() -> CopyTaskConfig:
     """Copy up to 20 vectors of 8 bits, at the size of Graves et al. 2014, section 4.1.
 
-    Seeds 0, 1, 2 converged at updates 3000, 3000 and 2000; 4,000 to 5,000 updates took 4 to 7
-    minutes on one busy core. Wrong bits at 20: 0, 0.13, 0; at 40: 0, 2.17, 0.03; share of wrong
-    bits at 60: 1.0 %, 48.9 %, 2.6 %. Two of the three diverged within 2,000 updates after they had
-    converged: the best checkpoint is what counts.
+    Seeds 0, 1, 2 converged at updates 3500, 3000 and 2500; 4,000 to 5,000 updates take about 3
+    minutes on one core. Wrong bits at 20: 0, 0.86, 0.02; at 40: 0, 6.49, 0.49; share of wrong bits
+    at 60: 1.0 %, 49.9 %, 4.5 %. Runs diverge within 2,000 updates after they have converged: the
+    best checkpoint is what counts.
     """
     return CopyTaskConfig(
         task=MemoryTaskConfig(),
