@@ -160,10 +160,11 @@ def multi30k_attention() -> TranslateConfig:
 def multi30k_gnmt() -> TranslateConfig:
     """English to German captions, a small GNMT (Wu et al. 2016); as large as the model above.
 
-    The paper's kernels, from U(±0.04) at a width of 1,024, would be small ones at this width.
+    Larger kernels than U(±0.04), which is for the paper's width of 1,024.
     """
     return TranslateConfig(
-        model=GNMTConfig(embedding_size=128, hidden_size=160, num_layers=3, dropout=0.0, init_range=0.25
+        model=GNMTConfig(
+            embedding_size=128, hidden_size=160, num_layers=3, dropout=0.0, init_range=0.25
         ),
         **MULTI30K,
         vocab_size=9712,
