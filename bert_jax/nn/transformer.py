@@ -79,7 +79,11 @@ class KeyValues(NamedTuple):
 
 
 class Attention(nnx.Module):
-    """Multi-head attention (Vaswani et al. 2017, section 3.2.2): what both kinds share."""
+    """Multi-head attention (Vaswani et al. 2017, section 3.2.2): what both kinds share.
+
+    For Xavier, queries, keys and values are one matrix of D by 3 D, as in PyTorch and fairseq: the
+    scores start at half the size that three matrices would give them, and training is faster.
+    """
 
     def __init__(self, config: BlockConfig, rngs: nnx.Rngs):
         width = config.hidden_size
@@ -110,7 +114,7 @@ class SelfAttention(Attention):
 
     def __init__(self, config: BlockConfig, rngs: nnx.Rngs):
         width = config.hidden_size
-        init = kernel_init(config, width, width)
+        init = kernel_init(config, width, 3 * width)
         heads = (config.num_attention_heads, width // config.num_attention_heads)
         self.qkv = Linear((width,), (3, *heads), init, rngs)
         super().__init__(config, rngs)
@@ -141,7 +145,7 @@ class CrossAttention(Attention):
     def __init__(self, config: BlockConfig, rngs: nnx.Rngs):
         super().__init__(config, rngs)
         width = config.hidden_size
-        init = kernel_init(config, width, width)
+        init = kernel_init(config, width, 3 * width)
         self.q = Linear((width,), self.heads, init, rngs)
         self.kv = Linear((width,), (2, *self.heads), init, rngs)
 

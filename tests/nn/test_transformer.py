@@ -221,11 +221,13 @@ def test_decoder_layer_is_torchs(norm_first):
     np.testing.assert_allclose(found, wanted.numpy(), atol=1e-5)
 
 
-def test_xavier_s_range_is_that_of_one_matrix():
-    """Queries, keys and values are three matrices of D by D, though they are one kernel."""
-    attention = EncoderLayer(TRANSLATION, nnx.Rngs(0)).attention
-    limit = np.sqrt(6 / 32)
+@pytest.mark.parametrize("name", ["attention.qkv", "cross.q", "cross.kv"])
+def test_queries_keys_and_values_start_as_parts_of_one_matrix(name):
+    """D by 3 D, as `nn.MultiheadAttention`'s in_proj_weight, in cross-attention too."""
+    layer = DecoderLayer(TRANSLATION, nnx.Rngs(0))
+    part, kernel = name.split(".")
+    limit = np.sqrt(6 / (16 + 48))
 
-    largest = float(jnp.abs(attention.qkv.kernel[...]).max())
+    largest = float(jnp.abs(getattr(getattr(layer, part), kernel).kernel[...]).max())
 
-    assert 0.97 * limit < largest <= limit
+    assert 0.95 * limit < largest <= limit
