@@ -65,9 +65,9 @@ def tiny() -> PretrainConfig:
 
 
 def mini() -> PretrainConfig:
-    """BERT-Mini, 4 layers of 256: as `tiny`, for five times the time; needs rows of 32 and of 128.
+    """BERT-Mini, 4 layers of 256: as `tiny`, in three times the time; needs rows of 32 and of 128.
 
-    On 64 MB of Korean Wikipedia with a vocabulary of 4,096, 4,000 steps, about 70 minutes on one
+    On 64 MB of Korean Wikipedia with a vocabulary of 4,096, 4,000 steps, 72 minutes on one
     CPU core, held out: MLM loss 4.92, at a unigram loss of 7.17; NSP accuracy 0.711, at a majority
     of 0.526.
     """
@@ -96,7 +96,7 @@ def mini() -> PretrainConfig:
 def mini_reviews() -> PretrainConfig:
     """`mini` on short reviews, such as NSMC's unlabelled ones; needs rows of 32 and of 64.
 
-    NSMC's unlabelled reviews, vocabulary of 4,096, 3,600 steps, about 65 minutes on one CPU core:
+    NSMC's unlabelled reviews, vocabulary of 4,096, 3,600 steps, 66 minutes on one CPU core:
     held-out MLM loss 4.90, at a unigram entropy of 7.01.
     """
     return PretrainConfig(
