@@ -1,4 +1,4 @@
-"""All rows, one after the other: `python -m benchmarks.lineage`; some six hours on 2 cores."""
+"""All rows, one after the other: `python -m benchmarks.lineage`; most of a day on 2 cores."""
 
 import sys
 from typing import Any
