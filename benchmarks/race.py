@@ -1,6 +1,7 @@
 """A race of training steps: each side in a process of its own, block by block, in turns.
 
 A script hands over its two makers, `make(options) -> (description, run_steps)`, and its options.
+On a virtual machine a block is repeated while the host takes processor time away.
 """
 
 import argparse
@@ -12,6 +13,8 @@ import sys
 import time
 from collections.abc import Callable, Mapping
 from typing import Any
+
+from quiet import time_quietly
 
 Make = Callable[[argparse.Namespace], tuple[dict[str, Any], Callable[[int], float]]]
 
@@ -65,6 +68,7 @@ class Side:
         pipe = subprocess.PIPE
         self.process = subprocess.Popen(command, stdin=pipe, stdout=pipe, text=True)
         self.seconds: list[float] = []
+        self.disturbed = ""
 
     def answer(self) -> dict[str, Any]:
         """Waits for the next line."""
@@ -74,14 +78,17 @@ class Side:
             raise SystemExit(f"the process of {self.process.args} ended early, see above")
         return json.loads(line)
 
-    def run_block(self, num: int) -> dict[str, Any]:
-        """Runs a block of steps."""
+    def run_quietly(self, num: int) -> None:
+        """Runs a block of steps, again while the machine's host disturbs it."""
+        seconds, quiet = time_quietly(lambda: self._run_block(num))
+        self.seconds.append(seconds)
+        self.disturbed += "" if quiet else f"; the host disturbed block {len(self.seconds)}"
+
+    def _run_block(self, num: int) -> float:
         assert self.process.stdin is not None
         self.process.stdin.write(f"{num}\n")
         self.process.stdin.flush()
-        found = self.answer()
-        self.seconds.append(found["seconds"])
-        return found
+        return self.answer()["seconds"]
 
 
 def torch_is_missing(python: str) -> bool:
@@ -108,7 +115,7 @@ def race(script: str, options: argparse.Namespace, title: str) -> None:
         print(f"  {name}: {found['about']}; start and first step {found['first_step']:.1f} s")
     for _ in range(options.rounds):
         for side in sides.values():
-            side.run_block(options.steps)
+            side.run_quietly(options.steps)
     speed = {}
     for name, side in sides.items():
         per_step = statistics.median(side.seconds)
@@ -116,7 +123,7 @@ def race(script: str, options: argparse.Namespace, title: str) -> None:
         spread = f"{min(side.seconds):.3f} to {max(side.seconds):.3f}"
         rate, peak = speed[name] * about["jax"].get("flops", 0), about["jax"].get("peak")
         use = f", MFU {rate / peak:.1%}" if peak else f", {rate / 1e9:.0f} GFLOP/s (peak unknown)"
-        use = use if rate else ""
+        use = (use if rate else "") + side.disturbed
         print(f"  {name}: {per_step:.3f} s a step ({spread}), {speed[name]:,.0f} tokens/s{use}")
     if "torch" in speed:
         print(f"  ratio: ours is {speed['jax'] / speed['torch']:.2f} times as fast")

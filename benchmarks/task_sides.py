@@ -225,8 +225,10 @@ def pad_to_longest(rows: Sequence[Any]) -> None:
     """Leaves one bucket in this process, which holds the longest row, and packs nothing."""
     from bert_jax.data import batching
 
-    setattr(batching, "BUCKETS", (max(len(row.tokens) for row in rows),))  # noqa: B010
-    setattr(batching, "PACKED_LENGTH", 0)  # noqa: B010
+    longest = max(len(row.tokens) for row in rows)
+    setattr(batching, "BUCKETS", (longest,))  # noqa: B010
+    setattr(batching, "PACKED_LENGTH", longest)  # noqa: B010
+    setattr(batching, "PACKED_TEXTS", 1)  # noqa: B010
 
 
 def epoch_batches(options: Options, rows: Sequence[Any]) -> Iterator[dict[str, np.ndarray]]:

@@ -16,7 +16,8 @@ finetune: an epoch a round: batches, forward, backward, clipping, AdamW. Batches
 `finetune.py`, sorted by length among 50 and shuffled; `transformers` takes the same ones, without
 the columns that are padding in every row. With `--dropout 0` the losses are the same, too.
 
-Compilation and other warm-up is shown apart.
+Compilation and other warm-up is shown apart. On a virtual machine a round is repeated while the
+host takes processor time away.
 """
 
 import contextlib
@@ -31,6 +32,7 @@ from typing import Any
 import numpy as np
 import tyro
 
+from quiet import time_quietly
 from task_sides import LABELS, ONE_LENGTH, OURS, THEIRS, Options, make_side
 
 SHAPES = {  # layers, width, heads, vocabulary
@@ -53,10 +55,10 @@ def main(options: Options) -> None:
             print(f"  {side.name}: {side.about}; first round {side.warm_up:.1f} s")
         for _ in range(options.rounds):
             for side in sides.values():
-                side.run()
+                side.run_quietly()
     for side in sides.values():
         speeds = [len(texts) / seconds for seconds in side.seconds]
-        print(f"  {side.name:22} {spread(speeds, '8,.1f')} texts/s")
+        print(f"  {side.name:22} {spread(speeds, '8,.1f')} texts/s{side.disturbed}")
     for name in (ONE_LENGTH, THEIRS):
         pairs = zip(sides[name].seconds, sides[OURS].seconds, strict=True)
         ratios = [theirs / ours for theirs, ours in pairs]
@@ -66,7 +68,7 @@ def main(options: Options) -> None:
         for name in (ONE_LENGTH, THEIRS):
             print(f"  {agreement(results[OURS], results[name])} of {name}")
     else:
-        print("  mean losses of the last round:", ", ".join(f"{x:.5f}" for x in results.values()))
+        print("  mean losses of the first epoch:", ", ".join(f"{x:.5f}" for x in results.values()))
 
 
 def make_texts(count: int, seed: int = 0) -> list[str]:
@@ -130,12 +132,17 @@ class Side:
         other_end.close()
         self.about, (self.warm_up, self.result) = self._pipe.recv()
         self.seconds: list[float] = []
+        self.disturbed = ""
 
-    def run(self) -> None:
-        """Runs a round."""
-        self._pipe.send("a round, please")
-        seconds, self.result = self._pipe.recv()
+    def run_quietly(self) -> None:
+        """Runs a round, again while the machine's host disturbs it."""
+        seconds, quiet = time_quietly(self._run)
         self.seconds.append(seconds)
+        self.disturbed += "" if quiet else f"; the host disturbed round {len(self.seconds)}"
+
+    def _run(self) -> float:
+        self._pipe.send("a round, please")
+        return self._pipe.recv()
 
 
 def work(pipe: Connection, name: str, options: Options, folder: str, texts: Sequence[str]) -> None:
@@ -144,7 +151,7 @@ def work(pipe: Connection, name: str, options: Options, folder: str, texts: Sequ
     pipe.send((about, run_round()))
     with contextlib.suppress(EOFError):  # the other end is closed: no more rounds
         while pipe.recv():
-            pipe.send(run_round())
+            pipe.send(run_round()[0])
 
 
 def spread(values: Sequence[float], form: str) -> str:

@@ -16,7 +16,6 @@ from bert_jax.interop.config_json import read_json_object
 from bert_jax.interop.huggingface import Exported, read_directory
 from bert_jax.models.architectures import WITH_LABELS, architecture
 from bert_jax.models.functional import build
-from bert_jax.models.heads import gather_positions
 from bert_jax.nn.compute import PLAIN
 from bert_jax.nn.layout import row_layout
 from bert_jax.tasks.kinds import KINDS, kind_of
@@ -210,9 +209,8 @@ class Model:
         top_k: int,
     ) -> tuple[Float[Array, "B P K"], Int[Array, "B P K"]]:
         model = self.bind(params)
-        hidden = model.bert(tokens, row_layout(lengths, tokens.shape[1]))
-        chosen = gather_positions(hidden, places)
-        logits = model.mlm(chosen, model.bert.embeddings.word[...])
+        hidden = model.bert(tokens, row_layout(lengths, tokens.shape[1]), at=places)
+        logits = model.mlm(hidden, model.bert.embeddings.word[...])
         return jax.lax.top_k(jax.nn.softmax(logits), min(top_k, logits.shape[-1]))
 
     def _compute_outputs(

@@ -1,18 +1,19 @@
 """Encoded texts of many lengths to batches of few shapes."""
 
+import bisect
 import hashlib
+import itertools
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from bert_jax.data.loader import permute
-from bert_jax.data.packing import pack
 
 BUCKETS = (16, 32, 48, 64, 96, 128, 192, 256, 384, 512)  # lengths of rows, and so of programs
 SORTED_TOGETHER = 50  # batches of an epoch among which rows are sorted by length
 PACKED_LENGTH = 64  # tokens of a row of short texts: enough to be full, few to attend to
-PACKED_TEXTS = 16  # texts in such a row
+PACKED_TEXTS = 8  # texts that a row can hold
 NO_LABEL = -1
 
 
@@ -144,30 +145,51 @@ def eval_batches(
 def packed_batches(
     rows: Sequence[Row], batch_size: int, longest: int, pad_id: int
 ) -> Iterator[tuple[list[list[int]], dict[str, np.ndarray]]]:
-    """Every row once, without targets; short ones are packed, so that little is padding.
+    """Every row once, without targets, the longest first; short ones fill the rows up.
+
+    All batches hold about as many tokens as `batch_size` rows of PACKED_LENGTH: the longer the
+    rows, the fewer.
 
     Yields:
         The numbers of the rows that stand in each row of the batch, one after the other; and
-        tokens [B, T], lengths [B, J, 2] with J = PACKED_TEXTS. B is a power of two, or
-        `batch_size`.
+        tokens [B, T], lengths [B, J, 2] with J = PACKED_TEXTS. Of one T there is one B, and in the
+        last batch another one, a power of two.
     """
-    sizes = np.array([len(row.tokens) for row in rows], np.int64)
+    waiting = _Waiting([len(row.tokens) for row in rows])
     full = min(PACKED_LENGTH, longest)
-    short, long = np.flatnonzero(sizes <= full), np.flatnonzero(sizes > full)
-    together: dict[int, list[int]] = {}
-    for i, place in zip(short.tolist(), pack(sizes[short], full, PACKED_TEXTS)[0], strict=True):
-        together.setdefault(place, []).append(i)
-    alone = long[np.argsort(sizes[long], kind="stable")]
-    groups = [*together.values(), *([i] for i in alone.tolist())]
-    for start in range(0, len(groups), batch_size):
-        chosen = groups[start : start + batch_size]
-        num_rows = min(batch_size, 1 << (len(chosen) - 1).bit_length())
-        length = bucket(max(int(sizes[numbers].sum()) for numbers in chosen), longest)
+    while waiting.sizes:
+        room = bucket(max(full, waiting.sizes[-1]), longest)
+        most = max(1, batch_size * full // room)
+        groups = list(itertools.takewhile(bool, (waiting.take(room) for _ in range(most))))
+        joined = [[token for i in numbers for token in rows[i].tokens] for numbers in groups]
+        num_rows = min(most, 1 << (len(groups) - 1).bit_length())
+        length = bucket(max(map(len, joined)), longest)
         tokens = np.full((num_rows, length), pad_id, np.int32)
         lengths = np.zeros((num_rows, PACKED_TEXTS, 2), np.int32)
-        for place, numbers in enumerate(chosen):
-            joined = [token for i in numbers for token in rows[i].tokens]
-            tokens[place, : len(joined)] = joined
+        for place, numbers in enumerate(groups):
+            tokens[place, : len(joined[place])] = joined[place]
             segments = [(rows[i].first, len(rows[i].tokens) - rows[i].first) for i in numbers]
             lengths[place, : len(numbers)] = segments
-        yield chosen, {"tokens": tokens, "lengths": lengths}
+        yield groups, {"tokens": tokens, "lengths": lengths}
+
+
+class _Waiting:
+    """Rows that are in no batch yet, by their sizes."""
+
+    def __init__(self, sizes: Sequence[int]):
+        self._rows: dict[int, list[int]] = {}
+        for i in reversed(range(len(sizes))):
+            self._rows.setdefault(sizes[i], []).append(i)
+        self.sizes = sorted(self._rows)
+
+    def take(self, room: int) -> list[int]:
+        """The longest row, then again and again the longest that there is still room for."""
+        taken: list[int] = []
+        while len(taken) < PACKED_TEXTS and self.sizes and self.sizes[0] <= room:
+            place = bisect.bisect_right(self.sizes, room) - 1
+            size = self.sizes[place]
+            taken.append(self._rows[size].pop())
+            if not self._rows[size]:
+                del self.sizes[place]
+            room -= size
+        return taken

@@ -41,7 +41,7 @@ def inference_function(model: Exported) -> Callable[[Array, Array, Array], tuple
         module = bind(jax.tree.map(jnp.asarray, model.params))
         if name == "BertModel":
             hidden = module(input_ids, layout)
-            return (hidden, module.pool(hidden, layout)[:, 0]) if pooling else (hidden,)
+            return (hidden, module.pool(hidden[:, 0])) if pooling else (hidden,)
         if name == "BertForPreTraining":
             everywhere = jnp.broadcast_to(jnp.arange(input_ids.shape[1]), input_ids.shape)
             words, next_sentence = module(input_ids, layout, everywhere)

@@ -5,7 +5,7 @@ from flax import nnx
 from jaxtyping import Array, Float, Int, PRNGKeyArray
 
 from bert_jax.config import BertConfig
-from bert_jax.models.heads import MaskedLanguageHead, NextSentenceHead, gather_positions
+from bert_jax.models.heads import MaskedLanguageHead, NextSentenceHead
 from bert_jax.nn.compute import PLAIN, Compute
 from bert_jax.nn.dropout import split_key
 from bert_jax.nn.embeddings import Embeddings
@@ -33,26 +33,28 @@ class Bert(nnx.Module):
         tokens: Int[Array, "B T"],
         layout: RowLayout,
         *,
+        at: Int[Array, "B P"] | None = None,
         key: PRNGKeyArray | None = None,
         compute: Compute = PLAIN,
-    ) -> Float[Array, "B T D"]:
-        """Encodes every token; sequences of one row do not see each other.
+    ) -> Float[Array, "B P D"]:
+        """Encodes tokens; sequences of one row do not see each other.
 
         Args:
             tokens: token ids.
             layout: `row_layout(lengths, T)`.
+            at: positions whose vectors are wanted, the only ones for which the last layer is
+                computed in full; None is all T.
             key: randomness of dropout; None switches it off.
             compute: types and kernels.
         """
         embed_key, layers_key = split_key(key, 2)
         x = self.embeddings(tokens, layout, key=embed_key, compute=compute)
         mask = block_diagonal_mask(layout.sequence_ids)
-        return apply_layers(self.layers, x, mask, key=layers_key, compute=compute)
+        return apply_layers(self.layers, x, mask, at=at, key=layers_key, compute=compute)
 
-    def pool(self, hidden: Float[Array, "B T D"], layout: RowLayout) -> Float[Array, "B J D"]:
-        """tanh(h W + b) of each sequence's [CLS]; meaningless where there is no sequence."""
-        starts = jnp.minimum(layout.starts, hidden.shape[1] - 1)
-        return jnp.tanh(self.pooler(gather_positions(hidden, starts)))
+    def pool(self, first: Float[Array, "B J D"]) -> Float[Array, "B J D"]:
+        """tanh(h W + b) of the vectors of [CLS], which stand at `layout.starts`."""
+        return jnp.tanh(self.pooler(first))
 
 
 class BertForPreTraining(nnx.Module):
@@ -74,7 +76,8 @@ class BertForPreTraining(nnx.Module):
     ) -> tuple[Float[Array, "B P V"], Float[Array, "B J 2"]]:
         """Scores masked words and next sentences, both float32.
 
-        Only the predicted positions are projected onto the vocabulary.
+        Only the predicted positions are projected onto the vocabulary, and the last layer is
+        computed for them and each [CLS] alone.
 
         Args:
             tokens: token ids, with masks in place.
@@ -83,7 +86,8 @@ class BertForPreTraining(nnx.Module):
             key: randomness of dropout; None switches it off.
             compute: types and kernels.
         """
-        hidden = self.bert(tokens, layout, key=key, compute=compute)
-        chosen = gather_positions(hidden, mlm_positions)
-        mlm_logits = self.mlm(chosen, self.bert.embeddings.word[...])
-        return mlm_logits, self.nsp(self.bert.pool(hidden, layout))
+        num_sequences = layout.starts.shape[1]
+        at = jnp.concatenate([layout.starts, mlm_positions], axis=1)
+        hidden = self.bert(tokens, layout, at=at, key=key, compute=compute)
+        mlm_logits = self.mlm(hidden[:, num_sequences:], self.bert.embeddings.word[...])
+        return mlm_logits, self.nsp(self.bert.pool(hidden[:, :num_sequences]))

@@ -2,17 +2,10 @@
 
 import jax.numpy as jnp
 from flax import nnx
-from jaxtyping import Array, Float, Int
+from jaxtyping import Array, Float
 
 from bert_jax.config import BertConfig
 from bert_jax.nn.linear import LayerNorm, Linear, activate, truncated_normal
-
-
-def gather_positions(
-    x: Float[Array, "B T D"], positions: Int[Array, "B P"]
-) -> Float[Array, "B P D"]:
-    """Takes the vectors at some positions of each row."""
-    return jnp.take_along_axis(x, positions[:, :, None], axis=1)
 
 
 class MaskedLanguageHead(nnx.Module):

@@ -58,8 +58,8 @@ class BertForSequenceClassification(nnx.Module):
     ) -> Float[Array, "B J C"]:
         """Scores each sequence of each row, in float32."""
         bert_key, head_key = split_key(key, 2)
-        hidden = self.bert(tokens, layout, key=bert_key, compute=compute)
-        pooled = dropout(self.bert.pool(hidden, layout), head_key, self.dropout_rate)
+        first = self.bert(tokens, layout, at=layout.starts, key=bert_key, compute=compute)
+        pooled = dropout(self.bert.pool(first), head_key, self.dropout_rate)
         return self.classifier(pooled).astype(jnp.float32)
 
 

@@ -3,7 +3,7 @@
 from typing import NamedTuple
 
 import jax.numpy as jnp
-from jaxtyping import Array, Bool, Int
+from jaxtyping import Array, Bool, Int, Shaped
 
 
 class RowLayout(NamedTuple):
@@ -13,7 +13,7 @@ class RowLayout(NamedTuple):
         sequence_ids: 0 = padding, j + 1 = token of sequence j.
         positions: place in the own sequence, from 0; 0 on padding.
         segment_ids: 1 in the second segment of a pair; 0 in the first, and on padding.
-        starts: place of each sequence's first token, [CLS]; meaningless where its length is 0.
+        starts: place of each sequence's first token, [CLS]; some place where its length is 0.
         lengths: tokens of each sequence, special tokens included; 0 = no sequence.
     """
 
@@ -48,9 +48,16 @@ def row_layout(lengths: Int[Array, "B J 2"], length: int) -> RowLayout:
         sequence_ids=sequence_ids,
         positions=jnp.where(is_token_BT, t_T[None, :] - before_BT, 0),
         segment_ids=in_second_BJT.any(axis=1).astype(lengths.dtype),
-        starts=starts_BJ,
+        starts=jnp.minimum(starts_BJ, length - 1),
         lengths=totals_BJ,
     )
+
+
+def gather_positions(
+    x: Shaped[Array, "B T *rest"], positions: Int[Array, "B P"]
+) -> Shaped[Array, "B P *rest"]:
+    """Takes what stands at some positions of each row."""
+    return jnp.take_along_axis(x, positions.reshape(*positions.shape, *[1] * (x.ndim - 2)), axis=1)
 
 
 def block_diagonal_mask(sequence_ids: Int[Array, "B T"]) -> Bool[Array, "B 1 T T"]:

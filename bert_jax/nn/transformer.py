@@ -1,5 +1,6 @@
 """Transformer blocks: attention, feed-forward, encoder and decoder layers."""
 
+import dataclasses
 import math
 from collections.abc import Sequence
 from typing import NamedTuple, Protocol
@@ -7,11 +8,12 @@ from typing import NamedTuple, Protocol
 import jax
 import jax.numpy as jnp
 from flax import nnx
-from jaxtyping import Array, Bool, Float, PRNGKeyArray
+from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
 
 from bert_jax.nn.attention import attention_weights, dot_product_attention
 from bert_jax.nn.compute import PLAIN, Compute
 from bert_jax.nn.dropout import dropout, split_key
+from bert_jax.nn.layout import gather_positions
 from bert_jax.nn.linear import Initializer, LayerNorm, Linear, activate, truncated_normal, uniform
 
 
@@ -131,11 +133,15 @@ class SelfAttention(Attention):
         x: Float[Array, "B T D"],
         mask: Bool[Array, "#B 1 T T"],
         *,
+        at: Int[Array, "B P"] | None,
         key: PRNGKeyArray | None,
         compute: Compute,
-    ) -> Float[Array, "B T D"]:
-        """Lets every token look at those that the mask allows."""
+    ) -> Float[Array, "B P D"]:
+        """Lets every token, or those at some positions, look at those that the mask allows."""
         q, k, v = self.project(x)
+        if at is not None:  # few queries, and perhaps an odd number, which cuDNN does not take
+            q, mask = gather_positions(q, at), gather_positions(mask[:, 0], at)[:, None]
+            compute = dataclasses.replace(compute, attention="xla")
         return self.mix(q, k, v, mask, key=key, compute=compute)
 
 
@@ -210,10 +216,12 @@ class Block(nnx.Module):
         mask: Bool[Array, "#B 1 T T"],
         keys: Sequence[PRNGKeyArray | None],
         compute: Compute,
-    ) -> Float[Array, "B T D"]:
+        at: Int[Array, "B P"] | None = None,
+    ) -> Float[Array, "B P D"]:
         """The sublayer of self-attention; two keys."""
         around = self.around(self.attention_norm)
-        attended = self.attention(around.enter(x), mask, key=keys[0], compute=compute)
+        attended = self.attention(around.enter(x), mask, at=at, key=keys[0], compute=compute)
+        x = x if at is None else gather_positions(x, at)
         return around.leave(x, attended, keys[1])
 
     def forward(self, x: Float[Array, "B T D"], key: PRNGKeyArray | None) -> Float[Array, "B T D"]:
@@ -230,12 +238,13 @@ class EncoderLayer(Block):
         x: Float[Array, "B T D"],
         mask: Bool[Array, "#B 1 T T"],
         *,
+        at: Int[Array, "B P"] | None = None,
         key: PRNGKeyArray | None,
         compute: Compute,
-    ) -> Float[Array, "B T D"]:
-        """Applies the layer; `key=None` means no dropout."""
+    ) -> Float[Array, "B P D"]:
+        """Applies the layer, or gives its output `at` some positions; no key means no dropout."""
         keys = split_key(key, 3)
-        return self.forward(self.attend(x, mask, keys[:2], compute), keys[2])
+        return self.forward(self.attend(x, mask, keys[:2], compute, at), keys[2])
 
 
 class DecoderLayer(Block):

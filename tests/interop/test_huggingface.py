@@ -60,7 +60,7 @@ def our_outputs(model):
         module = bind(params)
         if model.architecture == "BertModel":
             hidden = module(tokens, layout)
-            return hidden, module.pool(hidden, layout)[:, 0]
+            return hidden, module.pool(hidden[:, 0])
         if model.architecture == "BertForPreTraining":
             everywhere = np.broadcast_to(np.arange(tokens.shape[1]), tokens.shape)
             mlm, nsp = module(tokens, layout, everywhere)

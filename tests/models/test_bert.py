@@ -1,5 +1,6 @@
 """BERT against a NumPy transcription, and packed rows against sequences on their own."""
 
+import dataclasses
 import functools
 import math
 
@@ -9,10 +10,11 @@ import numpy as np
 import pytest
 
 from bert_jax.config import BertConfig
+from bert_jax.models.bert import Bert
 from bert_jax.models.functional import build
 from bert_jax.nn.attention import device_platform
 from bert_jax.nn.compute import Compute
-from bert_jax.nn.layout import row_layout
+from bert_jax.nn.layout import gather_positions, row_layout
 from bert_jax.training.losses import masked_language_model_sums, next_sentence_sums
 
 CONFIG = BertConfig(
@@ -150,7 +152,7 @@ def test_equals_a_numpy_transcription():
         hidden = model.bert(jnp.asarray(TOKENS), layout)
         return (
             hidden,
-            model.bert.pool(hidden, layout),
+            model.bert.pool(gather_positions(hidden, layout.starts)),
             *model(jnp.asarray(TOKENS), layout, jnp.asarray(POSITIONS)),
         )
 
@@ -166,6 +168,30 @@ def test_equals_a_numpy_transcription():
         np.testing.assert_allclose(mlm[0, places], wanted[2][at], atol=1e-5)
         np.testing.assert_allclose(nsp[0, j], wanted[3], atol=1e-5)
         start += first + second
+
+
+@pytest.mark.parametrize("compute", [Compute(), Compute(unroll=True, remat=True)], ids=str)
+@pytest.mark.parametrize("num_layers", [1, 2, 3])
+def test_the_last_layer_at_some_positions_is_the_whole_one_there(num_layers, compute):
+    config = dataclasses.replace(CONFIG, num_hidden_layers=num_layers)
+    init, bind = build(config, Bert)
+    layout, at = row_layout(jnp.asarray(LENGTHS), T), jnp.asarray(POSITIONS)
+
+    def some(params):
+        return bind(params)(jnp.asarray(TOKENS), layout, at=at, compute=compute)
+
+    def all_then_some(params):
+        return gather_positions(bind(params)(jnp.asarray(TOKENS), layout, compute=compute), at)
+
+    def values(compute_hidden):
+        weights = jnp.cos(jnp.arange(24.0))
+        score = lambda params: jnp.einsum("BPD,D->", compute_hidden(params), weights)  # noqa: E731
+        return jax.jit(lambda params: (compute_hidden(params), jax.grad(score)(params)))
+
+    params = jax.jit(init)(jax.random.key(0))
+    found, wanted = values(some)(params), values(all_then_some)(params)
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=1e-4), found, wanted)
+    assert np.abs(found[0] - found[0][:, ::-1]).max() > 0.1
 
 
 def test_the_embedding_is_one_parameter_with_both_gradients():

@@ -3,15 +3,9 @@ import numpy as np
 from flax import nnx
 
 from bert_jax.config import BertConfig
-from bert_jax.models.heads import MaskedLanguageHead, NextSentenceHead, gather_positions
+from bert_jax.models.heads import MaskedLanguageHead, NextSentenceHead
 
 CONFIG = BertConfig(hidden_size=8, num_attention_heads=1, vocab_size=20)
-
-
-def test_positions_are_gathered_row_by_row():
-    x = jnp.arange(12.0).reshape(2, 3, 2)
-    found = gather_positions(x, jnp.array([[2, 0], [1, 1]]))
-    assert found.tolist() == [[[4, 5], [0, 1]], [[8, 9], [8, 9]]]
 
 
 def test_logits_are_float32_and_use_the_embedding_that_is_handed_in():

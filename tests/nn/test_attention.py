@@ -95,7 +95,7 @@ def test_cudnn_gets_a_mask_with_all_queries_and_keys(shape, monkeypatch):
 
     def on_cpu(q, k, v, *, mask, implementation):
         given[implementation] = mask
-        return real(q, k, v, mask=mask, implementation="xla")
+        return real(q, k, v, mask=mask, implementation="xla")  # JAX's own
 
     monkeypatch.setattr(jax.nn, "dot_product_attention", on_cpu)
     mask = jnp.asarray(np.random.default_rng(0).random(shape) < 0.5).at[..., 0].set(True)
@@ -103,10 +103,10 @@ def test_cudnn_gets_a_mask_with_all_queries_and_keys(shape, monkeypatch):
         attention.dot_product_attention(q[:, :4], k, v, mask, implementation=implementation)
         for implementation in ("xla", "cudnn")
     )
+    assert list(given) == ["cudnn"]
     assert given["cudnn"].shape == (shape[0], 1, 4, 5)
     np.testing.assert_array_equal(given["cudnn"], np.broadcast_to(mask, (shape[0], 1, 4, 5)))
-    assert given["xla"].shape == shape
-    np.testing.assert_array_equal(cudnn, xla)
+    np.testing.assert_allclose(xla, cudnn, atol=1e-6)
 
 
 @pytest.mark.skipif(

@@ -3,7 +3,7 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bert_jax.nn.layout import block_diagonal_mask, row_layout
+from bert_jax.nn.layout import block_diagonal_mask, gather_positions, row_layout
 
 
 def test_two_pairs_and_padding_by_hand():
@@ -19,6 +19,18 @@ def test_a_row_without_sequences_is_all_padding():
     layout = row_layout(jnp.zeros((1, 2, 2), jnp.int32), 5)
     for part in (layout.sequence_ids, layout.positions, layout.segment_ids):
         assert part.tolist() == [[0] * 5]
+
+
+def test_starts_stay_in_a_full_row():
+    layout = row_layout(jnp.array([[[2, 1], [3, 0], [0, 0]]], jnp.int32), 6)
+    assert layout.starts.tolist() == [[0, 3, 5]]
+
+
+def test_positions_are_gathered_row_by_row():
+    x, positions = jnp.arange(12.0).reshape(2, 3, 2), jnp.array([[2, 0], [1, 1]])
+    found = gather_positions(x, positions)
+    assert found.tolist() == [[[4, 5], [0, 1]], [[8, 9], [8, 9]]]
+    assert gather_positions(x[:, :, 0], positions).tolist() == [[4, 0], [8, 8]]
 
 
 @given(st.lists(st.tuples(st.integers(0, 4), st.integers(0, 3)), min_size=5, max_size=5))
