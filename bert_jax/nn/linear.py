@@ -38,6 +38,33 @@ def truncated_normal(stddev: float) -> Initializer:
     return lambda key, shape: stddev * unscaled(key, shape, jnp.float32)
 
 
+def product(x: Float[Array, "N I"], kernel: Float[Array, "I O"]) -> Float[Array, "N O"]:
+    """x W, in the type of `x`.
+
+    On CPUs, XLA multiplies bfloat16 in hardware (AMX) only where the result is to be float32.
+    """
+    if x.dtype != jnp.bfloat16 or jax.default_backend() != "cpu":
+        return x @ kernel
+    return _bfloat16_product(x, kernel)
+
+
+@jax.custom_vjp
+def _bfloat16_product(x: Array, kernel: Array) -> Array:
+    return _multiply(x, 1, kernel, 0)
+
+
+_bfloat16_product.defvjp(
+    lambda x, kernel: (_bfloat16_product(x, kernel), (x, kernel)),
+    lambda saved, dy: (_multiply(dy, 1, saved[1], 1), _multiply(saved[0], 0, dy, 0)),
+)
+
+
+def _multiply(a: Array, axis_a: int, b: Array, axis_b: int) -> Array:
+    """Sums over an axis of each, in float32; the result has the type of `a`."""
+    axes = (((axis_a,), (axis_b,)), ((), ()))
+    return jax.lax.dot_general(a, b, axes, preferred_element_type=jnp.float32).astype(a.dtype)
+
+
 class Linear(nnx.Module):
     """y = x W + b over one or several axes: kernel [*in_shape, *out_shape], bias [*out_shape]."""
 
@@ -58,7 +85,8 @@ class Linear(nnx.Module):
         # Two axes each: the gradient of the kernel takes XLA twice as long over more (on CPU).
         in_shape, out_shape = kernel.shape[: self.num_in], kernel.shape[self.num_in :]
         flat = kernel.astype(x.dtype).reshape(math.prod(in_shape), math.prod(out_shape))
-        y = (x.reshape(-1, flat.shape[0]) @ flat).reshape(*x.shape[: -self.num_in], *out_shape)
+        y = product(x.reshape(-1, flat.shape[0]), flat)
+        y = y.reshape(*x.shape[: -self.num_in], *out_shape)
         return y + jnp.broadcast_to(bias.astype(x.dtype), y.shape)
 
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from flax import nnx
 
-from bert_jax.nn.linear import Linear, activate, layer_norm, truncated_normal
+from bert_jax.nn.linear import Linear, activate, layer_norm, product, truncated_normal
 
 
 def test_layer_norm_by_hand():
@@ -53,6 +53,22 @@ def test_truncated_normal_is_not_corrected_for_its_width():
     assert np.abs(x).max() > 0.0399
     assert abs(x.std() - 0.02 * 0.8796) < 1e-4
     assert abs(x.mean()) < 2e-4
+
+
+def test_a_product_of_bfloat16_is_float32s_rounded_and_so_are_its_gradients():
+    rng = np.random.default_rng(0)
+    shapes = ((6, 40), (40, 30), (6, 30))
+    x, kernel, dy = (jnp.asarray(rng.normal(size=shape), jnp.bfloat16) for shape in shapes)
+
+    def all_of(x, kernel, dy):
+        y, pull = jax.vjp(product, x, kernel)
+        return y, *pull(dy)
+
+    found = jax.jit(all_of)(x, kernel, dy)
+    wanted = jax.jit(all_of)(*(each.astype(jnp.float32) for each in (x, kernel, dy)))
+    for ours, exact in zip(found, wanted, strict=True):
+        assert ours.dtype == jnp.bfloat16
+        np.testing.assert_allclose(ours.astype(jnp.float32), exact, rtol=0.005, atol=1e-4)
 
 
 def test_linear_contracts_as_many_axes_as_it_was_built_with():
