@@ -56,7 +56,7 @@ def main(config: CopyTaskConfig) -> int:
     init_key, no_dropout = jax.random.split(jax.random.key(config.seed))
     objective = make_objective(bind)
     optimizer, schedule = make_optimizer(config.optimizer, config.loop.steps)
-    train_step = parallel.spread(make_train_step(objective, optimizer, no_dropout))
+    train_step = parallel.spread(make_train_step(objective, optimizer))
     eval_step = parallel.spread(make_eval_step(objective), donate=False)
 
     run = Path(config.runs_dir) / config.name
@@ -65,7 +65,8 @@ def main(config: CopyTaskConfig) -> int:
         identity = {k: v for k, v in flatten(config).items() if k not in FREE_TO_CHANGE}
         checkpoints = Checkpoints(run / "checkpoints", identity, config.loop.keep_last, say=log.say)
         new_state = jax.jit(
-            lambda key: init_state(init(key), optimizer), out_shardings=parallel.replicated
+            lambda key: init_state(init(key), optimizer, no_dropout),
+            out_shardings=parallel.replicated,
         )
         restored = checkpoints.restore(jax.eval_shape(new_state, init_key))
         state, start, _ = restored or (new_state(init_key), 0, {})

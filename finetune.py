@@ -6,17 +6,18 @@ stopped. Exit codes as pretrain.py's.
 
 import json
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
+import optax
 
-from bert_jax.config import FinetuneConfig, flatten
+from bert_jax.config import FinetuneConfig, LoopConfig, flatten
 from bert_jax.config.command_line import choose_run
 from bert_jax.config.finetuning import loop_config, optimizer_config
-from bert_jax.data.batching import hash_rows, steps_per_epoch, train_batches
+from bert_jax.data.batching import Packing, hash_texts, steps_per_epoch, train_batches
 from bert_jax.data.rejects import Rejects
 from bert_jax.errors import EXIT_PREEMPTED, errors_for_people
 from bert_jax.interop.huggingface import Exported, write_directory
@@ -30,7 +31,7 @@ from bert_jax.reports.report import make_report, write_report
 from bert_jax.reports.seeds import describe_seeds
 from bert_jax.tasks.kinds import KINDS
 from bert_jax.tasks.labelled import Labelled, read_labelled
-from bert_jax.tasks.predicting import make_predictor
+from bert_jax.tasks.predicting import Predicted, make_predictor
 from bert_jax.tasks.task import Task, choose_metric, make_objective
 from bert_jax.training.checkpoint import Checkpoints
 from bert_jax.training.early_stopping import past_scores, stopped_early
@@ -40,7 +41,14 @@ from bert_jax.training.parallel import DataParallel, start_processes
 from bert_jax.training.plots import loss_plot
 from bert_jax.training.rundir import run_lock
 from bert_jax.training.runlog import RunLog, with_progress
-from bert_jax.training.step import init_state, make_train_step
+from bert_jax.training.step import (
+    Batch,
+    Metrics,
+    Params,
+    TrainState,
+    init_state,
+    make_train_step,
+)
 from bert_jax.training.store import fingerprint, load_params
 from configs.finetune import RUNS
 
@@ -73,10 +81,11 @@ def main(config: FinetuneConfig, kinds: Mapping[str, type[Task]] = KINDS) -> int
     rejects.write(run / "rejects.jsonl")
 
     # --- One run, or one for each seed --------------------------------------------------------
+    programs = compile_programs(config, encoder, task, len(data["train"].encoded))
     results: dict[int, dict[str, float]] = {}
     for seed in range(config.seed, config.seed + config.seeds):
         folder = run if config.seeds == 1 else run / f"seed-{seed}"
-        scores = finetune(replace(config, seed=seed), folder, encoder, task, data)
+        scores = finetune(replace(config, seed=seed), folder, encoder, task, data, programs)
         if scores is None:
             print("saved; run the same command again to go on")
             return EXIT_PREEMPTED
@@ -94,43 +103,73 @@ def main(config: FinetuneConfig, kinds: Mapping[str, type[Task]] = KINDS) -> int
     return 0
 
 
+class Programs(NamedTuple):
+    """What one seed's run shares with the others', compiled once."""
+
+    parallel: DataParallel
+    packing: Packing
+    loop: LoopConfig
+    schedule: optax.Schedule
+    new_state: Callable[[jax.Array, jax.Array], TrainState]
+    """(key of the weights, key of dropout) → the state before the first step."""
+    train_step: Callable[[TrainState, Batch], tuple[TrainState, Metrics]]
+    predict: Callable[[Params, Labelled], Predicted]
+
+
+def compile_programs(
+    config: FinetuneConfig, encoder: Exported, task: Task, num_texts: int
+) -> Programs:
+    """Builds model, objective, optimizer and step, and what predicts with them."""
+    parallel = DataParallel(config.parallel)
+    process = (jax.process_index(), jax.process_count())
+    pad_id = encoder.tokenizer.pad_id
+    packing = Packing(config.max_length, pad_id, parallel.num_devices, process)
+    num_labels = len(task.labels) if task.architecture in WITH_LABELS else 0
+    init, bind = build(encoder.config, architecture(task.architecture, num_labels))
+    how = compute(config, encoder)
+    loop = loop_config(config, steps_per_epoch(num_texts, config.batch_size))
+    optimizer, schedule = make_optimizer(optimizer_config(config, loop.steps), loop.steps)
+    step = make_train_step(make_objective(task, bind, how), optimizer)
+    return Programs(
+        parallel,
+        packing,
+        loop,
+        schedule,
+        new_state=jax.jit(lambda head, dropout: init_state(init(head), optimizer, dropout)),
+        train_step=parallel.spread(step),
+        predict=make_predictor(task, bind, how, parallel, packing, config.eval_batch_size),
+    )
+
+
 def finetune(
-    config: FinetuneConfig, run: Path, encoder: Exported, task: Task, data: dict[str, Labelled]
+    config: FinetuneConfig,
+    run: Path,
+    encoder: Exported,
+    task: Task,
+    data: dict[str, Labelled],
+    programs: Programs,
 ) -> dict[str, float] | None:
     """Trains from one seed; returns the best checkpoint's scores, None if a signal stopped it."""
-    # --- Model, objective, optimizer, step ----------------------------------------------------
-    parallel = DataParallel(config.parallel)
-    for size in (config.batch_size, config.eval_batch_size):
-        parallel.check_batch_size(size)
-    train, dev = data["train"].rows, data["dev"].rows
-    labels = task.labels if task.architecture in WITH_LABELS else ()
-    init, bind = build(encoder.config, architecture(task.architecture, len(labels)))
-    head_key, dropout_key = jax.random.split(jax.random.key(config.seed))
-    how = compute(config, encoder)
-    epoch_steps = steps_per_epoch(len(train), config.batch_size)
-    loop = loop_config(config, epoch_steps)
-    optimizer, schedule = make_optimizer(optimizer_config(config, loop.steps), loop.steps)
-    objective = make_objective(task, bind, how)
-    train_step = parallel.spread(make_train_step(objective, optimizer, dropout_key))
-    pad_id = encoder.tokenizer.pad_id
-    predict = make_predictor(task, bind, how, parallel, config, pad_id)
-
+    parallel, packing, loop, schedule, new_state, train_step, predict = programs
+    train, dev = data["train"].encoded, data["dev"].encoded
     with run_lock(run), RunLog(run, config, loop.steps) as log:
         # --- State: the encoder with a new head, or the newest good checkpoint ----------------
         identity = {k: v for k, v in flatten(config).items() if k not in FREE_TO_CHANGE}
         identity |= {"encoder": fingerprint(encoder.params), "tokenizer": encoder.tokenizer.sha256}
-        identity["data"] = hash_rows([*train, *dev])
+        identity["data"] = hash_texts([*train, *dev])
         checkpoints = Checkpoints(run / "checkpoints", identity, keep_last=1, say=log.say)
-        params = jax.jit(init)(head_key)
+        state = new_state(*jax.random.split(jax.random.key(config.seed)))
         if not config.from_scratch:
-            params = take_over(params, {"bert": encoder.params.get("bert", encoder.params)})
-        new_state = parallel.get_state(parallel.put_state(init_state(params, optimizer)))
-        restored = checkpoints.restore(new_state)
-        state, start, _ = restored or (new_state, 0, {})
+            pretrained = {"bert": encoder.params.get("bert", encoder.params)}
+            state = state._replace(params=take_over(state.params, pretrained))
+        state = parallel.get_state(parallel.put_state(state))
+        restored = checkpoints.restore(state)
+        state, start, _ = restored or (state, 0, {})
         log.resume(start)
         log.say(
-            f"{run}: {count_parameters(params):,} parameters on {parallel.num_devices} device(s),"
-            f" {loop.steps:,} steps of {config.batch_size}, from step {start:,}"
+            f"{run}: {count_parameters(state.params):,} parameters"
+            f" on {parallel.num_devices} device(s), {loop.steps:,} steps of {config.batch_size},"
+            f" from step {start:,}"
         )
 
         # --- Train ----------------------------------------------------------------------------
@@ -154,14 +193,10 @@ def finetune(
         outcome = None
         with checkpoints:
             if not stopped_early(history, config.patience):
-                process = (jax.process_index(), jax.process_count())
-                batches = train_batches(
-                    train, config.batch_size, config.max_length, pad_id, config.seed, start, process
-                )
                 outcome = fit(
                     parallel.put_state(state),
                     train_step,
-                    batches,
+                    train_batches(train, config.batch_size, packing, config.seed, start),
                     loop,
                     parallel=parallel,
                     evaluate=evaluate,
@@ -181,12 +216,13 @@ def finetune(
             predictions, _ = predict(best_params, data[name])
             found = task.score(data[name].examples, predictions)
             scores |= {f"{name} {k}": v for k, v in found.items()}
-            reports[name] = make_report(task, data[name].examples, data[name].rows, predictions)
+            reports[name] = make_report(task, data[name].examples, data[name].encoded, predictions)
         if jax.process_index() == 0:
             step = extra["step"]
             write_report(run / "evaluation" / str(step), str(run), reports)
             about = {"kind": task.kind, "max_length": config.max_length}
             problem = "regression" if task.kind == "regression" else None
+            labels = task.labels if task.architecture in WITH_LABELS else ()
             model = Exported(
                 encoder.config, task.architecture, best, encoder.tokenizer, labels, problem, about
             )

@@ -88,9 +88,7 @@ def main(config: PretrainConfig) -> int:
         bind, mask_key, rules, words.is_continuation, compute(config)
     )
     optimizer, schedule = make_optimizer(config.optimizer, config.loop.steps)
-    train_step = parallel.spread(
-        make_train_step(objective, optimizer, dropout_key, config.accumulation_steps)
-    )
+    train_step = parallel.spread(make_train_step(objective, optimizer, config.accumulation_steps))
     eval_step = parallel.spread(make_eval_step(objective), donate=False)
 
     run = Path(config.runs_dir) / config.name
@@ -108,7 +106,8 @@ def main(config: PretrainConfig) -> int:
             say=log.say,
         )
         new_state = jax.jit(
-            lambda key: init_state(init(key), optimizer), out_shardings=parallel.replicated
+            lambda key: init_state(init(key), optimizer, dropout_key),
+            out_shardings=parallel.replicated,
         )
         restored = checkpoints.restore(jax.eval_shape(new_state, init_key))
         state, start, _ = restored or (new_state(init_key), 0, {})

@@ -102,7 +102,7 @@ def main(config: TranslateConfig) -> int:
     init_key, dropout_key = jax.random.split(jax.random.key(config.seed))
     objective = make_objective(bind, config.label_smoothing, compute(config))
     optimizer, schedule = make_optimizer(config.optimizer, config.loop.steps)
-    train_step = parallel.spread(make_train_step(objective, optimizer, dropout_key))
+    train_step = parallel.spread(make_train_step(objective, optimizer))
     eval_step = parallel.spread(make_eval_step(objective), donate=False)
     most = config.model.max_positions
     greedy = make_searcher(bind, replace(config.search, num_beams=1), most, parallel)
@@ -118,7 +118,8 @@ def main(config: TranslateConfig) -> int:
         keep = config.loop.keep_last
         checkpoints = Checkpoints(run / "checkpoints", identity, keep, say=log.say)
         new_state = jax.jit(
-            lambda key: init_state(init(key), optimizer), out_shardings=parallel.replicated
+            lambda key: init_state(init(key), optimizer, dropout_key),
+            out_shardings=parallel.replicated,
         )
         restored = checkpoints.restore(jax.eval_shape(new_state, init_key))
         state, start, _ = restored or (new_state(init_key), 0, {})

@@ -8,7 +8,7 @@ import dataclasses
 import itertools
 import os
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from typing import Annotated, Any, Literal
 
 import numpy as np
@@ -16,7 +16,8 @@ import tyro
 
 LABELS = ("bad", "good")
 LEARNING_RATE, WEIGHT_DECAY, EPS = 5e-5, 0.01, 1e-6
-OURS, ONE_LENGTH, THEIRS = "bert_jax", "bert_jax, one length", "transformers"
+OURS, ONE_LENGTH = "bert_jax", "bert_jax, one length"
+THEIRS, THEIRS_BY_CHANCE = "transformers", "transformers, by chance"
 
 Round = Callable[[], tuple[float, Any]]
 """Does the work once: seconds, and what came out."""
@@ -42,15 +43,14 @@ class Options:
     """Longer texts are cut to so many tokens."""
     dropout: float = 0.1
     """Dropout on hidden values and attention probabilities, in training."""
-    unroll: bool = False
-    """Unroll our loop over layers, in training."""
 
 
 def make_side(name: str, options: Options, folder: str, texts: Sequence[str]) -> tuple[str, Round]:
     """Who a side is, and what it does in a round."""
-    if name == THEIRS:
-        make = {"predict": predict_theirs, "finetune": finetune_theirs}[options.what]
-        return make(options, folder, texts)
+    if name == THEIRS and options.what == "predict":
+        return predict_theirs(options, folder, texts)
+    if name in (THEIRS, THEIRS_BY_CHANCE):
+        return finetune_theirs(options, folder, texts, name == THEIRS)
     make = {"predict": predict_ours, "finetune": finetune_ours}[options.what]
     return make(options, folder, texts, name == ONE_LENGTH)
 
@@ -63,14 +63,14 @@ def predict_ours(
 ) -> tuple[str, Round]:
     """`bert_jax.load(folder).predict(texts)`."""
     import bert_jax
-    from bert_jax.data.batching import packed_batches
+    from bert_jax.data.batching import Packing, packed_batches
     from bert_jax.data.tokenizer import Tokenizer
 
     model = bert_jax.load(folder)
-    rows = encode(options, texts, model.tokenizer)
+    encoded = encode(options, texts, model.tokenizer)
     if one_length:
-        pad_to_longest(rows)
-    batches = [batch for _, batch in packed_batches(rows, options.batch_size, 512, 0)]
+        pad_to_longest(encoded)
+    batches = [b for _, b in packed_batches(encoded, options.batch_size, Packing(512, 0))]
 
     def predict() -> tuple[float, Any]:
         model.tokenizer = Tokenizer(model.tokenizer.vocab, model.tokenizer.casing)
@@ -134,38 +134,45 @@ def finetune_ours(
     from bert_jax.training.optimizers import make_optimizer
     from bert_jax.training.parallel import DataParallel
     from bert_jax.training.step import init_state, make_train_step
+    from finetune import SHALLOW
 
     saved = read_directory(folder)
-    rows = encode(options, texts, saved.tokenizer)
+    encoded = encode(options, texts, saved.tokenizer)
     if one_length:
-        pad_to_longest(rows)
-    steps = sum(1 for _ in epoch_batches(options, rows))
+        pad_to_longest(encoded)
+    batches = epoch_batches(options, encoded)
+    is_shallow = saved.config.num_hidden_layers <= SHALLOW
     bind = build(saved.config, architecture(saved.architecture, len(LABELS)))[1]
-    objective = make_objective(Classification(LABELS), bind, Compute(unroll=options.unroll))
+    objective = make_objective(Classification(LABELS), bind, Compute(unroll=is_shallow))
     rates = OptimizerConfig(
         learning_rate=LEARNING_RATE, warmup_steps=0, weight_decay=WEIGHT_DECAY, eps=EPS
     )
-    optimizer, _ = make_optimizer(rates, steps * (options.rounds + 1))
+    optimizer, _ = make_optimizer(rates, len(batches) * (options.rounds + 1))
     parallel = DataParallel()
-    step = parallel.spread(make_train_step(objective, optimizer, jax.random.key(0)))
-    state = parallel.put_state(init_state(saved.params, optimizer))
+    step = parallel.spread(make_train_step(objective, optimizer))
+    state = parallel.put_state(init_state(saved.params, optimizer, jax.random.key(0)))
 
     def epoch() -> tuple[float, Any]:
         nonlocal state
         start = time.perf_counter()
         losses: list[Any] = []
-        for batch in epoch_batches(options, rows):
+        for batch in epoch_batches(options, encoded):
             state, metrics = step(state, parallel.put_batch(batch))
             losses.append(metrics["loss"][0])
             parallel.get(losses[max(0, len(losses) - 2)])  # at most two steps are under way
         mean = float(np.mean([parallel.get(loss) for loss in losses]))
         return time.perf_counter() - start, mean
 
-    return about_jax(list(epoch_batches(options, rows))), epoch
+    return about_jax(batches), epoch
 
 
-def finetune_theirs(options: Options, folder: str, texts: Sequence[str]) -> tuple[str, Round]:
-    """What `transformers.Trainer` does in a step, without the Trainer."""
+def finetune_theirs(
+    options: Options, folder: str, texts: Sequence[str], by_length: bool
+) -> tuple[str, Round]:
+    """What `transformers.Trainer` does in a step, without the Trainer.
+
+    The first round has our batches, so that losses can be compared; the others have its own.
+    """
     import torch
     import transformers
 
@@ -174,26 +181,28 @@ def finetune_theirs(options: Options, folder: str, texts: Sequence[str]) -> tupl
     torch.set_num_threads(num_cores())
     transformers.utils.logging.disable_progress_bar()
     model: Any = transformers.BertForSequenceClassification.from_pretrained(folder).train()
-    rows = encode(options, texts, Tokenizer.load(folder))
-    steps = sum(1 for _ in epoch_batches(options, rows))
+    encoded = encode(options, texts, Tokenizer.load(folder))
+    ours = [texts_of(batch) for batch in epoch_batches(options, encoded)]
+    its_own = trainer_batches(options, encoded, by_length)
+    rounds = itertools.chain([ours], itertools.repeat(its_own))
     groups: list[dict[str, Any]] = [{"params": [], "weight_decay": w} for w in (0, WEIGHT_DECAY)]
     for name, parameter in model.named_parameters():
         decays = not name.endswith("bias") and "LayerNorm" not in name
         groups[decays]["params"].append(parameter)
     optimizer = torch.optim.AdamW(groups, lr=LEARNING_RATE, eps=EPS, fused=True)
     schedule = transformers.get_linear_schedule_with_warmup(
-        optimizer, 0, steps * (options.rounds + 1)
+        optimizer, 0, len(ours) * (options.rounds + 1)
     )
 
     def epoch() -> tuple[float, Any]:
         start = time.perf_counter()
         losses = []
-        for batch in epoch_batches(options, rows):
-            sizes = torch.from_numpy(batch["lengths"][:, 0, 0])
-            there, longest = int((sizes > 0).sum()), int(sizes.max())
-            tokens = torch.from_numpy(batch["tokens"])[:there, :longest].long()
-            mask = (torch.arange(longest)[None] < sizes[:there, None]).long()
-            labels = torch.from_numpy(batch["label"])[:there].long()
+        for batch in next(rounds):
+            rows = [torch.tensor(tokens) for tokens, _ in batch]
+            tokens = torch.nn.utils.rnn.pad_sequence(rows, batch_first=True)
+            sizes = torch.tensor([len(row) for row in rows])
+            mask = (torch.arange(tokens.shape[1])[None] < sizes[:, None]).long()
+            labels = torch.tensor([label for _, label in batch])
             loss = model(input_ids=tokens, attention_mask=mask, labels=labels).loss
             loss.backward()
             torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
@@ -203,7 +212,9 @@ def finetune_theirs(options: Options, folder: str, texts: Sequence[str]) -> tupl
             losses.append(loss.detach())
         return time.perf_counter() - start, float(torch.stack(losses).mean())
 
-    return about_torch(model), epoch
+    sizes = [[len(tokens) for tokens, _ in batch] for batch in its_own]
+    full = sum(map(sum, sizes)) / sum(max(batch) * len(batch) for batch in sizes)
+    return f"{about_torch(model)}, batches {full:.0%} full", epoch
 
 
 # --- Small things ---------------------------------------------------------------------------------
@@ -221,22 +232,49 @@ def encode(options: Options, texts: Sequence[str], tokenizer: Any) -> list[Any]:
     return Classification(LABELS).encode(examples, tokenizer, options.max_length)
 
 
-def pad_to_longest(rows: Sequence[Any]) -> None:
-    """Leaves one bucket in this process, which holds the longest row, and packs nothing."""
+def pad_to_longest(encoded: Sequence[Any]) -> None:
+    """Leaves rows of one length in this process, which hold the longest text, and no other."""
     from bert_jax.data import batching
 
-    longest = max(len(row.tokens) for row in rows)
+    longest = max(len(text.tokens) for text in encoded)
     setattr(batching, "BUCKETS", (longest,))  # noqa: B010
     setattr(batching, "PACKED_LENGTH", longest)  # noqa: B010
-    setattr(batching, "PACKED_TEXTS", 1)  # noqa: B010
+    setattr(batching, "TOKENS_PER_TEXT", longest)  # noqa: B010
 
 
-def epoch_batches(options: Options, rows: Sequence[Any]) -> Iterator[dict[str, np.ndarray]]:
+def epoch_batches(options: Options, encoded: Sequence[Any]) -> list[dict[str, np.ndarray]]:
     """The same epoch in every round, and so the same shapes."""
-    from bert_jax.data.batching import steps_per_epoch, train_batches
+    from bert_jax.data.batching import Packing, steps_per_epoch, train_batches
 
-    batches = train_batches(rows, options.batch_size, options.max_length, 0, seed=0)
-    return itertools.islice(batches, steps_per_epoch(len(rows), options.batch_size))
+    batches = train_batches(encoded, options.batch_size, Packing(options.max_length, 0), seed=0)
+    return list(itertools.islice(batches, steps_per_epoch(len(encoded), options.batch_size)))
+
+
+def texts_of(batch: dict[str, np.ndarray]) -> list[tuple[list[int], int]]:
+    """Tokens and label of each text in one of our batches."""
+    found = []
+    for tokens, lengths, labels in zip(
+        batch["tokens"], batch["lengths"].sum(-1), batch["label"], strict=True
+    ):
+        parts = np.split(tokens, np.cumsum(lengths))
+        found += [
+            (part.tolist(), int(y)) for part, y in zip(parts, labels, strict=False) if len(part)
+        ]
+    return found
+
+
+def trainer_batches(
+    options: Options, encoded: Sequence[Any], by_length: bool
+) -> list[list[tuple[list[int], int]]]:
+    """Batches by chance, or, as `group_by_length` has it, of texts sorted among 50 batches."""
+    texts = [(text.tokens, text.targets["label"]) for text in encoded]
+    rng = np.random.default_rng(0)
+    order = rng.permutation(len(texts)).tolist()
+    size = options.batch_size
+    if by_length:
+        together = [order[i : i + 50 * size] for i in range(0, len(order), 50 * size)]
+        order = [i for part in together for i in sorted(part, key=lambda i: -len(texts[i][0]))]
+    return [[texts[i] for i in order[start : start + size]] for start in range(0, len(order), size)]
 
 
 def num_cores() -> int:

@@ -3,7 +3,7 @@
     python benchmarks/task_speed.py predict                      # mini, made-up texts
     python benchmarks/task_speed.py finetune --model base --texts reviews.txt
 
-Texts per second in float32 of three sides: ours; ours with every text padded to the longest one,
+Texts per second in float32 of these sides: ours; ours with every text padded to the longest one,
 neither packed nor in buckets; and `transformers` on PyTorch, eager, with its
 scaled_dot_product_attention. All open the same directory, with random weights, in processes of
 their own, on all cores, and take turns.
@@ -12,9 +12,11 @@ predict: from texts to labels and probabilities. Our word cache starts empty in 
 `transformers` has its fast tokenizer, `inference_mode`, texts sorted by length, and each batch is
 padded to its own longest text. Labels must be the same, and probabilities to 1e-4.
 
-finetune: an epoch a round: batches, forward, backward, clipping, AdamW. Batches are those of
-`finetune.py`, sorted by length among 50 and shuffled; `transformers` takes the same ones, without
-the columns that are padding in every row. With `--dropout 0` the losses are the same, too.
+finetune: an epoch a round: batches, forward, backward, clipping, AdamW. Ours are the batches of
+`finetune.py`. `transformers` pads each batch to its own longest text, and is there twice: with
+texts of similar length in a batch (`group_by_length` of its Trainer), and drawn by chance, as the
+Trainer does unless asked. In the first round all sides have the same texts in a batch: with
+`--dropout 0` the losses are the same, too.
 
 Compilation and other warm-up is shown apart. On a virtual machine a round is repeated while the
 host takes processor time away.
@@ -33,7 +35,15 @@ import numpy as np
 import tyro
 
 from quiet import time_quietly
-from task_sides import LABELS, ONE_LENGTH, OURS, THEIRS, Options, make_side
+from task_sides import (
+    LABELS,
+    ONE_LENGTH,
+    OURS,
+    THEIRS,
+    THEIRS_BY_CHANCE,
+    Options,
+    make_side,
+)
 
 SHAPES = {  # layers, width, heads, vocabulary
     "nano": (2, 32, 2, 300),
@@ -50,7 +60,10 @@ def main(options: Options) -> None:
         layers, width, _, _ = SHAPES[options.model]
         print(f"{options.what}, {options.model} ({layers} layers of {width}), float32, ", end="")
         print(f"{len(texts):,} texts in batches of {options.batch_size}, {options.rounds} rounds")
-        sides = {name: Side(name, options, folder, texts) for name in (OURS, ONE_LENGTH, THEIRS)}
+        others = (ONE_LENGTH, THEIRS)
+        if options.what == "finetune":
+            others = (*others, THEIRS_BY_CHANCE)
+        sides = {name: Side(name, options, folder, texts) for name in (OURS, *others)}
         for side in sides.values():
             print(f"  {side.name}: {side.about}; first round {side.warm_up:.1f} s")
         for _ in range(options.rounds):
@@ -58,14 +71,14 @@ def main(options: Options) -> None:
                 side.run_quietly()
     for side in sides.values():
         speeds = [len(texts) / seconds for seconds in side.seconds]
-        print(f"  {side.name:22} {spread(speeds, '8,.1f')} texts/s{side.disturbed}")
-    for name in (ONE_LENGTH, THEIRS):
+        print(f"  {side.name:23} {spread(speeds, '8,.1f')} texts/s{side.disturbed}")
+    for name in others:
         pairs = zip(sides[name].seconds, sides[OURS].seconds, strict=True)
         ratios = [theirs / ours for theirs, ours in pairs]
         print(f"  ours is {spread(ratios, '.2f')} times as fast as {name}")
     results = {name: side.result for name, side in sides.items()}
     if options.what == "predict":
-        for name in (ONE_LENGTH, THEIRS):
+        for name in others:
             print(f"  {agreement(results[OURS], results[name])} of {name}")
     else:
         print("  mean losses of the first epoch:", ", ".join(f"{x:.5f}" for x in results.values()))

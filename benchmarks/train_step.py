@@ -77,7 +77,7 @@ def make_jax(options: argparse.Namespace) -> Any:
     objective = make_objective(bind, jax.random.key(0), rules, continues, compute)
     optimizer, _ = make_optimizer(OptimizerConfig(warmup_steps=10), 1000)
     parallel = DataParallel(num_devices=1)
-    step = parallel.spread(make_train_step(objective, optimizer, jax.random.key(1)))
+    step = parallel.spread(make_train_step(objective, optimizer))
     tokens, half = make_rows(options)
     n = options.batch
     batch = {
@@ -88,7 +88,7 @@ def make_jax(options: argparse.Namespace) -> Any:
         "epoch": np.zeros(n, np.int32),
     }
     state = parallel.put_state(
-        jax.jit(lambda key: init_state(init(key), optimizer))(jax.random.key(0))
+        jax.jit(lambda key: init_state(init(key), optimizer, key))(jax.random.key(0))
     )
 
     def run_steps(num: int) -> float:

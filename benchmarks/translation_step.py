@@ -60,10 +60,10 @@ def make_jax(options: argparse.Namespace) -> Any:
         OptimizerConfig(schedule="constant", warmup_steps=0, weight_decay=0.0, clip_norm=None), 1000
     )
     parallel = DataParallel(num_devices=1)
-    step = parallel.spread(make_train_step(objective, optimizer, jax.random.key(1)))
+    step = parallel.spread(make_train_step(objective, optimizer))
     batch = make_pairs(options)
     state = parallel.put_state(
-        jax.jit(lambda key: init_state(init(key), optimizer))(jax.random.key(0))
+        jax.jit(lambda key: init_state(init(key), optimizer, key))(jax.random.key(0))
     )
 
     def run_steps(num: int) -> float:

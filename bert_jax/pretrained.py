@@ -9,12 +9,12 @@ import numpy as np
 from jaxtyping import Array, Float, Int
 
 from bert_jax.config import PretrainConfig, read_json
-from bert_jax.data.batching import Row, packed_batches
+from bert_jax.data.batching import EncodedText, Packing, packed_batches, split
 from bert_jax.data.tokenizer import Tokenizer
 from bert_jax.errors import ConfigError
 from bert_jax.interop.config_json import read_json_object
 from bert_jax.interop.huggingface import Exported, read_directory
-from bert_jax.models.architectures import WITH_LABELS, architecture
+from bert_jax.models.architectures import BY_TOKEN, WITH_LABELS, architecture
 from bert_jax.models.functional import build
 from bert_jax.nn.compute import PLAIN
 from bert_jax.nn.layout import row_layout
@@ -46,6 +46,7 @@ class Model:
         module = architecture(saved.architecture, num_labels, pooling)
         self.bind: Callable[[Any], Any] = build(saved.config, module)[1]
         self.task, self.max_length = _task(saved)
+        self._packing = Packing(saved.config.max_position_embeddings, saved.tokenizer.pad_id)
         self._hidden = jax.jit(self._compute_hidden)
         self._guesses = jax.jit(self._compute_guesses, static_argnums=4)
         self._outputs = jax.jit(self._compute_outputs)
@@ -64,8 +65,8 @@ class Model:
         Returns:
             For each text an array [tokens, hidden_size]; row 0 is [CLS].
         """
-        rows = [self._row(ids) for ids in self.tokenizer.encode_batch(list(texts))]
-        return self._packed(rows, batch_size, self._hidden, by_token=True)
+        encoded = [self._end(ids) for ids in self.tokenizer.encode_batch(list(texts))]
+        return self._packed(encoded, batch_size, self._hidden, by_token=True)
 
     def fill_mask(self, text: str, top_k: int = 5) -> list[list[tuple[str, float]]]:
         """The most probable tokens for each [MASK] of a text, with their probabilities.
@@ -76,13 +77,12 @@ class Model:
         return self.fill_rows([self.masked_row(text)], top_k)[0]
 
     def fill_rows(
-        self, rows: Sequence[Row], top_k: int = 5, batch_size: int = 32
+        self, texts: Sequence[EncodedText], top_k: int = 5, batch_size: int = 32
     ) -> list[list[list[tuple[str, float]]]]:
         """The same for many texts, as `masked_row` gives them; short ones share a row."""
         self.need_words()
-        filled: list[list[list[tuple[str, float]]]] = [[] for _ in rows]
-        positions, pad_id = self.config.max_position_embeddings, self.tokenizer.pad_id
-        for groups, batch in packed_batches(rows, batch_size, positions, pad_id):
+        filled: list[list[list[tuple[str, float]]]] = [[] for _ in texts]
+        for groups, batch in packed_batches(texts, batch_size, self._packing):
             is_mask = batch["tokens"] == self.tokenizer.mask_id
             most = 1 << int(is_mask.sum(axis=1).max() - 1).bit_length()  # few different programs
             places = np.argsort(~is_mask, axis=1, kind="stable")[:, :most]
@@ -90,12 +90,12 @@ class Model:
             for numbers, probabilities, ids in zip(groups, *map(np.asarray, found), strict=False):
                 of_masks = zip(probabilities.tolist(), ids.tolist(), strict=True)
                 for i in numbers:
-                    for _ in range(rows[i].tokens.count(self.tokenizer.mask_id)):
+                    for _ in range(texts[i].tokens.count(self.tokenizer.mask_id)):
                         sure, best = next(of_masks)
                         filled[i].append([*zip(self.tokenizer.tokens(best), sure, strict=True)])
         return filled
 
-    def masked_row(self, text: str) -> Row:
+    def masked_row(self, text: str) -> EncodedText:
         """A text with [MASK] as tokens.
 
         Raises:
@@ -107,7 +107,7 @@ class Model:
         ids: list[int] = self.tokenizer.encode(parts[0])
         for part in parts[1:]:
             ids += [self.tokenizer.mask_id, *self.tokenizer.encode(part)]
-        row = self._row(ids)
+        row = self._end(ids)
         lost = len(parts) - 1 - row.tokens.count(self.tokenizer.mask_id)
         if lost:
             raise ConfigError(
@@ -168,29 +168,29 @@ class Model:
     def predict_examples(self, examples: Sequence[Any], batch_size: int = 32) -> list[Prediction]:
         """The same for examples as the task reads them."""
         assert self.task is not None
-        rows = self.task.encode(examples, self.tokenizer, self.max_length)
-        by_token = self.architecture != "BertForSequenceClassification"
-        outputs = self._packed(rows, batch_size, self._outputs, by_token)
-        return self.task.decode(examples, rows, outputs)
+        encoded = self.task.encode(examples, self.tokenizer, self.max_length)
+        by_token = self.architecture in BY_TOKEN
+        outputs = self._packed(encoded, batch_size, self._outputs, by_token)
+        return self.task.decode(examples, encoded, outputs)
 
-    def _row(self, ids: list[int]) -> Row:
+    def _end(self, ids: list[int]) -> EncodedText:
         room = self.config.max_position_embeddings - 2
         tokens = [self.tokenizer.cls_id, *ids[:room], self.tokenizer.sep_id]
-        return Row(tokens, len(tokens), {})
+        return EncodedText(tokens, len(tokens), {})
 
     def _packed(
-        self, rows: Sequence[Row], batch_size: int, compute: Callable[..., Array], by_token: bool
+        self,
+        texts: Sequence[EncodedText],
+        batch_size: int,
+        compute: Callable[..., Array],
+        by_token: bool,
     ) -> list[np.ndarray]:
-        """What is computed of each row: of each of its tokens, or one vector in all."""
-        results: list[np.ndarray] = [np.empty(0)] * len(rows)
-        positions, pad_id = self.config.max_position_embeddings, self.tokenizer.pad_id
-        for groups, batch in packed_batches(rows, batch_size, positions, pad_id):
+        """What is computed of each text: of each of its tokens, or one vector in all."""
+        results: list[np.ndarray] = [np.empty(0)] * len(texts)
+        for groups, batch in packed_batches(texts, batch_size, self._packing):
             outputs = np.asarray(compute(self.params, batch["tokens"], batch["lengths"]))
-            for output, numbers in zip(outputs, groups, strict=False):
-                sizes = [len(rows[i].tokens) if by_token else 1 for i in numbers]
-                parts = np.split(output, np.cumsum(sizes))
-                for i, part in zip(numbers, parts, strict=False):
-                    results[i] = part
+            for number, output in split(texts, groups, outputs, by_token):
+                results[number] = output
         return results
 
     def _compute_hidden(

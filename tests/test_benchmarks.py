@@ -18,20 +18,21 @@ os.environ["HF_HUB_OFFLINE"] = "1"
 def test_both_sides_compute_the_same(tmp_path, what):
     need("torch")
     need("transformers")
-    options = Options(what, model="nano", num_texts=72, max_length=16, dropout=0.0)
+    options = Options(
+        what, model="nano", num_texts=256 if what == "finetune" else 72, max_length=16, dropout=0.0
+    )
     folder = str(tmp_path / "model")
     texts = task_speed.write_model(options, folder)
     rounds = {name: make_side(name, options, folder, texts)[1] for name in (OURS, THEIRS)}
-    first, second = ({name: run()[1] for name, run in rounds.items()} for _ in range(2))
+    first = {name: run()[1] for name, run in rounds.items()}
     if what == "predict":
         assert task_speed.agreement(first[OURS], first[THEIRS]).startswith("72 of 72 labels")
         wrong = (first[THEIRS][0], np.array(first[THEIRS][1]) + 0.001)
         with pytest.raises(SystemExit, match="probabilities differ by"):
             task_speed.agreement(first[OURS], wrong)
-    else:  # two epochs: a wrong update would show in the second
+    else:  # the mean over eight steps: a wrong update shows
         assert first[OURS] == pytest.approx(first[THEIRS], abs=1e-5)
-        assert second[OURS] == pytest.approx(second[THEIRS], abs=1e-5)
-        assert second[OURS] < first[OURS]
+        assert rounds[OURS]()[1] < first[OURS]
 
 
 @pytest.mark.parametrize(("kind", "metric", "least"), [

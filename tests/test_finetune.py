@@ -180,6 +180,15 @@ def test_several_seeds_are_summed_up_and_the_best_is_exported(nano_run, tmp_path
     jax.tree.map(np.testing.assert_array_equal, exported, wanted)
 
 
+def test_a_seed_among_others_is_what_it_is_alone(nano_run, tmp_path):
+    both = make("classification", tmp_path, nano_run, seeds=2, epochs=1)
+    alone = replace(both, seeds=1, seed=1, name="alone")
+    assert finetune.main(both) == 0
+    assert finetune.main(alone) == 0
+    one, same = (load_params(tmp_path / name)[0] for name in ("run/seed-1", "alone"))
+    jax.tree.map(np.testing.assert_array_equal, one, same)
+
+
 def scripted(kind, metric, values):
     """A kind of task whose evaluations find these values of a metric, then 0.5 for ever."""
     values = iter(values)
@@ -216,7 +225,7 @@ def test_a_metric_chooses_the_seed(nano_run, tmp_path, monkeypatch, capsys):
     config = replace(config, metric="mean_squared_error")
     results = {0: 0.5, 1: 0.2, 2: 0.7}
 
-    def found(config, run, encoder, task, data):
+    def found(config, run, *others):
         write_directory(run / "model", read_model(nano_run), card="# A card")
         return {"dev mean_squared_error": results[config.seed]}
 

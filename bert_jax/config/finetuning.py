@@ -46,7 +46,7 @@ class FinetuneConfig:
     batch_size: int = 32
     """Texts in one update, over all devices."""
     eval_batch_size: int = 128
-    """Texts in one evaluation batch, over all devices."""
+    """Rows of 64 tokens in one evaluation batch, over all devices; short texts share a row."""
     learning_rate: float = 5e-5
     """Peak learning rate (AdamW with bias correction)."""
     warmup_share: float = 0.1

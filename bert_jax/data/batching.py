@@ -1,4 +1,4 @@
-"""Encoded texts of many lengths to batches of few shapes."""
+"""Encoded texts of many lengths to batches of few shapes: short texts share a row."""
 
 import bisect
 import hashlib
@@ -8,16 +8,22 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from bert_jax.data.loader import permute
+from bert_jax.data.loader import Batch, permute
+from bert_jax.data.packing import pack
 
 BUCKETS = (16, 32, 48, 64, 96, 128, 192, 256, 384, 512)  # lengths of rows, and so of programs
-SORTED_TOGETHER = 50  # batches of an epoch among which rows are sorted by length
 PACKED_LENGTH = 64  # tokens of a row of short texts: enough to be full, few to attend to
-PACKED_TEXTS = 8  # texts that a row can hold
+TOKENS_PER_TEXT = 8  # a row of T tokens holds at most T / 8 texts
+SORTED_TOGETHER = 50  # training batches among which texts are sorted by length
+EPOCHS_PLANNED = 3  # epochs by which the shapes of all others are chosen
+MOST = 0.9  # batches that have rows enough in the smaller one of two shapes
 NO_LABEL = -1
 
+Groups = list[list[int]]
+"""The numbers of the texts that stand in each row of a batch, one after the other."""
 
-class Row(NamedTuple):
+
+class EncodedText(NamedTuple):
     """A text, or a pair, as the model takes it."""
 
     tokens: list[int]
@@ -30,166 +36,232 @@ class Row(NamedTuple):
     """The example that it is, or is a part of."""
 
 
-def bucket(length: int, longest: int) -> int:
-    """The length of a row that holds `length` tokens, when none is longer than `longest`."""
-    return next((b for b in BUCKETS if length <= b < longest), longest)
+class Packing(NamedTuple):
+    """How texts are put into the rows of a global batch."""
+
+    longest: int
+    """Tokens that a text can have."""
+    pad_id: int
+    """The token that fills rows up."""
+    multiple: int = 1
+    """What the number of rows is divisible by: devices."""
+    process: tuple[int, int] = (0, 1)
+    """Index and number of the processes; each takes its share of every batch."""
+
+    def bucket(self, length: int) -> int:
+        """The length of a row that holds so many tokens."""
+        most = max(self.longest, PACKED_LENGTH)
+        return next((b for b in BUCKETS if length <= b < most), most)
+
+    def room(self, longest: int) -> int:
+        """The length of a row that texts share, when none of them is longer than this."""
+        return self.bucket(max(longest, PACKED_LENGTH))
+
+    def round_up(self, num_rows: int) -> int:
+        """The next number of rows that all devices can share."""
+        return -(-num_rows // self.multiple) * self.multiple
+
+    def share(self, batch: Batch) -> Batch:
+        """A process's rows; every process has the same arrays, even without a text."""
+        index, count = self.process
+        size = len(batch["tokens"]) // count
+        return {name: x[index * size : (index + 1) * size] for name, x in batch.items()}
 
 
-def pad(rows: Sequence[Row], length: int, num_rows: int, pad_id: int) -> dict[str, np.ndarray]:
-    """A batch: tokens [B, T], lengths [B, 1, 2] (0 where there is no row), targets [B] or [B, T].
+def most_texts(length: int) -> int:
+    """Texts J that a row of so many tokens can hold."""
+    return max(1, length // TOKENS_PER_TEXT)
 
-    Targets by token are NO_LABEL where there is no token.
+
+def join(
+    texts: Sequence[EncodedText], groups: Groups, num_rows: int, length: int, pad_id: int = 0
+) -> Batch:
+    """A batch of rows, each of which holds a group of texts, one after the other.
+
+    Returns:
+        tokens [B, T]; lengths [B, J, 2], 0 where there is no text; and targets, [B, J] or by token
+        [B, T], NO_LABEL where there is no token.
     """
     tokens = np.full((num_rows, length), pad_id, np.int32)
-    lengths = np.zeros((num_rows, 1, 2), np.int32)
-    targets: dict[str, np.ndarray] = {}
-    for i, row in enumerate(rows):
-        count = len(row.tokens)
-        tokens[i, :count] = row.tokens
-        lengths[i, 0] = row.first, count - row.first
-        for name, value in row.targets.items():
-            if isinstance(value, list):
-                shape, fill, dtype = (num_rows, length), NO_LABEL, np.int32
-                value = value + [NO_LABEL] * (length - count)
-            else:
-                shape, fill = (num_rows,), 0
-                dtype = np.float32 if isinstance(value, float) else np.int32
-            targets.setdefault(name, np.full(shape, fill, dtype))[i] = value
+    lengths = np.zeros((num_rows, most_texts(length), 2), np.int32)
+    targets: Batch = {}
+    for row, numbers in enumerate(groups):
+        start = 0
+        for place, text in enumerate(texts[i] for i in numbers):
+            stop = start + len(text.tokens)
+            tokens[row, start:stop] = text.tokens
+            lengths[row, place] = text.first, len(text.tokens) - text.first
+            for name, value in text.targets.items():
+                if name not in targets:
+                    targets[name] = _empty_target(value, tokens.shape, lengths.shape[:2])
+                targets[name][row, slice(start, stop) if isinstance(value, list) else place] = value
+            start = stop
     return {"tokens": tokens, "lengths": lengths, **targets}
 
 
-def hash_rows(rows: Iterable[Row]) -> str:
-    """A hash of all rows in their order: of the arrays that a batch holds of each."""
+def _empty_target(value: Any, by_token: tuple[int, ...], by_text: tuple[int, ...]) -> np.ndarray:
+    if isinstance(value, list):
+        return np.full(by_token, NO_LABEL, np.int32)
+    return np.zeros(by_text, np.float32 if isinstance(value, float) else np.int32)
+
+
+def split(
+    texts: Sequence[EncodedText], groups: Groups, outputs: np.ndarray, by_token: bool
+) -> Iterator[tuple[int, np.ndarray]]:
+    """What a model gave for each text of a batch: its number, and [t, C] by token, or [1, C].
+
+    Args:
+        texts: all texts.
+        groups: those in each row.
+        outputs: [B, T, C] by token, or [B, J, C].
+        by_token: which of both.
+    """
+    for numbers, output in zip(groups, outputs, strict=False):
+        sizes = [len(texts[i].tokens) if by_token else 1 for i in numbers]
+        yield from zip(numbers, np.split(output, np.cumsum(sizes)), strict=False)
+
+
+def hash_texts(texts: Iterable[EncodedText]) -> str:
+    """A hash of all texts in their order: of the arrays that a batch holds of each."""
     digest = hashlib.sha256()
-    for row in rows:
-        digest.update(row.example.to_bytes(8, "little"))
-        for name, x in pad([row], len(row.tokens), 1, 0).items():
+    for text in texts:
+        digest.update(text.example.to_bytes(8, "little"))
+        for name, x in join([text], [[0]], 1, len(text.tokens)).items():
             digest.update(name.encode())
             digest.update(x.tobytes())
     return digest.hexdigest()
 
 
-def share(batch: dict[str, np.ndarray], process: tuple[int, int]) -> dict[str, np.ndarray]:
-    """A process's rows of a global batch; every process has the same arrays, even without a row."""
-    index, count = process
-    size = len(batch["tokens"]) // count
-    return {name: x[index * size : (index + 1) * size] for name, x in batch.items()}
-
-
-def steps_per_epoch(num_rows: int, batch_size: int) -> int:
-    """Batches in which every row is seen once; the last may be partly empty."""
-    return -(-num_rows // batch_size)
+def steps_per_epoch(num_texts: int, batch_size: int) -> int:
+    """Batches in which every text is seen once; the last of them are a text short."""
+    return -(-num_texts // batch_size)
 
 
 def train_batches(
-    rows: Sequence[Row],
-    batch_size: int,
-    longest: int,
-    pad_id: int,
-    seed: int,
-    start_step: int = 0,
-    process: tuple[int, int] = (0, 1),
-) -> Iterator[dict[str, np.ndarray]]:
-    """Batches without end, from a step on; each epoch sees every row once, in another order.
+    texts: Sequence[EncodedText], batch_size: int, packing: Packing, seed: int, start_step: int = 0
+) -> Iterator[Batch]:
+    """Batches without end, from a step on; each epoch sees every text once, in another order.
 
-    The whole epoch is shuffled, then rows of a similar length are put together within
-    SORTED_TOGETHER batches, and these batches are shuffled again.
+    The whole epoch is shuffled. Among SORTED_TOGETHER batches the texts that need longer rows are
+    then put together; batches with rows of one length get short and long texts alike, so that all
+    of them fill about as many rows: two shapes are enough. These batches are shuffled again.
 
     Args:
-        rows: all rows.
-        batch_size: rows in the global batch.
-        longest: tokens that a row can have.
-        pad_id: the token that fills rows up.
+        texts: all texts.
+        batch_size: texts in the global batch.
+        packing: how they are put into rows.
         seed: of the order.
         start_step: the first step.
-        process: index and number of the processes; each takes its share of every batch.
     """
-    num_steps = steps_per_epoch(len(rows), batch_size)
-    epoch, first = divmod(start_step, num_steps)
+    shapes = _shapes(texts, batch_size, packing)
+    epoch, first = divmod(start_step, steps_per_epoch(len(texts), batch_size))
     while True:
-        batches = _epoch_order(rows, batch_size, seed, epoch)
-        for numbers in batches[first:]:
-            chosen = [rows[i] for i in numbers]
-            length = bucket(max(len(row.tokens) for row in chosen), longest)
-            yield share(pad(chosen, length, batch_size, pad_id), process)
+        for length, groups in _epoch(texts, batch_size, packing, seed, epoch)[first:]:
+            needed = packing.round_up(len(groups))
+            num_rows = next((n for n in shapes.get(length, ()) if n >= needed), needed)
+            yield packing.share(join(texts, groups, num_rows, length, packing.pad_id))
         epoch, first = epoch + 1, 0
 
 
-def _epoch_order(rows: Sequence[Row], batch_size: int, seed: int, epoch: int) -> list[list[int]]:
-    order = permute(np.arange(len(rows)), len(rows), seed, epoch).tolist()
+def _shapes(
+    texts: Sequence[EncodedText], batch_size: int, packing: Packing
+) -> dict[int, list[int]]:
+    """For each length of rows, how many of them most of the batches need, and how many all do.
+
+    That is looked up in some epochs of any seed, so that all seeds have the same shapes.
+    """
+    needed: dict[int, list[int]] = {}
+    for seed in range(EPOCHS_PLANNED):
+        for length, groups in _epoch(texts, batch_size, packing, seed, epoch=0):
+            needed.setdefault(length, []).append(packing.round_up(len(groups)))
+    return {
+        length: sorted({int(np.quantile(counts, MOST, method="higher")), max(counts)})
+        for length, counts in needed.items()
+    }
+
+
+def _epoch(
+    texts: Sequence[EncodedText], batch_size: int, packing: Packing, seed: int, epoch: int
+) -> list[tuple[int, Groups]]:
+    """The length of rows, and the groups, of each batch of an epoch."""
+    order = permute(np.arange(len(texts)), len(texts), seed, epoch).tolist()
+    drawn = {number: place for place, number in enumerate(order)}
     batches = []
     for start in range(0, len(order), SORTED_TOGETHER * batch_size):
         together = order[start : start + SORTED_TOGETHER * batch_size]
-        together.sort(key=lambda i: len(rows[i].tokens))
-        batches += [together[i : i + batch_size] for i in range(0, len(together), batch_size)]
+        together.sort(key=lambda i: len(texts[i].tokens))
+        cut = [together[i : i + batch_size] for i in range(0, len(together), batch_size)]
+        rooms = itertools.groupby(cut, lambda numbers: packing.room(len(texts[numbers[-1]].tokens)))
+        for room, of_one_room in rooms:
+            for dealt in _deal(list(of_one_room), drawn):
+                sizes = np.array([len(texts[i].tokens) for i in dealt])
+                batches.append((room, _group(dealt, *pack(sizes, room, most_texts(room)))))
     places = permute(np.arange(len(batches)), len(batches), seed + 1, epoch)
     return [batches[place] for place in places.tolist()]
 
 
-def eval_batches(
-    rows: Sequence[Row],
-    batch_size: int,
-    longest: int,
-    pad_id: int,
-    process: tuple[int, int] = (0, 1),
-) -> Iterator[tuple[list[int], dict[str, np.ndarray]]]:
-    """Every row once, the short ones first: the numbers of a global batch's rows, and a share."""
-    order = sorted(range(len(rows)), key=lambda i: len(rows[i].tokens))
-    for start in range(0, len(order), batch_size):
-        numbers = order[start : start + batch_size]
-        chosen = [rows[i] for i in numbers]
-        length = bucket(len(chosen[-1].tokens), longest)
-        yield numbers, share(pad(chosen, length, batch_size, pad_id), process)
+def _deal(batches: Groups, drawn: dict[int, int]) -> Groups:
+    """Deals the texts of batches anew, sorted as they are, so that each has as long ones.
+
+    Of as many texts as there are batches each gets one; chance, the order in which they were drawn,
+    says which.
+    """
+    texts = list(itertools.chain.from_iterable(batches))
+    count = len(batches)
+    rounds = [
+        sorted(texts[i : i + count], key=drawn.__getitem__) for i in range(0, len(texts), count)
+    ]
+    return [[dealt[i] for dealt in rounds if i < len(dealt)] for i in range(count)]
+
+
+def _group(numbers: Sequence[int], rows: np.ndarray, slots: np.ndarray) -> Groups:
+    groups: Groups = [[] for _ in range(int(rows.max()) + 1)]
+    for place in np.argsort(slots, kind="stable").tolist():
+        groups[rows[place]].append(numbers[place])
+    return groups
 
 
 def packed_batches(
-    rows: Sequence[Row], batch_size: int, longest: int, pad_id: int
-) -> Iterator[tuple[list[list[int]], dict[str, np.ndarray]]]:
-    """Every row once, without targets, the longest first; short ones fill the rows up.
+    texts: Sequence[EncodedText], batch_size: int, packing: Packing
+) -> Iterator[tuple[Groups, Batch]]:
+    """Every text once, the longest first; short ones fill the rows up.
 
     All batches hold about as many tokens as `batch_size` rows of PACKED_LENGTH: the longer the
     rows, the fewer.
 
     Yields:
-        The numbers of the rows that stand in each row of the batch, one after the other; and
-        tokens [B, T], lengths [B, J, 2] with J = PACKED_TEXTS. Of one T there is one B, and in the
-        last batch another one, a power of two.
+        The groups of the global batch, and a process's share of it. Of one T there is one B, and
+        in the last batch another one.
     """
-    waiting = _Waiting([len(row.tokens) for row in rows])
-    full = min(PACKED_LENGTH, longest)
+    waiting = _Waiting([len(text.tokens) for text in texts])
     while waiting.sizes:
-        room = bucket(max(full, waiting.sizes[-1]), longest)
-        most = max(1, batch_size * full // room)
+        room = packing.room(waiting.sizes[-1])
+        most = packing.round_up(max(1, batch_size * packing.room(0) // room))
         groups = list(itertools.takewhile(bool, (waiting.take(room) for _ in range(most))))
-        joined = [[token for i in numbers for token in rows[i].tokens] for numbers in groups]
-        num_rows = min(most, 1 << (len(groups) - 1).bit_length())
-        length = bucket(max(map(len, joined)), longest)
-        tokens = np.full((num_rows, length), pad_id, np.int32)
-        lengths = np.zeros((num_rows, PACKED_TEXTS, 2), np.int32)
-        for place, numbers in enumerate(groups):
-            tokens[place, : len(joined[place])] = joined[place]
-            segments = [(rows[i].first, len(rows[i].tokens) - rows[i].first) for i in numbers]
-            lengths[place, : len(numbers)] = segments
-        yield groups, {"tokens": tokens, "lengths": lengths}
+        num_rows = min(most, packing.round_up(1 << (len(groups) - 1).bit_length()))
+        used = (sum(len(texts[i].tokens) for i in numbers) for numbers in groups)
+        length = packing.bucket(max(*used, TOKENS_PER_TEXT * max(map(len, groups))))
+        yield groups, packing.share(join(texts, groups, num_rows, length, packing.pad_id))
 
 
 class _Waiting:
-    """Rows that are in no batch yet, by their sizes."""
+    """Texts that are in no batch yet, by their sizes."""
 
     def __init__(self, sizes: Sequence[int]):
-        self._rows: dict[int, list[int]] = {}
+        self._texts: dict[int, list[int]] = {}
         for i in reversed(range(len(sizes))):
-            self._rows.setdefault(sizes[i], []).append(i)
-        self.sizes = sorted(self._rows)
+            self._texts.setdefault(sizes[i], []).append(i)
+        self.sizes = sorted(self._texts)
 
     def take(self, room: int) -> list[int]:
-        """The longest row, then again and again the longest that there is still room for."""
+        """The longest text, then again and again the longest that there is still room for."""
         taken: list[int] = []
-        while len(taken) < PACKED_TEXTS and self.sizes and self.sizes[0] <= room:
+        most = most_texts(room)
+        while len(taken) < most and self.sizes and self.sizes[0] <= room:
             place = bisect.bisect_right(self.sizes, room) - 1
             size = self.sizes[place]
-            taken.append(self._rows[size].pop())
-            if not self._rows[size]:
+            taken.append(self._texts[size].pop())
+            if not self._texts[size]:
                 del self.sizes[place]
             room -= size
         return taken

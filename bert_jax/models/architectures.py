@@ -23,6 +23,7 @@ ARCHITECTURES: dict[str, Callable[..., nnx.Module]] = {
     "BertForQuestionAnswering": BertForQuestionAnswering,
 }
 WITH_LABELS = ("BertForSequenceClassification", "BertForTokenClassification")
+BY_TOKEN = ("BertForTokenClassification", "BertForQuestionAnswering")  # scores [B, T, C]
 
 
 def architecture(name: str, num_labels: int = 0, pooling: bool = True) -> Callable[..., nnx.Module]:

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from bert_jax.data.batching import Row
+from bert_jax.data.batching import EncodedText
 from bert_jax.reports.charts import bars, heat_map, reliability
 from bert_jax.tasks.task import Prediction, Rated, Task
 from bert_jax.training.metrics import by_class, calibration, confusion
@@ -23,7 +23,7 @@ MAX_CLASSES_DRAWN = 30
 def make_report(
     task: Task,
     examples: Sequence[Any],
-    rows: Sequence[Row],
+    encoded: Sequence[EncodedText],
     predictions: Sequence[Prediction],
     seed: int = 0,
 ) -> Report:
@@ -32,7 +32,7 @@ def make_report(
     Args:
         task: what was learned.
         examples: the labelled data.
-        rows: its rows, for lengths in tokens.
+        encoded: their tokens, for lengths in tokens.
         predictions: one for each example.
         seed: of the intervals' resampling.
     """
@@ -40,8 +40,8 @@ def make_report(
     correct = np.array([r.correct for r in rated])
     confidence = np.array([r.confidence for r in rated])
     lengths = np.zeros(len(examples), np.int64)
-    for row in rows:
-        lengths[row.example] += len(row.tokens)
+    for text in encoded:
+        lengths[text.example] += len(text.tokens)
     report: Report = {
         "examples": len(examples),
         "scores": _with_intervals(task, examples, predictions, seed),

@@ -10,11 +10,11 @@ import scipy.special
 from jax import Array
 
 from bert_jax.config import FinetuneConfig
-from bert_jax.data.batching import Row
+from bert_jax.data.batching import EncodedText
 from bert_jax.data.rejects import Rejects
 from bert_jax.data.tokenizer import Tokenizer
 from bert_jax.errors import DataError
-from bert_jax.tasks.task import Prediction, Rated, Say, is_row
+from bert_jax.tasks.task import Prediction, Rated, Say, is_text
 from bert_jax.tasks.texts import TextExample, encode_texts, parse_text, read_texts
 from bert_jax.training.losses import cross_entropy
 from bert_jax.training.metrics import classification_scores, confusion
@@ -85,25 +85,30 @@ class Classification:
 
     def encode(
         self, examples: Sequence[TextExample], tokenizer: Tokenizer, max_length: int
-    ) -> list[Row]:
-        """One row for each example, with its class as "label"."""
+    ) -> list[EncodedText]:
+        """Each example, with its class as "label"."""
         number = {label: i for i, label in enumerate(self.labels)}
-        rows = encode_texts(examples, tokenizer, max_length)
+        encoded = encode_texts(examples, tokenizer, max_length)
         return [
-            row if example.label is None else row._replace(targets={"label": number[example.label]})
-            for row, example in zip(rows, examples, strict=True)
+            text
+            if example.label is None
+            else text._replace(targets={"label": number[example.label]})
+            for text, example in zip(encoded, examples, strict=True)
         ]
 
     def num_targets(self, batch: Batch) -> Array:
-        """Rows that are there."""
-        return is_row(batch).sum()
+        """Texts that are there."""
+        return is_text(batch).sum()
 
     def loss_sum(self, outputs: Array, batch: Batch) -> Array:
         """Σ cross-entropy."""
-        return (is_row(batch) * cross_entropy(outputs[:, 0], batch["label"])).sum()
+        return (is_text(batch) * cross_entropy(outputs, batch["label"])).sum()
 
     def decode(
-        self, examples: Sequence[TextExample], rows: Sequence[Row], outputs: Sequence[np.ndarray]
+        self,
+        examples: Sequence[TextExample],
+        encoded: Sequence[EncodedText],
+        outputs: Sequence[np.ndarray],
     ) -> list[Prediction]:
         """The best class, and the probability of each."""
         if not outputs:

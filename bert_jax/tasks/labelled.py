@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from bert_jax.config import FinetuneConfig
-from bert_jax.data.batching import Row
+from bert_jax.data.batching import EncodedText
 from bert_jax.data.rejects import Rejects
 from bert_jax.data.tokenizer import Tokenizer
 from bert_jax.errors import DataError
@@ -17,7 +17,7 @@ class Labelled(NamedTuple):
     """A set of labelled data."""
 
     examples: list[Any]
-    rows: list[Row]
+    encoded: list[EncodedText]
 
 
 def read_labelled(
@@ -53,13 +53,14 @@ def read_labelled(
                 "rows with a text and a known label",
                 "look at the reasons: " + "; ".join(rejects.summary())[:300],
             )
-        rows = task.encode(examples, tokenizer, config.max_length)
+        encoded = task.encode(examples, tokenizer, config.max_length)
+        sizes = np.array([len(text.tokens) for text in encoded])
         say(
             f"{name}: {len(examples):,} examples used, {len(rejects.rows) - before:,} rejected, "
-            f"{len(rows):,} rows of {np.mean([len(row.tokens) for row in rows]):.1f} tokens, "
-            f"{sum(len(row.tokens) >= config.max_length for row in rows):,} of them full"
+            f"{len(encoded):,} texts of {sizes.mean():.1f} tokens, "
+            f"{(sizes >= config.max_length).sum():,} of them as long as may be"
         )
-        data[name] = Labelled(examples, rows)
+        data[name] = Labelled(examples, encoded)
     assert task is not None
     if task.labels:
         say(f"labels: {', '.join(task.labels[:20])}{', …' if len(task.labels) > 20 else ''}")

@@ -7,8 +7,8 @@ import jax
 import numpy as np
 from jax import Array
 
-from bert_jax.config import FinetuneConfig
-from bert_jax.data.batching import eval_batches
+from bert_jax.data.batching import Packing, packed_batches, split
+from bert_jax.models.architectures import BY_TOKEN
 from bert_jax.nn.compute import Compute
 from bert_jax.tasks.labelled import Labelled
 from bert_jax.tasks.task import Prediction, Task, forward
@@ -29,25 +29,22 @@ def make_predictor(
     bind: Callable[[Params], Any],
     compute: Compute,
     parallel: DataParallel,
-    config: FinetuneConfig,
-    pad_id: int,
+    packing: Packing,
+    batch_size: int,
 ) -> Callable[[Params, Labelled], Predicted]:
     """Builds `(params, labelled) -> Predicted`: one forward pass gives outputs and loss."""
+    by_token = task.architecture in BY_TOKEN
     step = parallel.spread(make_predict_step(task, bind, compute), donate=False)
 
     def predict(params: Params, labelled: Labelled) -> Predicted:
-        outputs: list[np.ndarray] = [np.empty(0)] * len(labelled.rows)
+        outputs: list[np.ndarray] = [np.empty(0)] * len(labelled.encoded)
         total = count = 0.0
-        place = (jax.process_index(), jax.process_count())
-        batches = eval_batches(
-            labelled.rows, config.eval_batch_size, config.max_length, pad_id, place
-        )
-        for numbers, batch in batches:
+        for groups, batch in packed_batches(labelled.encoded, batch_size, packing):
             found, loss_sum, num_targets = parallel.get(step(params, parallel.put_batch(batch)))
             total, count = total + float(loss_sum), count + float(num_targets)
-            for number, output in zip(numbers, found, strict=False):
-                outputs[number] = output[: len(labelled.rows[number].tokens)]
-        predictions = task.decode(labelled.examples, labelled.rows, outputs)
+            for number, output in split(labelled.encoded, groups, found, by_token):
+                outputs[number] = output
+        predictions = task.decode(labelled.examples, labelled.encoded, outputs)
         return Predicted(predictions, total / max(count, 1.0))
 
     return predict

@@ -11,13 +11,14 @@ import scipy.special
 from jax import Array
 
 from bert_jax.config import FinetuneConfig
-from bert_jax.data.batching import Row
+from bert_jax.data.batching import EncodedText
 from bert_jax.data.rejects import Rejects
 from bert_jax.data.squad import Question, read_squad
 from bert_jax.data.tokenizer import Tokenizer
 from bert_jax.errors import DataError
+from bert_jax.nn.layout import gather_positions, row_layout
 from bert_jax.tasks.answers import exact_match, overlap_f1
-from bert_jax.tasks.task import Prediction, Rated, Say, is_row
+from bert_jax.tasks.task import Prediction, Rated, Say, is_text
 from bert_jax.training.step import Batch
 
 STRIDE = 128  # tokens between the starts of two windows, where there is room for so many
@@ -69,11 +70,11 @@ class QuestionAnswering:
 
     def encode(
         self, examples: Sequence[Question], tokenizer: Tokenizer, max_length: int
-    ) -> list[Row]:
+    ) -> list[EncodedText]:
         """[CLS] question [SEP] passage [SEP]; a long passage comes in overlapping windows."""
         questions = tokenizer.encode_batch([example.question for example in examples])
         passages = _encode_passages([example.context for example in examples], tokenizer)
-        rows = []
+        encoded = []
         for number, (example, question) in enumerate(zip(examples, questions, strict=True)):
             ids, starts, ends = passages[example.context]
             head = [tokenizer.cls_id, *question[: min(MAX_QUESTION, max_length // 2)]]
@@ -92,26 +93,31 @@ class QuestionAnswering:
                     shift = len(head) - first
                     targets["start"] = wanted[0] + shift if wanted and inside else 0
                     targets["end"] = wanted[1] + shift if wanted and inside else 0
-                rows.append(Row(tokens, len(head), targets, number))
-        return rows
+                encoded.append(EncodedText(tokens, len(head), targets, number))
+        return encoded
 
     def num_targets(self, batch: Batch) -> Array:
         """Windows that are there."""
-        return is_row(batch).sum()
+        return is_text(batch).sum()
 
     def loss_sum(self, outputs: Array, batch: Batch) -> Array:
         """Σ over windows of the mean cross-entropy of start and end over all tokens."""
-        place = jnp.arange(outputs.shape[1])[None]
-        is_token = place < batch["lengths"][:, 0].sum(axis=-1, keepdims=True)
-        scores = jax.nn.log_softmax(jnp.where(is_token[..., None], outputs, FAR), axis=1)
-        chosen = [
-            jnp.take_along_axis(scores[..., i], batch[name][:, None], axis=1)[:, 0]
-            for i, name in enumerate(("start", "end"))
-        ]
-        return (is_row(batch) * -(chosen[0] + chosen[1]) / 2).sum()
+        layout = row_layout(batch["lengths"], outputs.shape[1])
+        windows = 1 + jnp.arange(layout.starts.shape[1])
+        is_own_BTJ = layout.sequence_ids[:, :, None] == windows[None, None, :]
+        losses_BJ = jnp.zeros(layout.starts.shape)
+        for i, name in enumerate(("start", "end")):
+            scores_BT = outputs[..., i]
+            right_BJ = gather_positions(scores_BT, layout.starts + batch[name])
+            scores_BTJ = jnp.where(is_own_BTJ, scores_BT[..., None], FAR)
+            losses_BJ += (jax.nn.logsumexp(scores_BTJ, axis=1) - right_BJ) / 2
+        return (is_text(batch) * losses_BJ).sum()
 
     def decode(
-        self, examples: Sequence[Question], rows: Sequence[Row], outputs: Sequence[np.ndarray]
+        self,
+        examples: Sequence[Question],
+        encoded: Sequence[EncodedText],
+        outputs: Sequence[np.ndarray],
     ) -> list[Prediction]:
         """The best answers over all windows, and how much better than "none" the best one is.
 
@@ -121,18 +127,18 @@ class QuestionAnswering:
         """
         found: list[dict[tuple[int, int], float]] = [{} for _ in examples]
         none = [np.inf] * len(examples)
-        windows: list[list[tuple[Row, np.ndarray]]] = [[] for _ in examples]
-        for row, output in zip(rows, outputs, strict=True):
-            windows[row.example].append((row, output))
+        windows: list[list[tuple[EncodedText, np.ndarray]]] = [[] for _ in examples]
+        for text, output in zip(encoded, outputs, strict=True):
+            windows[text.example].append((text, output))
         for number, of_example in enumerate(windows):
-            sizes = [len(row.tokens) - row.first - 1 for row, _ in of_example]
+            sizes = [len(text.tokens) - text.first - 1 for text, _ in of_example]
             starts = [i * _step(sizes[0]) for i in range(len(sizes))]
             best_window = most_context(starts, sizes)
-            for i, (row, output) in enumerate(of_example):
+            for i, (text, output) in enumerate(of_example):
                 none[number] = min(none[number], float(output[0].sum()))
                 may_start = best_window[starts[i] : starts[i] + sizes[i]] == i
                 # Pieces of one syllable stand at the same characters: the better span counts.
-                for score, start, end in _best_spans(row, output, may_start):
+                for score, start, end in _best_spans(text, output, may_start):
                     found[number][start, end] = max(score, found[number].get((start, end), FAR))
         predictions = []
         for example, scored, null in zip(examples, found, none, strict=True):
@@ -233,12 +239,12 @@ def most_context(starts: Sequence[int], sizes: Sequence[int]) -> np.ndarray:
 
 
 def _best_spans(
-    row: Row, output: np.ndarray, may_start: np.ndarray
+    text: EncodedText, output: np.ndarray, may_start: np.ndarray
 ) -> list[tuple[float, int, int]]:
     """The N_BEST spans of one window: score, first character, last character + 1."""
-    starts, ends = np.array(row.targets["char_start"]), np.array(row.targets["char_end"])
+    starts, ends = np.array(text.targets["char_start"]), np.array(text.targets["char_end"])
     scores = output[: len(starts)].astype(np.float64)
-    usable = np.pad(may_start, (row.first, 1)), starts >= 0
+    usable = np.pad(may_start, (text.first, 1)), starts >= 0
     first, last = (np.where(usable[i], scores[:, i], FAR) for i in (0, 1))
     sums = first[:, None] + last[None, :]
     length = np.arange(len(starts))[None, :] - np.arange(len(starts))[:, None]

@@ -10,10 +10,10 @@ import numpy as np
 from jax import Array
 
 from bert_jax.config import FinetuneConfig
-from bert_jax.data.batching import Row
+from bert_jax.data.batching import EncodedText
 from bert_jax.data.rejects import Rejects
 from bert_jax.data.tokenizer import Tokenizer
-from bert_jax.tasks.task import Prediction, Rated, Say, is_row
+from bert_jax.tasks.task import Prediction, Rated, Say, is_text
 from bert_jax.tasks.texts import TextExample, encode_texts, parse_text, read_texts
 from bert_jax.training.metrics import correlations
 from bert_jax.training.step import Batch
@@ -63,24 +63,29 @@ class Regression:
 
     def encode(
         self, examples: Sequence[TextExample], tokenizer: Tokenizer, max_length: int
-    ) -> list[Row]:
-        """One row for each example, with its score."""
-        rows = encode_texts(examples, tokenizer, max_length)
+    ) -> list[EncodedText]:
+        """Each example, with its score."""
+        encoded = encode_texts(examples, tokenizer, max_length)
         return [
-            row if example.label is None else row._replace(targets={"score": float(example.label)})
-            for row, example in zip(rows, examples, strict=True)
+            text
+            if example.label is None
+            else text._replace(targets={"score": float(example.label)})
+            for text, example in zip(encoded, examples, strict=True)
         ]
 
     def num_targets(self, batch: Batch) -> Array:
-        """Rows that are there."""
-        return is_row(batch).sum()
+        """Texts that are there."""
+        return is_text(batch).sum()
 
     def loss_sum(self, outputs: Array, batch: Batch) -> Array:
         """Σ (score − output)²."""
-        return (is_row(batch) * jnp.square(outputs[:, 0, 0] - batch["score"])).sum()
+        return (is_text(batch) * jnp.square(outputs[..., 0] - batch["score"])).sum()
 
     def decode(
-        self, examples: Sequence[TextExample], rows: Sequence[Row], outputs: Sequence[np.ndarray]
+        self,
+        examples: Sequence[TextExample],
+        encoded: Sequence[EncodedText],
+        outputs: Sequence[np.ndarray],
     ) -> list[Prediction]:
         """The number."""
         return [{"score": float(output[0, 0])} for output in outputs]

@@ -11,7 +11,7 @@ import scipy.special
 from jax import Array
 
 from bert_jax.config import FinetuneConfig
-from bert_jax.data.batching import NO_LABEL, Row
+from bert_jax.data.batching import NO_LABEL, EncodedText
 from bert_jax.data.conll import read_conll
 from bert_jax.data.rejects import Rejects
 from bert_jax.data.tables import choose_column, read_table
@@ -119,13 +119,13 @@ class Tagging:
 
     def encode(
         self, examples: Sequence[TagExample], tokenizer: Tokenizer, max_length: int
-    ) -> list[Row]:
-        """Rows of whole words; a long sentence comes in several, and no word is left out."""
+    ) -> list[EncodedText]:
+        """Sequences of whole words; a long sentence comes in several, and no word is left out."""
         number = {tag: i for i, tag in enumerate(self.labels)}
         room = max_length - 2
         all_pieces = tokenizer.encode_batch([w for example in examples for w in example.words])
         words = ([*pieces[:room]] or [tokenizer.unk_id] for pieces in all_pieces)
-        rows = []
+        encoded = []
         for place, example in enumerate(examples):
             here = [next(words) for _ in example.words]
             for start, stop in _windows([len(word) for word in here], room):
@@ -140,8 +140,8 @@ class Tagging:
                 if example.label is not None:
                     targets["tag"] = [*tags, NO_LABEL]
                 tokens.append(tokenizer.sep_id)
-                rows.append(Row(tokens, len(tokens), targets, place))
-        return rows
+                encoded.append(EncodedText(tokens, len(tokens), targets, place))
+        return encoded
 
     def num_targets(self, batch: Batch) -> Array:
         """First pieces of words."""
@@ -153,7 +153,10 @@ class Tagging:
         return (weights * cross_entropy(outputs, jnp.maximum(batch["tag"], 0))).sum()
 
     def decode(
-        self, examples: Sequence[TagExample], rows: Sequence[Row], outputs: Sequence[np.ndarray]
+        self,
+        examples: Sequence[TagExample],
+        encoded: Sequence[EncodedText],
+        outputs: Sequence[np.ndarray],
     ) -> list[Prediction]:
         """The words, the best tag of each, and its probability.
 
@@ -161,11 +164,11 @@ class Tagging:
         """
         tags: list[list[str]] = [[] for _ in examples]
         sure: list[list[float]] = [[] for _ in examples]
-        for row, output in zip(rows, outputs, strict=True):
-            first = np.array(row.targets["is_first"], bool)
+        for text, output in zip(encoded, outputs, strict=True):
+            first = np.array(text.targets["is_first"], bool)
             probabilities = scipy.special.softmax(output[first].astype(np.float64), axis=-1)
-            tags[row.example] += [self.labels[i] for i in probabilities.argmax(-1)]
-            sure[row.example] += probabilities.max(-1).tolist()
+            tags[text.example] += [self.labels[i] for i in probabilities.argmax(-1)]
+            sure[text.example] += probabilities.max(-1).tolist()
         predictions: list[Prediction] = []
         for example, found, how in zip(examples, tags, sure, strict=True):
             said: Prediction = {"words": list(example.words), "tags": found, "probabilities": how}

@@ -1,6 +1,7 @@
 """What a task contributes to fine-tuning, and the objective that all tasks share.
 
-A batch is what `data.batching.pad` makes: tokens [B, T] · lengths [B, 1, 2] (0: no row) · targets.
+A batch is what `data.batching.join` makes: tokens [B, T] · lengths [B, J, 2] (0: no text) ·
+targets [B, J] or by token [B, T].
 """
 
 from collections.abc import Callable, Sequence
@@ -11,7 +12,7 @@ import numpy as np
 from jax import Array
 
 from bert_jax.config import FinetuneConfig
-from bert_jax.data.batching import Row
+from bert_jax.data.batching import EncodedText
 from bert_jax.data.rejects import Rejects
 from bert_jax.data.tokenizer import Tokenizer
 from bert_jax.errors import ConfigError
@@ -77,8 +78,10 @@ class Task(Protocol):
         """The examples whose labels this task knows; the others are rejected."""
         ...
 
-    def encode(self, examples: Sequence[Any], tokenizer: Tokenizer, max_length: int) -> list[Row]:
-        """Examples to rows, with their targets where they have any; at least one row for each."""
+    def encode(
+        self, examples: Sequence[Any], tokenizer: Tokenizer, max_length: int
+    ) -> list[EncodedText]:
+        """Examples as tokens, at least one text for each; with targets where they have labels."""
         ...
 
     def num_targets(self, batch: Batch) -> Array:
@@ -90,9 +93,9 @@ class Task(Protocol):
         ...
 
     def decode(
-        self, examples: Sequence[Any], rows: Sequence[Row], outputs: Sequence[np.ndarray]
+        self, examples: Sequence[Any], encoded: Sequence[EncodedText], outputs: Sequence[np.ndarray]
     ) -> list[Prediction]:
-        """One prediction for each example from the outputs of its rows, as long as each row."""
+        """One prediction for each example from the outputs for its texts, [t, C] or [1, C] each."""
         ...
 
     def score(self, examples: Sequence[Any], predictions: Sequence[Prediction]) -> dict[str, float]:
@@ -146,11 +149,11 @@ def make_objective(task: Task, bind: Callable[[Params], Any], compute: Compute) 
 
 
 def forward(model: Any, batch: Batch, key: Array | None, compute: Compute) -> Array:
-    """Scores of each row's only sequence [B, 1, C], or of each of its tokens [B, T, C]."""
+    """Scores of each text [B, J, C], or of each token [B, T, C]."""
     layout = row_layout(batch["lengths"], batch["tokens"].shape[1])
     return model(batch["tokens"], layout, key=key, compute=compute)
 
 
-def is_row(batch: Batch) -> Array:
-    """1.0 where a row [B] is there, 0.0 where it only fills the batch up."""
-    return (batch["lengths"][:, 0, 0] > 0).astype(jnp.float32)
+def is_text(batch: Batch) -> Array:
+    """1.0 where a text is there, 0.0 where none is: float32 [B, J]."""
+    return (batch["lengths"][..., 0] > 0).astype(jnp.float32)

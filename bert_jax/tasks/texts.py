@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from bert_jax.config import FinetuneConfig
-from bert_jax.data.batching import Row
+from bert_jax.data.batching import EncodedText
 from bert_jax.data.rejects import Rejects
 from bert_jax.data.tables import LABEL, TEXT, choose_column, read_table, text_names
 from bert_jax.data.tokenizer import Tokenizer
@@ -57,11 +57,11 @@ def read_texts(
 
 def encode_texts(
     examples: Sequence[TextExample], tokenizer: Tokenizer, max_length: int
-) -> list[Row]:
+) -> list[EncodedText]:
     """[CLS] text [SEP], or [CLS] text [SEP] text b [SEP]; of a pair the longer one is cut."""
     firsts = tokenizer.encode_batch([example.text for example in examples])
     seconds = tokenizer.encode_batch([example.text_b or "" for example in examples])
-    rows = []
+    encoded = []
     for number, (example, a, b) in enumerate(zip(examples, firsts, seconds, strict=True)):
         if example.text_b is None:
             a = a[: max_length - 2]
@@ -70,8 +70,8 @@ def encode_texts(
             size_a, size_b = fit_pair(len(a), len(b), max_length - 3)
             a = a[:size_a]
             tokens = [tokenizer.cls_id, *a, tokenizer.sep_id, *b[:size_b], tokenizer.sep_id]
-        rows.append(Row(tokens, len(a) + 2, {}, number))
-    return rows
+        encoded.append(EncodedText(tokens, len(a) + 2, {}, number))
+    return encoded
 
 
 def fit_pair(first: int, second: int, room: int) -> tuple[int, int]:

@@ -22,6 +22,7 @@ class TrainState(NamedTuple):
     params: Params
     opt_state: Any
     bad_steps: Array  # int32 []: steps in a row that were skipped for NaN or Inf
+    dropout_key: Array  # uint32 [2]: stays as it is; here, one compiled step serves every seed
 
 
 class Objective(NamedTuple):
@@ -40,33 +41,36 @@ class Objective(NamedTuple):
     metrics as sums and counts)."""
 
 
-def init_state(params: Params, optimizer: optax.GradientTransformation) -> TrainState:
+def init_state(
+    params: Params, optimizer: optax.GradientTransformation, dropout_key: Array
+) -> TrainState:
     """The state before the first step."""
     zero = jnp.zeros((), jnp.int32)
-    return TrainState(zero, params, optimizer.init(params), zero)
+    key_data = jax.random.key_data(dropout_key)
+    return TrainState(zero, params, optimizer.init(params), zero, key_data)
 
 
 def make_train_step(
     objective: Objective,
     optimizer: optax.GradientTransformation,
-    dropout_key: Array,
     accumulation_steps: int = 1,
 ) -> Callable[[TrainState, Batch], tuple[TrainState, Metrics]]:
     """Builds the step `(state, batch) -> (state, metrics)` of one device.
 
-    A step whose loss or gradient is not finite changes neither parameters nor optimizer state.
+    A step whose loss or gradient is not finite changes neither parameters nor optimizer state. The
+    randomness of dropout follows from the state's key, the step, the device and the part.
 
     Args:
         objective: the task's functions.
         optimizer: an optax transformation; its update sees the gradient of the whole batch.
-        dropout_key: folded with the step, the device's index and the part's index.
         accumulation_steps: parts into which the device's share is cut, computed one after another.
     """
 
     def train_step(state: TrainState, batch: Batch) -> tuple[TrainState, Metrics]:
         batch = objective.prepare(batch)
         counts = jax.lax.psum(objective.counts(batch), AXIS)
-        key = jax.random.fold_in(dropout_key, state.step)
+        key = jax.random.wrap_key_data(state.dropout_key)
+        key = jax.random.fold_in(key, state.step)
         key = jax.random.fold_in(key, jax.lax.axis_index(AXIS))
         differentiate = jax.value_and_grad(objective.loss, has_aux=True)
 
@@ -102,7 +106,8 @@ def make_train_step(
             "grad_norm": (grad_norm, one),
             "bad_steps": (bad_steps, one),
         }
-        return TrainState(state.step + 1, params, opt_state, bad_steps), metrics
+        state = TrainState(state.step + 1, params, opt_state, bad_steps, state.dropout_key)
+        return state, metrics
 
     return train_step
 

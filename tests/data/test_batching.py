@@ -7,61 +7,90 @@ from hypothesis import strategies as st
 
 from bert_jax.data.batching import (
     NO_LABEL,
-    Row,
-    bucket,
-    eval_batches,
-    hash_rows,
+    EncodedText,
+    Packing,
+    hash_texts,
+    join,
     packed_batches,
-    pad,
+    split,
     steps_per_epoch,
     train_batches,
 )
 
 
 def make(lengths):
-    return [Row([i + 1] * n, n, {"label": i}, i) for i, n in enumerate(lengths)]
+    return [EncodedText([i + 1] * n, n, {"label": i}, i) for i, n in enumerate(lengths)]
 
 
-def test_rows_are_padded_with_their_targets():
-    rows = [
-        Row([2, 7, 3], 3, {"label": 1, "tag": [-1, 4, -1]}),
-        Row([2, 3], 1, {"label": 0, "tag": [5, 6]}),
+def labels(batch):
+    """The labels of all texts in a batch."""
+    return batch["label"][batch["lengths"][..., 0] > 0].tolist()
+
+
+def test_texts_are_joined_with_their_targets():
+    texts = [
+        EncodedText([2, 7, 3], 3, {"label": 1, "tag": [-1, 4, -1]}),
+        EncodedText([2, 3], 1, {"label": 2, "tag": [5, 6]}),
     ]
-    batch = pad(rows, 4, 3, pad_id=9)
-    assert batch["tokens"].tolist() == [[2, 7, 3, 9], [2, 3, 9, 9], [9, 9, 9, 9]]
-    assert batch["lengths"].tolist() == [[[3, 0]], [[1, 1]], [[0, 0]]]
-    assert batch["label"].tolist() == [1, 0, 0]
-    assert batch["tag"].tolist() == [[-1, 4, -1, -1], [5, 6, -1, -1], [NO_LABEL] * 4]
-    assert pad([Row([1], 1, {"score": 0.5})], 1, 1, 0)["score"].dtype == np.float32
+    batch = join(texts, [[1, 0], [], [0]], 4, 16, pad_id=9)
+    assert batch["tokens"][:3, :6].tolist() == [[2, 3, 2, 7, 3, 9], [9] * 6, [2, 7, 3, 9, 9, 9]]
+    assert batch["lengths"].tolist() == [
+        [[1, 1], [3, 0]], [[0, 0]] * 2, [[3, 0], [0, 0]], [[0, 0]] * 2
+    ]  # fmt: skip
+    assert batch["label"].tolist() == [[2, 1], [0, 0], [1, 0], [0, 0]]
+    assert batch["tag"][:, :6].tolist() == [
+        [5, 6, -1, 4, -1, NO_LABEL], [NO_LABEL] * 6, [-1, 4, -1, *[NO_LABEL] * 3], [NO_LABEL] * 6
+    ]  # fmt: skip
+    assert (batch["tokens"][:, 6:] == 9).all()
+    assert (batch["tag"][:, 6:] == NO_LABEL).all()
+    assert join([EncodedText([1], 1, {"score": 0.5})], [[0]], 1, 8)["score"].dtype == np.float32
 
 
-@pytest.mark.parametrize(("length", "longest", "wanted"), [
-    (1, 128, 16), (16, 128, 16), (17, 128, 32), (65, 80, 80), (80, 80, 80), (97, 100, 100),
+def test_outputs_are_split_as_texts_were_joined():
+    texts = make([3, 2, 4])
+    groups = [[2, 0], [1]]
+    batch = join(texts, groups, 3, 16)
+    by_token = dict(split(texts, groups, batch["tokens"][..., None], by_token=True))
+    assert {i: x[:, 0].tolist() for i, x in by_token.items()} == {
+        0: [1] * 3, 1: [2] * 2, 2: [3] * 4
+    }  # fmt: skip
+    by_text = dict(split(texts, groups, batch["label"][..., None], by_token=False))
+    assert {i: x.tolist() for i, x in by_text.items()} == {0: [[0]], 1: [[1]], 2: [[2]]}
+
+
+@pytest.mark.parametrize(("length", "longest", "wanted", "room"), [
+    (1, 128, 16, 64), (16, 128, 16, 64), (17, 128, 32, 64), (64, 80, 64, 64), (65, 80, 80, 80),
+    (80, 80, 80, 80), (97, 100, 100, 100), (5, 12, 16, 64),
 ])  # fmt: skip
-def test_buckets(length, longest, wanted):
-    assert bucket(length, longest) == wanted
+def test_lengths_of_rows(length, longest, wanted, room):
+    packing = Packing(longest, 0)
+    assert packing.bucket(length) == wanted
+    assert packing.room(length) == room
 
 
 @settings(max_examples=30, deadline=None)
-@given(st.lists(st.integers(1, 60), min_size=1, max_size=70), st.sampled_from([2, 4, 8]))
-def test_every_row_once_in_every_epoch(lengths, batch_size):
-    rows = make(lengths)
-    steps = steps_per_epoch(len(rows), batch_size)
-    stream = train_batches(rows, batch_size, 64, 0, seed=3)
+@given(
+    st.lists(st.integers(1, 90), min_size=1, max_size=70),
+    st.sampled_from([2, 3, 8]),
+    st.sampled_from([1, 4]),
+)
+def test_every_text_once_in_every_epoch(lengths, batch_size, multiple):
+    texts = make(lengths)
+    steps = steps_per_epoch(len(texts), batch_size)
+    stream = train_batches(texts, batch_size, Packing(100, 0, multiple), seed=3)
     for _ in range(2):
         seen = []
         for batch in itertools.islice(stream, steps):
-            assert batch["tokens"].shape[0] == batch_size
-            there = batch["lengths"][:, 0, 0] > 0
-            seen += batch["label"][there].tolist()
-            for label, tokens in zip(batch["label"][there], batch["tokens"][there], strict=True):
-                assert (tokens > 0).sum() == lengths[label]
-        assert sorted(seen) == list(range(len(rows)))
-    held_out = []
-    for numbers, batch in eval_batches(rows, batch_size, 64, 0):
-        assert batch["label"][: len(numbers)].tolist() == numbers
-        held_out += numbers
-    assert sorted(held_out) == list(range(len(rows)))
+            assert len(batch["tokens"]) % multiple == 0
+            found = labels(batch)
+            assert len(found) <= batch_size
+            assert len(found) >= batch_size - 1 or steps == 1 or len(texts) % batch_size
+            sizes = batch["lengths"].sum(-1)
+            assert sizes[sizes > 0].tolist() == [lengths[label] for label in found]
+            for label in found:
+                assert (batch["tokens"] == label + 1).sum() == lengths[label]
+            seen += found
+        assert sorted(seen) == list(range(len(texts)))
 
 
 def flat(batches):
@@ -69,27 +98,33 @@ def flat(batches):
 
 
 def test_resuming_continues_the_same_stream_and_processes_share_it():
-    rows = make([n % 30 + 1 for n in range(50)])
-    whole = flat(itertools.islice(train_batches(rows, 8, 32, 0, seed=1), 20))
-    rest = flat(itertools.islice(train_batches(rows, 8, 32, 0, seed=1, start_step=9), 11))
+    texts = make([n % 30 + 1 for n in range(50)])
+    packing = Packing(32, 0, 2)
+    whole = flat(itertools.islice(train_batches(texts, 8, packing, seed=1), 20))
+    rest = flat(itertools.islice(train_batches(texts, 8, packing, seed=1, start_step=9), 11))
     assert whole[9:] == rest
-    assert whole != flat(itertools.islice(train_batches(rows, 8, 32, 0, seed=2), 20))
+    assert whole != flat(itertools.islice(train_batches(texts, 8, packing, seed=2), 20))
     shares = [
-        flat(itertools.islice(train_batches(rows, 8, 32, 0, 1, process=(i, 2)), 20)) for i in (0, 1)
+        flat(itertools.islice(train_batches(texts, 8, packing._replace(process=(i, 2)), 1), 20))
+        for i in (0, 1)
     ]
     assert [a + b for a, b in zip(*shares, strict=True)] == whole
 
 
 @settings(max_examples=30, deadline=None)
 @given(st.integers(1, 20), st.sampled_from([2, 4, 8]))
-def test_processes_share_every_array_of_a_batch_even_of_a_last_one_with_few_rows(size, count):
-    rows = [Row([7] * n, n, {"label": n, "tag": [n] * n, "score": n / 2}) for n in range(1, size)]
-    rows.append(Row([7], 1, {"label": 9, "tag": [9], "score": 0.5}))
-    steps = 2 * steps_per_epoch(len(rows), 8)
+def test_processes_share_every_array_of_a_batch_even_of_a_last_one_with_few_texts(size, count):
+    texts = [
+        EncodedText([7] * n, n, {"label": n, "tag": [n] * n, "score": n / 2})
+        for n in range(1, size)
+    ]
+    texts.append(EncodedText([7], 1, {"label": 9, "tag": [9], "score": 0.5}))
+    steps = 2 * steps_per_epoch(len(texts), 8)
 
     def batches(process):
-        yield from itertools.islice(train_batches(rows, 8, 32, 0, 1, process=process), steps)
-        yield from (batch for _, batch in eval_batches(rows, 8, 32, 0, process))
+        packing = Packing(32, 0, 8, process)
+        yield from itertools.islice(train_batches(texts, 8, packing, 1), steps)
+        yield from (batch for _, batch in packed_batches(texts, 8, packing))
 
     shares = [batches((i, count)) for i in range(count)]
     for whole, *parts in zip(batches((0, 1)), *shares, strict=True):
@@ -99,65 +134,85 @@ def test_processes_share_every_array_of_a_batch_even_of_a_last_one_with_few_rows
             np.testing.assert_array_equal(np.concatenate([part[name] for part in parts]), x)
 
 
-def test_rows_have_the_hash_of_all_that_a_model_learns_from():
-    rows = [
-        Row([2, 7, 3], 3, {"label": 1, "tag": [-1, 4, -1]}, 0),
-        Row([2, 3], 1, {"score": 0.5}, 1),
+def test_texts_have_the_hash_of_all_that_a_model_learns_from():
+    texts = [
+        EncodedText([2, 7, 3], 3, {"label": 1, "tag": [-1, 4, -1]}, 0),
+        EncodedText([2, 3], 1, {"score": 0.5}, 1),
     ]
-    assert hash_rows(rows) == hash_rows([Row(*row) for row in rows])
+    assert hash_texts(texts) == hash_texts([EncodedText(*text) for text in texts])
     others = [
-        rows[:1],
-        rows[::-1],
-        [rows[0]._replace(tokens=[2, 7, 4]), rows[1]],
-        [rows[0], rows[1]._replace(tokens=[2, 3, 0])],
-        [rows[0]._replace(first=2), rows[1]],
-        [rows[0]._replace(targets={"label": 1, "tag": [-1, 5, -1]}), rows[1]],
-        [rows[0]._replace(targets={"other": 1, "tag": [-1, 4, -1]}), rows[1]],
-        [rows[0], rows[1]._replace(targets={"score": 0.25})],
-        [rows[0], rows[1]._replace(example=0)],
+        texts[:1],
+        texts[::-1],
+        [texts[0]._replace(tokens=[2, 7, 4]), texts[1]],
+        [texts[0], texts[1]._replace(tokens=[2, 3, 0])],
+        [texts[0]._replace(first=2), texts[1]],
+        [texts[0]._replace(targets={"label": 1, "tag": [-1, 5, -1]}), texts[1]],
+        [texts[0]._replace(targets={"other": 1, "tag": [-1, 4, -1]}), texts[1]],
+        [texts[0], texts[1]._replace(targets={"score": 0.25})],
+        [texts[0], texts[1]._replace(example=0)],
     ]
-    assert len({hash_rows(each) for each in [rows, *others]}) == 1 + len(others)
+    assert len({hash_texts(each) for each in [texts, *others]}) == 1 + len(others)
 
 
-def test_batches_hold_rows_of_similar_length():
+def test_training_batches_are_full_and_have_few_shapes():
     rng = np.random.default_rng(0)
-    rows = make(rng.integers(2, 128, 2000).tolist())
-    batches = list(itertools.islice(train_batches(rows, 32, 128, 0, seed=0), 63))
-    filled = sum((b["tokens"] > 0).sum() for b in batches) / sum(b["tokens"].size for b in batches)
-    assert filled > 0.8  # 0.5 without sorting
-    assert len({b["tokens"].shape for b in batches}) <= 7
+    sizes = np.clip(rng.lognormal(3.0, 0.7, 2000).astype(int), 2, 128).tolist()
+    texts = make(sizes)
+    stream = train_batches(texts, 32, Packing(128, 0), seed=0)
+    batches = list(itertools.islice(stream, 3 * 63))
+    filled = sum(b["lengths"].sum() for b in batches) / sum(b["tokens"].size for b in batches)
+    assert filled > 0.83  # 0.7 of texts in rows of their own, sorted by length
+    assert len({b["tokens"].shape for b in batches}) <= 6  # two for each of three lengths
 
 
-def test_short_rows_share_a_row():
+def test_training_batches_mix_short_and_long_texts_by_chance():
+    texts = make([*range(2, 62)] * 4)  # all of them in rows of 64 tokens
+    (first, *others), (again, *_) = (
+        list(itertools.islice(train_batches(texts, 24, Packing(64, 0), seed=seed), 10))
+        for seed in (0, 1)
+    )
+    for batch in (first, *others):
+        sizes = batch["lengths"].sum(-1)
+        assert sizes[sizes > 0].mean() == pytest.approx(31.5, abs=2)  # by chance alone ± 3.5
+    assert set(labels(first)) != set(labels(again))
+    assert {batch["tokens"].shape for batch in others} == {first["tokens"].shape}
+
+
+def test_short_texts_share_a_row():
     sizes = [40, 90, 20, 4, 40, 60]
-    rows = [Row([i + 1] * n, n - n // 3, {"label": i}) for i, n in enumerate(sizes)]
-    ((groups, batch),) = packed_batches(rows, 8, 128, pad_id=0)
+    texts = [EncodedText([i + 1] * n, n - n // 3, {"label": i}) for i, n in enumerate(sizes)]
+    ((groups, batch),) = packed_batches(texts, 8, Packing(128, 0))
     assert groups == [[1, 3], [5, 2], [0, 4]]  # 94, 80 and 80 of 96 tokens
     assert batch["tokens"].shape == (4, 96)
     assert batch["tokens"][0].tolist() == [2] * 90 + [4] * 4 + [0] * 2
     assert batch["lengths"][1, :3].tolist() == [[40, 20], [14, 6], [0, 0]]
     assert batch["lengths"][:, 0].tolist() == [[60, 30], [40, 20], [27, 13], [0, 0]]
     assert batch["lengths"][:, 2:].sum() == 0
-    assert [groups for groups, _ in packed_batches(make([2] * 9), 8, 128, 0)] == [
-        [[*range(8)], [8]]  # no more than eight in a row
-    ]
-    assert list(packed_batches([], 8, 128, 0)) == []
+    (found,) = packed_batches(make([2] * 9), 8, Packing(128, 0))
+    assert found[0] == [[*range(8)], [8]]  # no more than eight in a row of 64
+    assert found[1]["tokens"].shape == (2, 64)
+    assert list(packed_batches([], 8, Packing(128, 0))) == []
 
 
 @settings(max_examples=30, deadline=None)
-@given(st.lists(st.integers(1, 100), min_size=1, max_size=90), st.sampled_from([1, 4, 32]))
-def test_every_row_is_packed_once(lengths, batch_size):
-    rows, seen, shapes = make(lengths), [], {}
-    for groups, batch in packed_batches(rows, batch_size, 100, 0):
+@given(
+    st.lists(st.integers(1, 100), min_size=1, max_size=90),
+    st.sampled_from([1, 4, 32]),
+    st.sampled_from([1, 2, 8]),
+)
+def test_every_text_is_packed_once(lengths, batch_size, multiple):
+    texts, seen, shapes = make(lengths), [], {}
+    for groups, batch in packed_batches(texts, batch_size, Packing(100, 0, multiple)):
         num_rows, length = batch["tokens"].shape
-        assert num_rows == 1 or num_rows * length <= 64 * batch_size
+        assert num_rows % multiple == 0
+        assert num_rows == multiple or num_rows * length <= 64 * batch_size + multiple * length
         shapes.setdefault(length, set()).add(num_rows)
         for numbers, tokens, sizes in zip(
             groups, batch["tokens"], batch["lengths"].sum(-1), strict=False
         ):
             seen += numbers
             assert [lengths[i] for i in numbers] == sizes[: len(numbers)].tolist()
-            joined = [token for i in numbers for token in rows[i].tokens]
+            joined = [token for i in numbers for token in texts[i].tokens]
             assert tokens[: len(joined)].tolist() == joined
-    assert sorted(seen) == list(range(len(rows)))
+    assert sorted(seen) == list(range(len(texts)))
     assert sum(len(sizes) for sizes in shapes.values()) <= len(shapes) + 1

@@ -7,7 +7,7 @@ import math
 import numpy as np
 import pytest
 
-from bert_jax.data.batching import Row
+from bert_jax.data.batching import EncodedText
 from bert_jax.data.squad import Answer, Question
 from bert_jax.reports.report import make_report, write_report
 from bert_jax.tasks.classification import Classification
@@ -29,7 +29,7 @@ SAID = [
 
 
 def rows(lengths):
-    return [Row([0] * length, length, {}, i) for i, length in enumerate(lengths)]
+    return [EncodedText([0] * length, length, {}, i) for i, length in enumerate(lengths)]
 
 
 def examples(said=SAID, text="text {}"):
@@ -124,7 +124,11 @@ def test_the_windows_of_one_passage_are_one_length():
         {"text": "one", "none_margin": -1.0, "probability": 0.8, "none_probability": 0.1},
         {"text": "two", "none_margin": -1.0, "probability": 0.7, "none_probability": 0.2},
     ]
-    windows = [Row([0] * 9, 3, {}, 0), Row([0] * 9, 3, {}, 0), Row([0] * 5, 3, {}, 1)]
+    windows = [
+        EncodedText([0] * 9, 3, {}, 0),
+        EncodedText([0] * 9, 3, {}, 0),
+        EncodedText([0] * 5, 3, {}, 1),
+    ]
     found = make_report(QuestionAnswering(), questions, windows, said)
     assert [(g["shortest"], g["correct"]) for g in found["by_length"]] == [(5, 0.0), (18, 1.0)]
     assert [(w["gold"], w["said"], w["confidence"]) for w in found["wrong"]] == [("", "two", 0.7)]

@@ -8,7 +8,7 @@ import pytest
 import scipy.special
 
 import bert_jax
-from bert_jax.data.batching import pad
+from bert_jax.data.batching import join
 from bert_jax.data.squad import Answer, Question
 from bert_jax.models.architectures import WITH_LABELS, architecture
 from bert_jax.models.functional import build
@@ -46,10 +46,10 @@ class Tiny(NamedTuple):
     params: dict[str, Any]
     run: Any
 
-    def batch(self):
-        """The two examples of this kind, padded, and a row that only fills the batch up."""
-        rows = self.task.encode(EXAMPLES[self.task.kind], TOKENIZER, 12)
-        return pad(rows, 16, 3, TOKENIZER.pad_id)
+    def batch(self, groups=([0], [1]), length=16):
+        """The two examples of this kind, each in its row, and a row that is empty."""
+        texts = self.task.encode(EXAMPLES[self.task.kind], TOKENIZER, 12)
+        return join(texts, groups, 3, length, TOKENIZER.pad_id)
 
 
 @pytest.fixture(scope="module", params=KINDS)
@@ -73,16 +73,16 @@ def plain_loss(task, batch, outputs):
     for i in range(2):
         size = batch["lengths"][i].sum()
         if task.kind == "classification":
-            terms.append(-scipy.special.log_softmax(outputs[i, 0])[batch["label"][i]])
+            terms.append(-scipy.special.log_softmax(outputs[i, 0])[batch["label"][i, 0]])
         elif task.kind == "regression":
-            terms.append((outputs[i, 0, 0] - batch["score"][i]) ** 2)
+            terms.append((outputs[i, 0, 0] - batch["score"][i, 0]) ** 2)
         elif task.kind == "tagging":
             for scores, tag in zip(outputs[i, :size], batch["tag"][i], strict=False):
                 if tag >= 0:
                     terms.append(-scipy.special.log_softmax(scores)[tag])
         else:
             start, end = scipy.special.log_softmax(outputs[i, :size], axis=0).T
-            terms.append(-(start[batch["start"][i]] + end[batch["end"][i]]) / 2)
+            terms.append(-(start[batch["start"][i, 0]] + end[batch["end"][i, 0]]) / 2)
     return np.mean(terms)
 
 
@@ -91,6 +91,16 @@ def test_the_loss_is_what_it_says(tiny):
     (loss, outputs), _ = tiny.run(tiny.params, batch)
     wanted = plain_loss(tiny.task, batch, np.asarray(outputs, np.float64))
     assert loss == pytest.approx(wanted, rel=1e-5)
+
+
+def test_texts_in_one_row_have_the_loss_and_the_gradient_of_texts_in_rows_of_their_own(tiny):
+    (loss, _), gradient = tiny.run(tiny.params, tiny.batch())
+    for groups in ([[0, 1]], [[], [1, 0]]):
+        (same, _), same_gradient = tiny.run(tiny.params, tiny.batch(groups, 24))
+        assert float(same) == pytest.approx(float(loss), rel=1e-5)
+        jax.tree.map(
+            lambda a, b: np.testing.assert_allclose(a, b, atol=1e-5), gradient, same_gradient
+        )
 
 
 def test_every_parameter_has_the_gradient_of_finite_differences(tiny):

@@ -3,8 +3,7 @@
 import jax
 import pytest
 
-from bert_jax.config import FinetuneConfig
-from bert_jax.data.batching import pad
+from bert_jax.data.batching import Packing, join
 from bert_jax.models.architectures import WITH_LABELS, architecture
 from bert_jax.models.functional import build
 from bert_jax.nn.compute import PLAIN
@@ -23,14 +22,15 @@ def test_the_loss_is_the_mean_over_all_targets(kind):
     task = KINDS[kind].from_labels(model.labels)
     num_labels = len(model.labels) if model.architecture in WITH_LABELS else 0
     _, bind = build(model.config, architecture(model.architecture, num_labels))
-    examples = EXAMPLES[kind] * 3 + EXAMPLES[kind][:1] * 3  # 9 rows: the second batch is filled up
+    examples = EXAMPLES[kind] * 3 + EXAMPLES[kind][:1] * 3  # in 8 rows, some of them empty
     rows = task.encode(examples, TOKENIZER, 24)
-    config = FinetuneConfig(kind, "", "", "", eval_batch_size=8, max_length=24)
-    predict = make_predictor(task, bind, PLAIN, DataParallel(), config, TOKENIZER.pad_id)
+    packing = Packing(24, TOKENIZER.pad_id, 8)
+    predict = make_predictor(task, bind, PLAIN, DataParallel(), packing, batch_size=1)
     predictions, loss = predict(model.params, Labelled(examples, rows))
 
     objective = make_objective(task, bind, PLAIN)
-    together = pad(rows, 24, len(rows), TOKENIZER.pad_id)
+    alone = [[i] for i in range(len(rows))]
+    together = join(rows, alone, len(rows), 24, TOKENIZER.pad_id)
     wanted, _ = jax.jit(
         lambda params, batch: objective.loss(params, batch, objective.counts(batch), None)
     )(model.params, together)

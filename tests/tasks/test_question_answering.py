@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bert_jax.config import FinetuneConfig
-from bert_jax.data.batching import pad
+from bert_jax.data.batching import join
 from bert_jax.data.rejects import Rejects
 from bert_jax.data.squad import Answer, Question
 from bert_jax.data.tokenizer import SPECIAL_TOKENS, Casing, Tokenizer
@@ -304,7 +304,7 @@ def test_scores_take_the_nearest_of_several_answers():
 def test_the_loss_is_over_tokens_that_are_there():
     rows = TASK.encode([ask("cat sat", "sat"), ask("cat", "cat")], TOKENIZER, 16)
     rows = [r._replace(targets={k: r.targets[k] for k in ("start", "end")}) for r in rows]
-    batch = pad(rows, 16, 4, 0)
+    batch = join(rows, [[0], [1]], 4, 16)
     scores = np.zeros((4, 16, 2), np.float32)
     scores[:, 6:] = 100  # padding shouts
     loss_sum = jax.jit(TASK.loss_sum)
@@ -312,4 +312,10 @@ def test_the_loss_is_over_tokens_that_are_there():
     assert loss_sum(scores, batch) == pytest.approx(math.log(6) + math.log(5))
     # The mean of start's and end's: a start that is sure leaves half of the loss.
     scores[0, rows[0].targets["start"], 0] = 50
+    assert loss_sum(scores, batch) == pytest.approx(math.log(6) / 2 + math.log(5))
+    # Two windows in one row: each has its own tokens, and places from its own start.
+    batch = join(rows, [[1, 0]], 2, 16)
+    scores = np.zeros((2, 16, 2), np.float32)
+    scores[:, 11:] = 100
+    scores[0, 5 + rows[0].targets["start"], 0] = 50
     assert loss_sum(scores, batch) == pytest.approx(math.log(6) / 2 + math.log(5))

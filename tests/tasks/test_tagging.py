@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from bert_jax.config import FinetuneConfig
-from bert_jax.data.batching import NO_LABEL, pad
+from bert_jax.data.batching import NO_LABEL, join
 from bert_jax.data.rejects import Rejects
 from bert_jax.errors import DataError
 from bert_jax.tasks.tagging import TagExample, Tagging
@@ -124,7 +124,7 @@ def test_a_sentence_is_rated_by_its_share_of_right_words():
 
 def test_the_loss_counts_first_pieces_alone():
     rows = TASK.encode([example("the cats", "O B-PET"), example("a", "O")], TOKENIZER, 16)
-    batch = pad(rows, 16, 4, 0)
+    batch = join(rows, [[0], [1]], 4, 16)
     scores = np.full((4, 16, 3), 7, np.float32)
     scores[:, 3:] = 0, 0, 100  # second pieces and padding shout
     assert jax.jit(TASK.num_targets)(batch) == 3

@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bert_jax.config import ColumnsConfig, FinetuneConfig
-from bert_jax.data.batching import pad
+from bert_jax.data.batching import join
 from bert_jax.data.rejects import Rejects
 from bert_jax.errors import DataError
 from bert_jax.nn.layout import row_layout
@@ -52,7 +52,8 @@ def test_a_text_and_a_pair_as_tokens_and_segments():
         ids("[CLS] cat [SEP] [SEP]"),
     ]
     assert [row.example for row in rows] == [0, 1, 2, 3]
-    layout = row_layout(jnp.asarray(pad(rows, 9, 4, TOKENIZER.pad_id)["lengths"]), 9)
+    batch = join(rows, [[0], [1], [2], [3]], 4, 9, TOKENIZER.pad_id)
+    layout = row_layout(jnp.asarray(batch["lengths"]), 9)
     assert layout.segment_ids.tolist() == [
         [0] * 9,  # a single text has segment 0 throughout
         [0, 0, 0, 0, 1, 1, 1, 1, 0],

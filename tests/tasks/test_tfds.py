@@ -90,11 +90,11 @@ def test_classes_have_their_names_and_splits_their_places(folder):
     texts = {(e.text, e.label) for e in data["train"].examples}
     assert texts == {pair for pair in ROWS["train"] if pair[1] != -1}
     assert {(e.text, e.label) for e in data["dev"].examples} == set(ROWS["validation"])
-    assert {tuple(row.tokens) for row in data["dev"].rows} == {
+    assert {tuple(row.tokens) for row in data["dev"].encoded} == {
         tuple(ids("[CLS] the cat [SEP]")),
         tuple(ids("[CLS] good film [SEP]")),
     }
-    for example, row in zip(data["train"].examples, data["train"].rows, strict=True):
+    for example, row in zip(data["train"].examples, data["train"].encoded, strict=True):
         assert row.targets == {"label": ["awful", "zesty"].index(example.label)}
     (unlabelled,) = rejects.rows  # class -1, as the test splits of GLUE have
     assert unlabelled["reason"] == "text or label missing"

@@ -45,8 +45,8 @@ def mean_objective():
 def parts(tmp_path):
     parallel = DataParallel("shard_map", 2)
     optimizer, _ = make_optimizer(OptimizerConfig(warmup_steps=0), 100)
-    step = parallel.spread(make_train_step(mean_objective(), optimizer, jax.random.key(0)))
-    state = parallel.put_state(init_state({"w": jnp.float32(1)}, optimizer))
+    step = parallel.spread(make_train_step(mean_objective(), optimizer))
+    state = parallel.put_state(init_state({"w": jnp.float32(1)}, optimizer, jax.random.key(0)))
     checkpoints = Checkpoints(tmp_path / "checkpoints", {}, 10, say=lambda text: None)
     log = Records()
 

@@ -29,8 +29,10 @@ def train(mode, num_devices, accumulation_steps, steps=3):
     rules = MaskingRules(MaskingConfig(), 50, cls_id=2, sep_id=3, mask_id=4)
     objective = make_objective(bind, jax.random.key(0), rules, np.zeros(50, bool), Compute())
     optimizer, _ = make_optimizer(OptimizerConfig(learning_rate=0.01, warmup_steps=0), steps + 1)
-    step = make_train_step(objective, optimizer, jax.random.key(1), accumulation_steps)
-    state = parallel.put_state(init_state(jax.jit(init)(jax.random.key(2)), optimizer))
+    step = make_train_step(objective, optimizer, accumulation_steps)
+    state = parallel.put_state(
+        init_state(jax.jit(init)(jax.random.key(2)), optimizer, jax.random.key(1))
+    )
     step, losses, norms = parallel.spread(step), [], []
     for i in range(steps):
         batch = random_batch(16, 32, 3, 50, seed=i)
@@ -84,11 +86,13 @@ def linear_objective():
 def test_a_step_with_nan_changes_nothing_but_the_counters():
     parallel = DataParallel("shard_map", 8)
     optimizer, _ = make_optimizer(OptimizerConfig(warmup_steps=0), 10)
-    step = make_train_step(linear_objective(), optimizer, jax.random.key(0))
+    step = make_train_step(linear_objective(), optimizer)
     step = parallel.spread(step, donate=False)
     good = {"x": np.arange(8, dtype=np.float32)}
     bad = {"x": np.where(np.arange(8) == 5, np.nan, 1).astype(np.float32)}
-    before, _ = step(init_state({"w": jnp.float32(1)}, optimizer), parallel.put_batch(good))
+    before, _ = step(
+        init_state({"w": jnp.float32(1)}, optimizer, jax.random.key(0)), parallel.put_batch(good)
+    )
     after, _ = step(before, parallel.put_batch(bad))
     after, _ = step(after, parallel.put_batch(bad))
     assert int(after.step) == 3
@@ -108,8 +112,8 @@ def test_a_step_with_nan_changes_nothing_but_the_counters():
 def test_the_gradient_is_the_global_mean_not_n_times_it(mode):
     parallel = DataParallel(mode, 8)
     optimizer, _ = make_optimizer(OptimizerConfig(warmup_steps=0, clip_norm=None), 10)
-    step = make_train_step(linear_objective(), optimizer, jax.random.key(0))
-    state = parallel.put_state(init_state({"w": jnp.float32(1)}, optimizer))
+    step = make_train_step(linear_objective(), optimizer)
+    state = parallel.put_state(init_state({"w": jnp.float32(1)}, optimizer, jax.random.key(0)))
     batch = {"x": np.arange(16, dtype=np.float32)}
     _, metrics = parallel.spread(step)(state, parallel.put_batch(batch))
     assert parallel.get(metrics)["grad_norm"][0] == pytest.approx(7.5)
