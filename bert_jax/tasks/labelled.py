@@ -57,8 +57,8 @@ def read_labelled(
         sizes = np.array([len(text.tokens) for text in encoded])
         say(
             f"{name}: {len(examples):,} examples used, {len(rejects.rows) - before:,} rejected, "
-            f"{len(encoded):,} texts of {sizes.mean():.1f} tokens, "
-            f"{(sizes >= config.max_length).sum():,} of them as long as may be"
+            f"{len(encoded):,} sequences of {sizes.mean():.1f} tokens, "
+            f"{(sizes >= config.max_length).sum():,} of them full"
         )
         data[name] = Labelled(examples, encoded)
     assert task is not None

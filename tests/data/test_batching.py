@@ -174,8 +174,17 @@ def test_training_batches_mix_short_and_long_texts_by_chance():
     for batch in (first, *others):
         sizes = batch["lengths"].sum(-1)
         assert sizes[sizes > 0].mean() == pytest.approx(31.5, abs=2)  # by chance alone ± 3.5
-    assert set(labels(first)) != set(labels(again))
     assert {batch["tokens"].shape for batch in others} == {first["tokens"].shape}
+    assert set(labels(first)) != set(labels(again))
+
+
+def test_chance_says_which_texts_of_an_epoch_are_together():
+    texts = make([*range(2, 62)])  # of one length there is one
+    stream = train_batches(texts, 12, Packing(64, 0), seed=0)
+    first, second = (
+        {frozenset(labels(batch)) for batch in itertools.islice(stream, 5)} for _ in range(2)
+    )
+    assert not first & second
 
 
 def test_short_texts_share_a_row():
