@@ -133,7 +133,7 @@ def hash_texts(texts: Iterable[EncodedText]) -> str:
 
 
 def steps_per_epoch(num_texts: int, batch_size: int) -> int:
-    """Batches in which every text is seen once; the last of them are a text short."""
+    """Batches in which every text is seen once; some have fewer texts, where the numbers ask it."""
     return -(-num_texts // batch_size)
 
 
