@@ -81,7 +81,7 @@ def main(config: FinetuneConfig, kinds: Mapping[str, type[Task]] = KINDS) -> int
     rejects.write(run / "rejects.jsonl")
 
     # --- One run, or one for each seed --------------------------------------------------------
-    programs = compile_programs(config, encoder, task, len(data["train"].encoded))
+    programs = make_programs(config, encoder, task, len(data["train"].encoded))
     results: dict[int, dict[str, float]] = {}
     for seed in range(config.seed, config.seed + config.seeds):
         folder = run if config.seeds == 1 else run / f"seed-{seed}"
@@ -116,7 +116,7 @@ class Programs(NamedTuple):
     predict: Callable[[Params, Labelled], Predicted]
 
 
-def compile_programs(
+def make_programs(
     config: FinetuneConfig, encoder: Exported, task: Task, num_texts: int
 ) -> Programs:
     """Builds model, objective, optimizer and step, and what predicts with them."""
