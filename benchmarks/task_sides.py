@@ -47,12 +47,12 @@ class Options:
 
 def make_side(name: str, options: Options, folder: str, texts: Sequence[str]) -> tuple[str, Round]:
     """Who a side is, and what it does in a round."""
-    if name == THEIRS and options.what == "predict":
+    if name in (OURS, ONE_LENGTH):
+        make = {"predict": predict_ours, "finetune": finetune_ours}[options.what]
+        return make(options, folder, texts, name == ONE_LENGTH)
+    if options.what == "predict":
         return predict_theirs(options, folder, texts)
-    if name in (THEIRS, THEIRS_BY_CHANCE):
-        return finetune_theirs(options, folder, texts, name == THEIRS)
-    make = {"predict": predict_ours, "finetune": finetune_ours}[options.what]
-    return make(options, folder, texts, name == ONE_LENGTH)
+    return finetune_theirs(options, folder, texts, name == THEIRS)
 
 
 # --- Prediction -----------------------------------------------------------------------------------
@@ -252,14 +252,10 @@ def epoch_batches(options: Options, encoded: Sequence[Any]) -> list[dict[str, np
 
 def texts_of(batch: dict[str, np.ndarray]) -> list[tuple[list[int], int]]:
     """Tokens and label of each text in one of our batches."""
-    found = []
-    for tokens, lengths, labels in zip(
-        batch["tokens"], batch["lengths"].sum(-1), batch["label"], strict=True
-    ):
-        parts = np.split(tokens, np.cumsum(lengths))
-        found += [
-            (part.tolist(), int(y)) for part, y in zip(parts, labels, strict=False) if len(part)
-        ]
+    found, all_sizes = [], batch["lengths"].sum(-1)
+    for tokens, sizes, labels in zip(batch["tokens"], all_sizes, batch["label"], strict=True):
+        parts = zip(np.split(tokens, np.cumsum(sizes)), labels, strict=False)
+        found += [(part.tolist(), int(label)) for part, label in parts if len(part)]
     return found
 
 
