@@ -65,7 +65,7 @@ class Model:
         Returns:
             For each text an array [tokens, hidden_size]; row 0 is [CLS].
         """
-        encoded = [self._end(ids) for ids in self.tokenizer.encode_batch(list(texts))]
+        encoded = [self._enclose(ids) for ids in self.tokenizer.encode_batch(list(texts))]
         return self._packed(encoded, batch_size, self._hidden, by_token=True)
 
     def fill_mask(self, text: str, top_k: int = 5) -> list[list[tuple[str, float]]]:
@@ -107,7 +107,7 @@ class Model:
         ids: list[int] = self.tokenizer.encode(parts[0])
         for part in parts[1:]:
             ids += [self.tokenizer.mask_id, *self.tokenizer.encode(part)]
-        row = self._end(ids)
+        row = self._enclose(ids)
         lost = len(parts) - 1 - row.tokens.count(self.tokenizer.mask_id)
         if lost:
             raise ConfigError(
@@ -173,7 +173,7 @@ class Model:
         outputs = self._packed(encoded, batch_size, self._outputs, by_token)
         return self.task.decode(examples, encoded, outputs)
 
-    def _end(self, ids: list[int]) -> EncodedText:
+    def _enclose(self, ids: list[int]) -> EncodedText:
         room = self.config.max_position_embeddings - 2
         tokens = [self.tokenizer.cls_id, *ids[:room], self.tokenizer.sep_id]
         return EncodedText(tokens, len(tokens), {})

@@ -32,7 +32,7 @@ def make_report(
     Args:
         task: what was learned.
         examples: the labelled data.
-        encoded: their tokens, for lengths in tokens.
+        encoded: the examples as tokens, for their lengths.
         predictions: one for each example.
         seed: of the intervals' resampling.
     """
