@@ -236,7 +236,7 @@ def packed_batches(
     waiting = _Waiting([len(text.tokens) for text in texts])
     while waiting.sizes:
         room = packing.room(waiting.sizes[-1])
-        most = packing.round_up(max(1, batch_size * packing.room(0) // room))
+        most = packing.round_up(max(1, batch_size * PACKED_LENGTH // room))
         groups = list(itertools.takewhile(bool, (waiting.take(room) for _ in range(most))))
         num_rows = min(most, packing.round_up(1 << (len(groups) - 1).bit_length()))
         used = (sum(len(texts[i].tokens) for i in numbers) for numbers in groups)
