@@ -63,12 +63,15 @@ def main(config: PredictConfig) -> int:
     as_tsv = config.tsv or config.output.endswith(".tsv")
     inputs = read_inputs(config)  # first: what cannot be read leaves the output as it was
     bad = 0
-    with open_output(config.output) as output:
-        for part in batched(inputs, TOGETHER):
-            for (given, _), said in zip(part, predict_part(model, part, config), strict=True):
-                bad += "error" in said
-                output.write(as_row(given, said) if as_tsv else as_json(given, said))
-            output.flush()
+    try:
+        with open_output(config.output) as output:
+            for part in batched(inputs, TOGETHER):
+                for (given, _), said in zip(part, predict_part(model, part, config), strict=True):
+                    bad += "error" in said
+                    output.write(as_row(given, said) if as_tsv else as_json(given, said))
+                output.flush()
+    except BrokenPipeError:  # the reader has seen enough: `python predict.py … | head`
+        return 0
     if bad:
         print(f'{bad:,} inputs could not be used: their lines say "error"', file=sys.stderr)
     return 0
@@ -186,8 +189,10 @@ def open_output(name: str) -> Iterator[TextIO]:
 
     A file gets its name when all is written; until then it is NAME.partial, and NAME is left alone.
     """
-    path = Path(name).resolve()
+    path = Path(name)
     is_plain = name != "-" and (path.is_file() or not path.exists())
+    if is_plain:
+        path = path.resolve()
     partial = path.with_name(path.name + ".partial") if is_plain else path
     with contextlib.ExitStack() as stack:
         try:

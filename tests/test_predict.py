@@ -4,6 +4,7 @@ import gzip
 import io
 import json
 import lzma
+import os
 from pathlib import Path
 
 import jax
@@ -165,6 +166,16 @@ def test_an_output_that_is_no_plain_file_stays_what_it_is(models, tmp_path):
     assert link.is_symlink()
     assert json.loads((tmp_path / "out.jsonl").read_text())["text"] == "a dog"
     assert not Path("/dev/null").is_file()
+
+
+def test_a_reader_of_the_output_may_stop_early(models, tmp_path):
+    path = tmp_path / "in.txt"
+    path.write_text("a dog\n")
+    reading, writing = os.pipe()
+    os.close(reading)
+    given = PredictConfig(models["classification"], str(path), output=f"/dev/fd/{writing}")
+    assert predict.main(given) == 0
+    os.close(writing)
 
 
 def test_a_row_that_cannot_be_read_has_its_line(models, tmp_path, capfd):
