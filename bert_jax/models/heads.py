@@ -5,7 +5,7 @@ from flax import nnx
 from jaxtyping import Array, Float
 
 from bert_jax.config import BertConfig
-from bert_jax.nn.linear import LayerNorm, Linear, activate, truncated_normal
+from bert_jax.nn.linear import LayerNorm, Linear, activate, truncated_normal, word_scores
 
 
 class MaskedLanguageHead(nnx.Module):
@@ -23,9 +23,7 @@ class MaskedLanguageHead(nnx.Module):
     ) -> Float[Array, "B P V"]:
         """Scores every word of the vocabulary, in float32."""
         x = self.norm(activate(self.activation, self.dense(x)))
-        logits = jnp.einsum(
-            "BPD,VD->BPV", x, embedding.astype(x.dtype), preferred_element_type=jnp.float32
-        )
+        logits = word_scores(x, embedding.astype(x.dtype))
         return logits + self.bias[...].astype(jnp.float32)[None, None]
 
 

@@ -11,7 +11,7 @@ from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
 from bert_jax.config import TransformerConfig
 from bert_jax.nn.compute import PLAIN, Compute
 from bert_jax.nn.dropout import dropout, split_key
-from bert_jax.nn.linear import LayerNorm, truncated_normal
+from bert_jax.nn.linear import LayerNorm, truncated_normal, word_scores
 from bert_jax.nn.stack import apply_layers, stack_layers, unstack_layers
 from bert_jax.nn.transformer import DecoderLayer, EncoderLayer, KeyValues
 
@@ -112,8 +112,7 @@ class Transformer(nnx.Module):
     def logits(self, x: Float[Array, "B T D"]) -> Float[Array, "B T V"]:
         """Scores every word of the vocabulary, by the embedding itself."""
         x = self.decoder_norm(x) if self.config.norm_first else x
-        embedding = self.embedding[...].astype(x.dtype)
-        return jnp.einsum("BTD,VD->BTV", x, embedding, preferred_element_type=jnp.float32)
+        return word_scores(x, self.embedding[...].astype(x.dtype))
 
     # --- Decoding, token by token ------------------------------------------------------------
 

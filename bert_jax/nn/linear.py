@@ -6,6 +6,7 @@ from collections.abc import Callable
 import jax
 import jax.numpy as jnp
 from flax import nnx
+from jax.experimental.layout import Layout, with_layout_constraint
 from jaxtyping import Array, Float, PRNGKeyArray
 
 SQRT_HALF = math.sqrt(0.5)
@@ -45,24 +46,40 @@ def product(x: Float[Array, "N I"], kernel: Float[Array, "I O"]) -> Float[Array,
     """
     if x.dtype != jnp.bfloat16 or jax.default_backend() != "cpu":
         return x @ kernel
-    return _bfloat16_product(x, kernel)
+    return _bfloat16_product(x, kernel).astype(x.dtype)
+
+
+def word_scores(x: Float[Array, "B P D"], words: Float[Array, "V D"]) -> Float[Array, "B P V"]:
+    """x Eᵀ in float32, where E has a vector for each word; its gradients multiply as `x` does."""
+    if x.dtype != jnp.bfloat16:
+        return jnp.einsum("BPD,VD->BPV", x, words)
+    return _bfloat16_product(x.reshape(-1, x.shape[-1]), words.T).reshape(*x.shape[:-1], -1)
 
 
 @jax.custom_vjp
-def _bfloat16_product(x: Array, kernel: Array) -> Array:
+def _bfloat16_product(x: Float[Array, "N I"], kernel: Float[Array, "I O"]) -> Float[Array, "N O"]:
+    """x W in float32, of bfloat16; on the way back, all is bfloat16."""
     return _multiply(x, 1, kernel, 0)
 
 
+def _bfloat16_gradients(saved: tuple[Array, Array], dy: Array) -> tuple[Array, Array]:
+    x, kernel = saved
+    dy, x_transposed = dy.astype(x.dtype), x.T
+    if jax.default_backend() == "cpu":  # AMX wants rows to meet columns in memory, as in x W
+        x_transposed = with_layout_constraint(x_transposed, Layout((0, 1)))
+    dx, dw = _multiply(dy, 1, kernel, 1), _multiply(x_transposed, 1, dy, 0)
+    return dx.astype(x.dtype), dw.astype(x.dtype)
+
+
 _bfloat16_product.defvjp(
-    lambda x, kernel: (_bfloat16_product(x, kernel), (x, kernel)),
-    lambda saved, dy: (_multiply(dy, 1, saved[1], 1), _multiply(saved[0], 0, dy, 0)),
+    lambda x, kernel: (_bfloat16_product(x, kernel), (x, kernel)), _bfloat16_gradients
 )
 
 
 def _multiply(a: Array, axis_a: int, b: Array, axis_b: int) -> Array:
-    """Sums over an axis of each, in float32; the result has the type of `a`."""
+    """Sums over an axis of each, in float32."""
     axes = (((axis_a,), (axis_b,)), ((), ()))
-    return jax.lax.dot_general(a, b, axes, preferred_element_type=jnp.float32).astype(a.dtype)
+    return jax.lax.dot_general(a, b, axes, preferred_element_type=jnp.float32)
 
 
 class Linear(nnx.Module):

@@ -4,7 +4,14 @@ import numpy as np
 import pytest
 from flax import nnx
 
-from bert_jax.nn.linear import Linear, activate, layer_norm, product, truncated_normal
+from bert_jax.nn.linear import (
+    Linear,
+    activate,
+    layer_norm,
+    product,
+    truncated_normal,
+    word_scores,
+)
 
 
 def test_layer_norm_by_hand():
@@ -69,6 +76,29 @@ def test_a_product_of_bfloat16_is_float32s_rounded_and_so_are_its_gradients():
     for ours, exact in zip(found, wanted, strict=True):
         assert ours.dtype == jnp.bfloat16
         np.testing.assert_allclose(ours.astype(jnp.float32), exact, rtol=0.005, atol=1e-4)
+
+
+def test_scores_of_words_are_float32_and_no_product_of_their_gradients_is():
+    rng = np.random.default_rng(0)
+    shapes = ((2, 3, 40), (50, 40), (2, 3, 50))
+    x, words, dy = (jnp.asarray(rng.normal(size=shape), jnp.bfloat16) for shape in shapes)
+
+    def all_of(x, words, dy):
+        scores, pull = jax.vjp(word_scores, x, words)
+        return scores, *pull(dy)
+
+    low = (x, words, dy.astype(jnp.float32))
+    found = jax.jit(all_of)(*low)
+    wanted = jax.jit(all_of)(*(each.astype(jnp.float32) for each in low))
+    assert [each.dtype.name for each in found] == ["float32", "bfloat16", "bfloat16"]
+    np.testing.assert_allclose(found[0], wanted[0], rtol=1e-5, atol=1e-5)
+    for ours, exact in zip(found[1:], wanted[1:], strict=True):
+        np.testing.assert_allclose(ours.astype(jnp.float32), exact, rtol=0.005, atol=1e-4)
+    program = jax.jit(all_of).lower(*low).as_text().splitlines()
+    products = [line for line in program if "dot_general" in line]
+    assert len(products) == 3
+    for line in products:  # … : (tensor<6x40xbf16>, tensor<40x50xbf16>) -> tensor<6x50xf32>
+        assert line.count("xbf16>") == 2
 
 
 def test_linear_contracts_as_many_axes_as_it_was_built_with():
