@@ -55,9 +55,10 @@ def work(make: Make, options: argparse.Namespace) -> None:
     say(description | {"first_step": first})
     for line in sys.stdin:
         num = int(line)
-        start = time.perf_counter()
+        start, busy = time.perf_counter(), time.process_time()
         loss = run_steps(num)
-        say({"seconds": (time.perf_counter() - start) / num, "loss": loss})
+        busy, seconds = time.process_time() - busy, time.perf_counter() - start
+        say({"seconds": seconds / num, "processor": busy / num, "loss": loss})
 
 
 class Side:
@@ -68,6 +69,8 @@ class Side:
         pipe = subprocess.PIPE
         self.process = subprocess.Popen(command, stdin=pipe, stdout=pipe, text=True)
         self.seconds: list[float] = []
+        self.processor: list[float] = []
+        self.last_processor = 0.0
         self.disturbed = ""
 
     def answer(self) -> dict[str, Any]:
@@ -82,13 +85,16 @@ class Side:
         """Runs a block of steps, again while the machine's host disturbs it."""
         seconds, quiet = time_quietly(lambda: self._run_block(num))
         self.seconds.append(seconds)
+        self.processor.append(self.last_processor)
         self.disturbed += "" if quiet else f"; the host disturbed block {len(self.seconds)}"
 
     def _run_block(self, num: int) -> float:
         assert self.process.stdin is not None
         self.process.stdin.write(f"{num}\n")
         self.process.stdin.flush()
-        return self.answer()["seconds"]
+        answer = self.answer()
+        self.last_processor = answer["processor"]
+        return answer["seconds"]
 
 
 def torch_is_missing(python: str) -> bool:
@@ -125,5 +131,6 @@ def race(script: str, options: argparse.Namespace, title: str) -> None:
         use = f", MFU {rate / peak:.1%}" if peak else f", {rate / 1e9:.0f} GFLOP/s (peak unknown)"
         use = (use if rate else "") + side.disturbed
         print(f"  {name}: {per_step:.3f} s a step ({spread}), {speed[name]:,.0f} tokens/s{use}")
+        print(f"    {statistics.median(side.processor):.3f} s of processor time a step")
     if "torch" in speed:
         print(f"  ratio: ours is {speed['jax'] / speed['torch']:.2f} times as fast")
