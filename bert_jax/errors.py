@@ -1,6 +1,7 @@
 """Errors for people: what is wrong, what was expected, what to do; and the exit code with it."""
 
 import functools
+import os
 import sys
 from collections.abc import Callable
 from typing import ClassVar
@@ -45,6 +46,7 @@ class DivergedError(UserError):
 
 EXIT_WATCHDOG = 6  # a step took far too long: stacks are printed, the process ends itself
 EXIT_PREEMPTED = 75  # saved after SIGTERM or SIGINT; the same command goes on
+EXIT_UNREAD = 141  # nothing reads the output any more, as of a program that SIGPIPE ends
 
 
 def one_line(error: Exception) -> str:
@@ -62,5 +64,10 @@ def errors_for_people(command_line: Callable[[], int]) -> Callable[[], int]:
         except UserError as error:
             print(f"error: {error}", file=sys.stderr)
             return error.exit_code
+        except BrokenPipeError:  # `SCRIPT … | head`
+            # Python writes what it still holds when it ends: to nowhere.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            print("stopped: the reader of the output has gone", file=sys.stderr)
+            return EXIT_UNREAD
 
     return run

@@ -276,6 +276,16 @@ def test_a_user_error_is_three_lines_and_its_exit_code(nano):
     assert [line.split(":")[0].strip() for line in lines] == ["error", "expected", "fix"]
 
 
+def test_a_reader_that_has_gone_ends_the_script_without_a_traceback():
+    reading, writing = os.pipe()
+    os.close(reading)
+    command = [sys.executable, "pretrain.py", "demo", "--help"]
+    process = subprocess.run(command, cwd=ROOT, stdout=writing, stderr=subprocess.PIPE, text=True)
+    os.close(writing)
+    assert process.returncode == 141
+    assert process.stderr == "stopped: the reader of the output has gone\n"
+
+
 def test_dry_run_prints_the_plan_and_allocates_nothing(nano, capsys):
     assert pretrain.main(replace(nano, dry_run=True)) == 0
     printed = capsys.readouterr().out
