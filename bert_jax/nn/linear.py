@@ -49,25 +49,32 @@ def product(x: Float[Array, "N I"], kernel: Float[Array, "I O"]) -> Float[Array,
     return _bfloat16_product(x, kernel).astype(x.dtype)
 
 
-def word_scores(x: Float[Array, "B P D"], words: Float[Array, "V D"]) -> Float[Array, "B P V"]:
-    """x Eᵀ in float32, where E has a vector for each word; its gradients multiply as `x` does."""
+def scores(x: Float[Array, "*B N D"], y: Float[Array, "*B M D"]) -> Float[Array, "*B N M"]:
+    """x Yᵀ in float32: each vector of `x` with each of `y`; gradients multiply as `x` does."""
     if x.dtype != jnp.bfloat16:
-        return jnp.einsum("BPD,VD->BPV", x, words)
-    return _bfloat16_product(x.reshape(-1, x.shape[-1]), words.T).reshape(*x.shape[:-1], -1)
+        return jnp.einsum("...ND,...MD->...NM", x, y, preferred_element_type=jnp.float32)
+    return _bfloat16_product(x, y.swapaxes(-1, -2))
+
+
+def word_scores(x: Float[Array, "B P D"], words: Float[Array, "V D"]) -> Float[Array, "B P V"]:
+    """x Eᵀ in float32, where E has a vector for each word."""
+    return scores(x.reshape(-1, x.shape[-1]), words).reshape(*x.shape[:-1], -1)
 
 
 @jax.custom_vjp
-def _bfloat16_product(x: Float[Array, "N I"], kernel: Float[Array, "I O"]) -> Float[Array, "N O"]:
+def _bfloat16_product(
+    x: Float[Array, "*B N I"], kernel: Float[Array, "*B I O"]
+) -> Float[Array, "*B N O"]:
     """x W in float32, of bfloat16; on the way back, all is bfloat16."""
-    return _multiply(x, 1, kernel, 0)
+    return _multiply(x, -1, kernel, -2)
 
 
 def _bfloat16_gradients(saved: tuple[Array, Array], dy: Array) -> tuple[Array, Array]:
     x, kernel = saved
-    dy, x_transposed = dy.astype(x.dtype), x.T
+    dy, x_transposed = dy.astype(x.dtype), x.swapaxes(-1, -2)
     if jax.default_backend() == "cpu":  # AMX wants rows to meet columns in memory, as in x W
-        x_transposed = with_layout_constraint(x_transposed, Layout((0, 1)))
-    dx, dw = _multiply(dy, 1, kernel, 1), _multiply(x_transposed, 1, dy, 0)
+        x_transposed = with_layout_constraint(x_transposed, Layout(tuple(range(x.ndim))))
+    dx, dw = _multiply(dy, -1, kernel, -1), _multiply(x_transposed, -1, dy, -2)
     return dx.astype(x.dtype), dw.astype(x.dtype)
 
 
@@ -77,8 +84,9 @@ _bfloat16_product.defvjp(
 
 
 def _multiply(a: Array, axis_a: int, b: Array, axis_b: int) -> Array:
-    """Sums over an axis of each, in float32."""
-    axes = (((axis_a,), (axis_b,)), ((), ()))
+    """Sums over an axis of each, in float32; what is before the last two axes, they share."""
+    shared = tuple(range(a.ndim - 2))
+    axes = (((axis_a % a.ndim,), (axis_b % b.ndim,)), (shared, shared))
     return jax.lax.dot_general(a, b, axes, preferred_element_type=jnp.float32)
 
 

@@ -59,6 +59,25 @@ def test_dropout_drops_probabilities_and_keeps_their_mean():
     assert out.std() > 0.1
 
 
+def test_in_bfloat16_no_product_is_of_float32():
+    given = (*random_qkv((2, 6, 3, 8), jnp.bfloat16), jnp.ones((1, 1, 6, 6), bool))
+
+    def all_of(q, k, v, mask):
+        out, pull = jax.vjp(lambda *qkv: dot_product_attention(*qkv, mask), q, k, v)
+        return out, *pull(v)
+
+    found = jax.jit(all_of)(*given)
+    wanted = jax.jit(all_of)(*(each.astype(jnp.float32) for each in given[:3]), given[3])
+    for ours, exact in zip(found, wanted, strict=True):
+        assert ours.dtype == jnp.bfloat16
+        np.testing.assert_allclose(ours.astype(jnp.float32), exact, rtol=0.03, atol=0.03)
+    program = jax.jit(all_of).lower(*given).as_text().splitlines()
+    products = [line for line in program if "dot_general" in line]
+    assert len(products) == 6
+    for line in products:  # … : (tensor<2x3x6x8xbf16>, tensor<2x3x6x8xbf16>) -> …
+        assert line.count("xbf16>") >= 2
+
+
 def test_a_sequence_does_not_see_its_neighbours():
     q, k, v = random_qkv((1, 5, 2, 4))
     mask = block_diagonal_mask(jnp.array([[1, 1, 1, 2, 2]]))
