@@ -69,7 +69,7 @@ def mini() -> PretrainConfig:
 
     On 64 MB of Korean Wikipedia with a vocabulary of 4,096, 4,000 steps, 72 minutes on one
     CPU core, held out: MLM loss 4.92, at a unigram loss of 7.17; NSP accuracy 0.711, at a majority
-    of 0.526. `--steps 2200`, 37 minutes of processor time: 5.84 and 0.598.
+    of 0.526. `--steps 2200`, 24 minutes on two cores: 5.84 and 0.598.
     """
     return PretrainConfig(
         data="data/corpus",
