@@ -5,7 +5,7 @@ import re
 from collections.abc import Iterator
 from typing import BinaryIO
 
-BLOCK_BYTES = 1 << 20
+BLOCK_BYTES = 1 << 18
 MAX_LINE_CHARS = 1 << 20  # longer lines are cut at white space
 EXAMPLES_KEPT = 3  # places listed for each reason
 
@@ -71,7 +71,7 @@ def clean_lines(stream: BinaryIO, name: str, findings: Findings) -> Iterator[str
         before, block = block[-1:], stream.read(BLOCK_BYTES)
         final = not block
         text = rest + decode(block, final)
-        unclean = (unclean and rest != "") or _may_be_unclean(before + block, text)
+        unclean = unclean or _may_be_unclean(before + block, text)
         lines = text.split("\n")
         rest = "" if final else lines.pop()
         for line in lines:
@@ -87,6 +87,7 @@ def clean_lines(stream: BinaryIO, name: str, findings: Findings) -> Iterator[str
             place = f"{name}:{number}"
             *pieces, rest = cut(rest, place, findings)
             yield from filter(None, (clean_line(piece, place, findings) for piece in pieces))
+        unclean = unclean and _UNCLEAN.search(rest) is not None
 
 
 def _may_be_unclean(data: bytes, text: str) -> bool:

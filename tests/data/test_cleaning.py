@@ -77,6 +77,19 @@ def test_long_lines_are_cut_at_spaces_and_nothing_is_lost(monkeypatch):
     assert findings.examples[name] == ["f:1", "f:3"]
 
 
+def test_one_bad_character_does_not_make_the_rest_of_the_file_slow(monkeypatch):
+    monkeypatch.setattr(cleaning, "BLOCK_BYTES", 96)  # never ends with a line here
+    cleaned, real = [], cleaning.clean_line
+    monkeypatch.setattr(
+        cleaning, "clean_line", lambda *given: cleaned.append(given[0]) or real(*given)
+    )
+    found, findings = lines(b"a\x00b\n" + b"clean words\n" * 200)
+    assert found == ["ab", *["clean words"] * 200, ""]
+    assert list(findings.counts.values()) == [1]
+    assert cleaned[0] == "a\x00b"
+    assert len(cleaned) < 20  # those of its block
+
+
 @given(
     text=st.text(st.sampled_from("ab 한é\x85\xa0\ufffd\u2028\x00\x0c\n\n"), max_size=80),
     block=st.integers(1, 9),
