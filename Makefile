@@ -1,25 +1,28 @@
 # Two commands do everything: `make demo` and `make test`. `make help` lists the rest.
+# On an accelerator add EXTRAS=cuda13, cuda12 or tpu to the first one; without it JAX runs on the CPU.
 PYTHON ?= python3
 VENV   ?= .venv
+EXTRAS ?=
 BIN    := $(VENV)/bin
+RUNS   := $(VENV)/runs$(if $(EXTRAS),-$(EXTRAS))
 
 .PHONY: help demo test test-all check format lint types clean
 
 help:  ## print this list
 	@grep -E '^[a-z-]+: .*##|^[a-z-]+:  ##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/'
 
-$(VENV)/runs: pyproject.toml constraints.txt
+$(RUNS): pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --upgrade pip
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable .
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable ".$(if $(EXTRAS),[$(EXTRAS)])"
 	@touch $@
 
-# PyTorch and transformers come with these; the demo does without.
-$(VENV)/tests: $(VENV)/runs
+# PyTorch, transformers and Beam come with these; the demo does without.
+$(VENV)/tests: $(RUNS)
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable ".[test]"
 	@touch $@
 
-demo: $(VENV)/runs  ## pretrain a tiny BERT on text that Python carries, fine-tune it on reviews
+demo: $(RUNS)  ## pretrain a tiny BERT on text that Python carries, fine-tune it on reviews
 	$(BIN)/python demo.py
 
 test: $(VENV)/tests  ## run the tests, without the heavy ones

@@ -1,7 +1,7 @@
-"""The whole road in a few minutes: text → vocabulary → rows → a tiny BERT → a classifier → labels.
+"""Demo, in a few minutes: text → vocabulary → rows → a tiny BERT → a classifier → predictions.
 
-Nothing is downloaded: the text is the language reference that CPython itself carries, and reviews
-in English and Korean that this project wrote.
+Nothing is downloaded: the text is the language reference that ships with CPython, and English and
+Korean reviews written for this project.
 """
 
 import json
@@ -18,9 +18,9 @@ import predict
 import prepare
 import pretrain
 from bert_jax.config import PrepareConfig
-from bert_jax.data.rejects import Rejects
-from bert_jax.data.tables import read_table
-from bert_jax.errors import ConfigError, errors_for_people
+from bert_jax.errors import ConfigError, report_user_errors
+from bert_jax.labelled.rejects import Rejects
+from bert_jax.labelled.tables import read_table
 from bert_jax.training.runlog import read_metrics
 from configs.finetune import demo as reviews
 from configs.pretrain import demo
@@ -40,84 +40,84 @@ NEW_REVIEWS = [
 
 
 def main() -> int:
-    """Runs the demonstration; returns the exit code."""
+    """Run the demo; return the exit code."""
     # --- Text: one file, a blank line between documents ---------------------------------------
     text = FOLDER / "demo.txt"
     FOLDER.mkdir(exist_ok=True)
     text.write_text(corpus(), encoding="utf-8")
 
-    # --- Rows: uncased; accents are kept, because stripping them takes Hangul apart -----------
+    # --- Rows: uncased; accents are kept, because stripping them decomposes Hangul ------------
     config = PrepareConfig(
         inputs=(str(text),), output=str(FOLDER / "demo"), vocab_size=5000, lowercase=True,
         strip_accents=False, lengths=(32,), dupe_factor=4, eval_share=0.1,
     )  # fmt: skip
     report = prepare.main(config)
 
-    # --- Pretraining: after an interruption, the same command goes on -------------------------
-    code = go_on(pretrain.main, replace(demo(), name="demo"))
+    # --- Pretraining: re-run the demo to resume it after an interruption ----------------------
+    code = run_script(pretrain.main, replace(demo(), name="demo"))
     if code:
         return code
 
-    # --- What it has learned ------------------------------------------------------------------
+    # --- Loss, and predictions for masked words -----------------------------------------------
     metrics = read_metrics(Path("runs/demo/metrics.jsonl"))
     train, held_out = (
         [record["mlm_loss"] for record in metrics if record["split"] == split]
         for split in ("train", "eval")
     )
     print(
-        f"MLM loss: {train[0]:.2f} at first, {train[-1]:.2f} at the end, {held_out[-1]:.2f} on"
-        f" held-out text; by word frequencies alone {report['unigram_loss']:.2f}"
+        f"MLM loss: {train[0]:.2f} at the start, {train[-1]:.2f} at the end; on held-out text"
+        f" {held_out[-1]:.2f} (unigram model: {report['unigram_loss']:.2f})"
     )
     model = bert_jax.load("runs/demo")
     for sentence in SENTENCES:
-        guesses = ", ".join(f"{word} {p:.0%}" for word, p in model.fill_mask(sentence)[0])
-        print(f"{sentence}\n    {guesses}")
+        predictions = ", ".join(f"{word} {p:.0%}" for word, p in model.fill_mask(sentence)[0])
+        print(f"{sentence}\n    {predictions}")
 
-    # --- Fine-tuning: are reviews positive or negative? ---------------------------------------
-    code = go_on(finetune.main, reviews())
+    # --- Fine-tuning: sentiment of reviews ----------------------------------------------------
+    code = run_script(finetune.main, reviews())
     if code:
         return code
 
     # --- Predictions for new reviews, as predict.py writes them -------------------------------
     model_dir = Path(reviews().runs_dir) / reviews().name / "model"
-    new, said = FOLDER / "new_reviews.txt", FOLDER / "new_reviews.jsonl"
-    new.write_text("".join(f"{review}\n" for review in NEW_REVIEWS), encoding="utf-8")
-    predict.main(predict.PredictConfig(str(model_dir), str(new), output=str(said)))
-    predictions = [json.loads(line) for line in said.read_text(encoding="utf-8").splitlines()]
-    for p in predictions:
+    texts, output = FOLDER / "new_reviews.txt", FOLDER / "new_reviews.jsonl"
+    texts.write_text("".join(f"{review}\n" for review in NEW_REVIEWS), encoding="utf-8")
+    predict.main(predict.PredictConfig(str(model_dir), str(texts), output=str(output)))
+    written = [json.loads(line) for line in output.read_text(encoding="utf-8").splitlines()]
+    for p in written:
         print(f"{p['label']} {p['probability']:.0%}  {p['text']}")
 
-    # --- The exported directory, opened again, says the same ----------------------------------
+    # --- The exported directory, reloaded, predicts the same ----------------------------------
     classifier = bert_jax.load(model_dir)
-    again = classifier.predict(NEW_REVIEWS)
-    if [{"text": text, **p} for text, p in zip(NEW_REVIEWS, again, strict=True)] != predictions:
-        print(f"{model_dir}, opened again, gives other predictions: this is a defect")
+    reloaded = classifier.predict(NEW_REVIEWS)
+    if [{"text": text, **p} for text, p in zip(NEW_REVIEWS, reloaded, strict=True)] != written:
+        print(f"{model_dir} reloaded: other predictions; this is a bug")
         return 1
-    texts, labels = read_reviews(reviews().dev)
-    guesses = [p["label"] for p in classifier.predict(texts)]
-    right = sum(guess == label for guess, label in zip(guesses, labels, strict=True))
+    held_out_texts, labels = read_reviews(reviews().dev)
+    predicted = [p["label"] for p in classifier.predict(held_out_texts)]
+    num_correct = sum(p == label for p, label in zip(predicted, labels, strict=True))
     majority = max(labels.count(label) for label in set(labels))
     print(
-        f"{model_dir}, opened again, says the same; of {len(texts)} held-out reviews it has"
-        f" {right / len(texts):.0%} right (always the same answer: {majority / len(texts):.0%})"
+        f"{model_dir} reloaded: same predictions; accuracy on {len(labels)} held-out reviews"
+        f" {num_correct / len(labels):.0%} (majority class: {majority / len(labels):.0%})"
     )
     return 0
 
 
-def go_on(script: Callable[[Any], int], config: Any) -> int:
-    """Runs a script; a run that began on other text cannot go on, nor take another name."""
+def run_script(main: Callable[[Any], int], config: Any) -> int:
+    """Run a script's `main`; for a checkpoint of another demo, tell how to remove its runs."""
     try:
-        return script(config)
+        return main(config)
     except ConfigError as error:
         raise ConfigError(
             str(error).splitlines()[0],
-            "runs that began with this version of the demo",
-            "rm -r runs/demo runs/demo_reviews, then run the demo again",
+            "runs that were started by this version of the demo",
+            "rm -r runs/demo runs/demo_reviews, then re-run the demo",
         ) from None
 
 
 def corpus() -> str:
-    """The language reference and the reviews; a paragraph is taken where it first occurs."""
+    """Return the language reference and the training reviews, without repeated paragraphs."""
     texts, _ = read_reviews(reviews().train)
     documents = [topics[name].split("\n\n") for name in sorted(topics)]
     documents += [texts[start : start + 8] for start in range(0, len(texts), 8)]
@@ -133,14 +133,14 @@ def corpus() -> str:
 
 
 def read_reviews(name: str) -> tuple[list[str], list[str]]:
-    """Texts and labels of a table."""
+    """Return the texts and labels of a table."""
     rows = [record.values for record in read_table(name, Rejects()).records]
     return [row["text"] for row in rows], [row["label"] for row in rows]
 
 
-@errors_for_people
+@report_user_errors
 def command_line() -> int:
-    """Runs `main`; returns the exit code."""
+    """Run `main`; return the exit code."""
     return main()
 
 

@@ -1,7 +1,7 @@
-"""Fine-tunes a pretrained encoder on labelled data: `python finetune.py NAME --encoder DIR`.
+"""Fine-tune a pretrained encoder on labelled data: `python finetune.py NAME --encoder DIR`.
 
-Scores, a report and the model for use go to runs/NAME. The same command again goes on where it
-stopped. Exit codes as pretrain.py's.
+Scores, a report and the exported model go to runs/NAME. Re-run the same command to resume. Exit
+codes are those of pretrain.py.
 """
 
 import json
@@ -14,248 +14,242 @@ from typing import Any, NamedTuple
 import jax
 import optax
 
-from bert_jax.config import FinetuneConfig, LoopConfig, flatten
+from bert_jax.config import FinetuneConfig, LoopConfig
 from bert_jax.config.command_line import choose_run
 from bert_jax.config.finetuning import loop_config, optimizer_config
-from bert_jax.data.batching import Packing, hash_texts, steps_per_epoch, train_batches
-from bert_jax.data.rejects import Rejects
-from bert_jax.errors import EXIT_PREEMPTED, errors_for_people
-from bert_jax.interop.huggingface import Exported, write_directory
+from bert_jax.drawing.curves import plot_loss
+from bert_jax.errors import EXIT_PREEMPTED, report_user_errors
+from bert_jax.interop.huggingface import PretrainedModel, write_directory
+from bert_jax.labelled.batching import Packing, finetuning_batches, hash_texts, steps_per_epoch
+from bert_jax.labelled.rejects import Rejects
 from bert_jax.models.architectures import WITH_LABELS, architecture
-from bert_jax.models.functional import build, count_parameters, take_over
-from bert_jax.nn.attention import choose_attention, device_platform
-from bert_jax.nn.compute import Compute
+from bert_jax.models.functional import build, merge_pretrained
+from bert_jax.nn.execution import choose_execution, device_platform
 from bert_jax.pretrained import read_model
 from bert_jax.reports.card import model_card
-from bert_jax.reports.report import make_report, write_report
+from bert_jax.reports.report import Report, make_report, write_report
 from bert_jax.reports.seeds import describe_seeds
 from bert_jax.tasks.kinds import KINDS
-from bert_jax.tasks.labelled import Labelled, read_labelled
-from bert_jax.tasks.predicting import Predicted, make_predictor
-from bert_jax.tasks.task import Task, choose_metric, make_objective
-from bert_jax.training.checkpoint import Checkpoints
-from bert_jax.training.early_stopping import past_scores, stopped_early
+from bert_jax.tasks.prediction import SplitPredictions, make_predictor
+from bert_jax.tasks.splits import Split, read_splits
+from bert_jax.tasks.task import Task, choose_metric, make_finetuning_objective
+from bert_jax.training.early_stopping import stopped_early
 from bert_jax.training.fit import Evaluation, fit
 from bert_jax.training.optimizers import make_optimizer
 from bert_jax.training.parallel import DataParallel, start_processes
-from bert_jax.training.plots import loss_plot
-from bert_jax.training.rundir import run_lock
-from bert_jax.training.runlog import RunLog, with_progress
+from bert_jax.training.run import Run, open_run, report_preemption
+from bert_jax.training.runlog import read_metrics
 from bert_jax.training.step import (
     Batch,
     Metrics,
     Params,
     TrainState,
-    init_state,
+    make_state_init,
     make_train_step,
 )
-from bert_jax.training.store import fingerprint, load_params
+from bert_jax.training.store import hash_arrays, load_params
 from configs.finetune import RUNS
 
-SHALLOW = 4  # layers that are unrolled: the step is faster, and compiles as fast
-
-# What may change between the parts of one run: it does not change what is computed.
-FREE_TO_CHANGE = {
-    "name", "runs_dir", "encoder", "train", "dev", "test", "log_every", "parallel", "distributed",
-    "dry_run", "tfds_data_dir", "eval_batch_size", "seeds",
-}  # fmt: skip
+MAX_UNROLLED_LAYERS = 4  # up to here, unrolling speeds up the step at the same compile time
 
 
 def main(config: FinetuneConfig, kinds: Mapping[str, type[Task]] = KINDS) -> int:
-    """Runs one fine-tuning, from one seed or several; returns the exit code."""
+    """Fine-tune from one seed or several; return the exit code."""
     if config.distributed:
         start_processes()
 
     # --- Encoder and data ---------------------------------------------------------------------
     encoder = read_model(config.encoder)
-    config = with_length(config, encoder.config.max_position_embeddings)
+    config = clamp_max_length(config, encoder.config.max_position_embeddings)
     rejects = Rejects()
-    task, data = read_labelled(kinds[config.task], config, encoder.tokenizer, rejects, print)
+    task, data = read_splits(kinds[config.task], config, encoder.tokenizer, rejects, print)
     for line in rejects.summary():
         print(f"warning: {line}")
     metric, sign = choose_metric(task, config.metric)
     if config.dry_run:
         return 0
-    run = Path(config.runs_dir) / config.name
-    run.mkdir(parents=True, exist_ok=True)
-    rejects.write(run / "rejects.jsonl")
+    folder = Path(config.runs_dir) / config.name
+    folder.mkdir(parents=True, exist_ok=True)
+    rejects.write(folder / "rejects.jsonl")
 
     # --- One run, or one for each seed --------------------------------------------------------
-    programs = make_programs(config, encoder, task, len(data["train"].encoded))
+    setup = set_up_training(config, encoder, task, len(data["train"].encoded))
     results: dict[int, dict[str, float]] = {}
     for seed in range(config.seed, config.seed + config.seeds):
-        folder = run if config.seeds == 1 else run / f"seed-{seed}"
-        scores = finetune(replace(config, seed=seed), folder, encoder, task, data, programs)
+        seed_folder = folder if config.seeds == 1 else folder / f"seed-{seed}"
+        scores = finetune(replace(config, seed=seed), seed_folder, encoder, task, data, setup)
         if scores is None:
-            print("saved; run the same command again to go on")
             return EXIT_PREEMPTED
         results[seed] = scores
 
     # --- All seeds together -------------------------------------------------------------------
-    if config.seeds > 1 and jax.process_index() == 0:
+    if config.seeds > 1 and setup.parallel.is_first_process:
         best = max(results, key=lambda seed: sign * results[seed][f"dev {metric}"])
         print(describe_seeds(results))
-        (run / "summary.json").write_text(json.dumps(results, indent=2) + "\n", encoding="utf-8")
-        export = read_model(run / f"seed-{best}")
-        card = (run / f"seed-{best}" / "model" / "README.md").read_text(encoding="utf-8")
-        write_directory(run / "model", export, card)
-        print(f"the best by dev {metric}, seed {best}, is in {run}/model")
+        (folder / "summary.json").write_text(json.dumps(results, indent=2) + "\n", encoding="utf-8")
+        model = read_model(folder / f"seed-{best}")
+        card = (folder / f"seed-{best}" / "model" / "README.md").read_text(encoding="utf-8")
+        write_directory(folder / "model", model, card)
+        print(f"best seed by dev {metric}: {best}; its model is in {folder}/model")
     return 0
 
 
-class Programs(NamedTuple):
-    """What one seed's run shares with the others', compiled once."""
+class TrainingSetup(NamedTuple):
+    """Parts that the runs of all seeds share, compiled once."""
 
     parallel: DataParallel
     packing: Packing
     loop: LoopConfig
     schedule: optax.Schedule
-    new_state: Callable[[jax.Array, jax.Array], TrainState]
-    """(key of the weights, key of dropout) → the state before the first step."""
+    init_train_state: Callable[[jax.Array, jax.Array], TrainState]
+    """(parameter key, dropout key) → the state of a model with random weights."""
     train_step: Callable[[TrainState, Batch], tuple[TrainState, Metrics]]
-    predict: Callable[[Params, Labelled], Predicted]
+    predict: Callable[[Params, Split], SplitPredictions]
 
 
-def make_programs(
-    config: FinetuneConfig, encoder: Exported, task: Task, num_texts: int
-) -> Programs:
-    """Builds model, objective, optimizer and step, and what predicts with them."""
+def set_up_training(
+    config: FinetuneConfig, encoder: PretrainedModel, task: Task, num_texts: int
+) -> TrainingSetup:
+    """Build model, objective, optimizer and step, and the function that predicts."""
     parallel = DataParallel(config.parallel)
-    process = (jax.process_index(), jax.process_count())
     pad_id = encoder.tokenizer.pad_id
-    packing = Packing(config.max_length, pad_id, parallel.num_devices, process)
+    packing = Packing(config.max_length, pad_id, parallel.num_devices, parallel.process)
     num_labels = len(task.labels) if task.architecture in WITH_LABELS else 0
-    init, bind = build(encoder.config, architecture(task.architecture, num_labels))
-    how = compute(config, encoder)
+    init, merge = build(encoder.config, architecture(task.architecture, num_labels))
+    execution = choose_execution(
+        config.attention,
+        platform=device_platform(),
+        dtype=config.dtype,
+        dropout_rate=encoder.config.attention_probs_dropout_prob,
+        unroll=encoder.config.num_hidden_layers <= MAX_UNROLLED_LAYERS,
+    )
     loop = loop_config(config, steps_per_epoch(num_texts, config.batch_size))
     optimizer, schedule = make_optimizer(optimizer_config(config, loop.steps), loop.steps)
-    step = make_train_step(make_objective(task, bind, how), optimizer)
-    return Programs(
+    step = make_train_step(make_finetuning_objective(task, merge, execution), optimizer)
+    return TrainingSetup(
         parallel,
         packing,
         loop,
         schedule,
-        new_state=jax.jit(lambda head, dropout: init_state(init(head), optimizer, dropout)),
-        train_step=parallel.spread(step),
-        predict=make_predictor(task, bind, how, parallel, packing, config.eval_batch_size),
+        init_train_state=make_state_init(init, optimizer, parallel.replicated),
+        train_step=parallel.shard(step),
+        predict=make_predictor(task, merge, execution, parallel, packing, config.eval_batch_size),
     )
 
 
 def finetune(
     config: FinetuneConfig,
-    run: Path,
-    encoder: Exported,
+    folder: Path,
+    encoder: PretrainedModel,
     task: Task,
-    data: dict[str, Labelled],
-    programs: Programs,
+    data: dict[str, Split],
+    setup: TrainingSetup,
 ) -> dict[str, float] | None:
-    """Trains from one seed; returns the best checkpoint's scores, None if a signal stopped it."""
-    parallel, packing, loop, schedule, new_state, train_step, predict = programs
-    train, dev = data["train"].encoded, data["dev"].encoded
-    with run_lock(run), RunLog(run, config, loop.steps) as log:
-        # --- State: the encoder with a new head, or the newest good checkpoint ----------------
-        identity = {k: v for k, v in flatten(config).items() if k not in FREE_TO_CHANGE}
-        identity |= {"encoder": fingerprint(encoder.params), "tokenizer": encoder.tokenizer.sha256}
-        identity["data"] = hash_texts([*train, *dev])
-        checkpoints = Checkpoints(run / "checkpoints", identity, keep_last=1, say=log.say)
-        state = new_state(*jax.random.split(jax.random.key(config.seed)))
-        if not config.from_scratch:
-            pretrained = {"bert": encoder.params.get("bert", encoder.params)}
-            state = state._replace(params=take_over(state.params, pretrained))
-        state = parallel.get_state(parallel.put_state(state))
-        restored = checkpoints.restore(state)
-        state, start, _ = restored or (state, 0, {})
-        log.resume(start)
-        log.say(
-            f"{run}: {count_parameters(state.params):,} parameters"
-            f" on {parallel.num_devices} device(s), {loop.steps:,} steps of {config.batch_size},"
-            f" from step {start:,}"
-        )
+    """Train from one seed; return the best checkpoint's scores, None if a signal stopped it."""
+    metric, sign = choose_metric(task, config.metric)
+    train, dev = data["train"], data["dev"]
+    pretrained = {} if config.from_scratch else {"bert": encoder.params.get("bert", encoder.params)}
 
-        # --- Train ----------------------------------------------------------------------------
-        metric, sign = choose_metric(task, config.metric)
-        history = [sign * score for score in past_scores(run / "metrics.jsonl", metric)]
+    def new_state() -> TrainState:
+        state = setup.init_train_state(*jax.random.split(jax.random.key(config.seed)))
+        return state._replace(params=merge_pretrained(state.params, pretrained))
+
+    hashes = {
+        "encoder": hash_arrays(encoder.params),
+        "tokenizer": encoder.tokenizer.sha256,
+        "data": hash_texts([*train.encoded, *dev.encoded]),
+    }
+    with open_run(
+        folder, config, setup.loop, new_state, parallel=setup.parallel, hashes=hashes
+    ) as run:
+        # --- Train: start fresh, or resume from the newest valid checkpoint -----------------------
+        history: list[float] = [*run.carry.get("scores", [])]
 
         def evaluate(params: Any, step: int) -> Evaluation:
-            predictions, loss = predict(params, data["dev"])
-            scores = task.score(data["dev"].examples, predictions)
+            predictions, loss = setup.predict(params, dev)
+            scores = task.score(dev.examples, predictions)
             history.append(sign * scores[metric])
             stop = stopped_early(history, config.patience)
             if stop:
-                log.say(f"step {step}: {config.patience} evaluations without a better {metric}")
-            return Evaluation({"loss": loss, **scores}, criterion=-history[-1], stop=stop)
+                patience = f"{config.patience} evaluations without a better {metric}"
+                run.log.info(f"early stopping at step {step}: {patience}")
+            values = {"loss": loss, **scores}
+            return Evaluation(values, -history[-1], stop, carry={"scores": [*history]})
 
-        def describe(step: int, values: dict[str, float]) -> dict[str, float]:
-            if rate := values.get("steps_per_second"):
-                values = values | {"examples_per_second": rate * config.batch_size}
-            return with_progress(values, step, loop.steps, schedule)
+        def add_throughput(step: int, values: dict[str, float]) -> dict[str, float]:
+            rate = values.get("steps_per_second")
+            return values | ({"examples_per_second": rate * config.batch_size} if rate else {})
 
-        outcome = None
-        with checkpoints:
-            if not stopped_early(history, config.patience):
-                outcome = fit(
-                    parallel.put_state(state),
-                    train_step,
-                    train_batches(train, config.batch_size, packing, config.seed, start),
-                    loop,
-                    parallel=parallel,
-                    evaluate=evaluate,
-                    checkpoints=checkpoints,
-                    log=log,
-                    describe=describe,
-                )
-        if outcome is not None and outcome.stopped:
-            return None
-
-        # --- The best checkpoint: scores, report, model ---------------------------------------
-        best, extra, _ = load_params(run, "best", log.say)
-        best_params = parallel.put_state(best)
-        scores: dict[str, float] = {}
-        reports = {}
-        for name in [name for name in ("dev", "test") if name in data]:
-            predictions, _ = predict(best_params, data[name])
-            found = task.score(data[name].examples, predictions)
-            scores |= {f"{name} {k}": v for k, v in found.items()}
-            reports[name] = make_report(task, data[name].examples, data[name].encoded, predictions)
-        if jax.process_index() == 0:
-            step = extra["step"]
-            write_report(run / "evaluation" / str(step), str(run), reports)
-            about = {"kind": task.kind, "max_length": config.max_length}
-            problem = "regression" if task.kind == "regression" else None
-            labels = task.labels if task.architecture in WITH_LABELS else ()
-            model = Exported(
-                encoder.config, task.architecture, best, encoder.tokenizer, labels, problem, about
+        interrupted_at = None
+        if not stopped_early(history, config.patience):
+            batches = finetuning_batches(
+                train.encoded, config.batch_size, setup.packing, config.seed, run.start_step
             )
-            write_directory(run / "model", model, model_card(config, encoder, task, reports))
-            loss_plot(run / "metrics.jsonl", run / "plots" / "loss.svg", {})
-            log.say("  ".join(f"{name} {value:.4f}" for name, value in scores.items()))
-            log.say(f"report in {run}/evaluation/{step}, model in {run}/model")
+            outcome = fit(
+                run,
+                setup.train_step,
+                batches,
+                schedule=setup.schedule,
+                evaluate=evaluate,
+                add_metrics=add_throughput,
+            )
+            interrupted_at = outcome.step if outcome.interrupted else None
+
+        # --- The best checkpoint: scores, report, model -------------------------------------------
+        if interrupted_at is None:
+            return report_best(config, run, encoder, task, data, setup)
+    report_preemption(interrupted_at)
+    return None
+
+
+def report_best(
+    config: FinetuneConfig,
+    run: Run,
+    encoder: PretrainedModel,
+    task: Task,
+    data: dict[str, Split],
+    setup: TrainingSetup,
+) -> dict[str, float]:
+    """Score the best checkpoint on dev and test, and write its report and model directory."""
+    best, extra, _ = load_params(run.folder, "best", run.log.info)
+    params = setup.parallel.put_state(best)
+    scores: dict[str, float] = {}
+    reports: dict[str, Report] = {}
+    for name in [name for name in ("dev", "test") if name in data]:
+        examples, encoded = data[name]
+        predictions, _ = setup.predict(params, data[name])
+        scores |= {f"{name} {k}": v for k, v in task.score(examples, predictions).items()}
+        reports[name] = make_report(task, examples, encoded, predictions)
+    if setup.parallel.is_first_process:
+        folder, step = run.folder, extra["step"]
+        write_report(folder / "evaluation" / str(step), str(folder), reports)
+        model = PretrainedModel(
+            encoder.config,
+            task.architecture,
+            best,
+            encoder.tokenizer,
+            labels=task.labels if task.architecture in WITH_LABELS else (),
+            problem_type="regression" if task.kind == "regression" else None,
+            task={"kind": task.kind, "max_length": config.max_length},
+        )
+        write_directory(folder / "model", model, model_card(config, encoder, task, reports))
+        plot_loss(read_metrics(folder / "metrics.jsonl"), folder / "plots" / "loss.svg", {})
+        run.log.info("  ".join(f"{name} {value:.4f}" for name, value in scores.items()))
+        run.log.info(f"report in {folder}/evaluation/{step}, model in {folder}/model")
     return scores
 
 
-def with_length(config: FinetuneConfig, positions: int) -> FinetuneConfig:
-    """Takes the model's positions where it has fewer than the configuration wants tokens."""
+def clamp_max_length(config: FinetuneConfig, positions: int) -> FinetuneConfig:
+    """Reduce `max_length` to the model's positions where it is larger."""
     if config.max_length > positions:
-        print(f"max_length = {config.max_length} is cut to the model's {positions} positions")
+        print(f"max_length = {config.max_length} is reduced to the model's {positions} positions")
         return replace(config, max_length=positions)
     return config
 
 
-def compute(config: FinetuneConfig, encoder: Exported) -> Compute:
-    """Chooses types and kernels for this machine; a loop over few layers only costs time."""
-    attention = choose_attention(
-        config.attention,
-        platform=device_platform(),
-        dtype=config.dtype,
-        dropout_rate=encoder.config.attention_probs_dropout_prob,
-    )
-    is_shallow = encoder.config.num_hidden_layers <= SHALLOW
-    return Compute(config.dtype, attention, unroll=is_shallow)
-
-
-@errors_for_people
+@report_user_errors
 def command_line() -> int:
-    """Reads the command line and runs `main`; returns the exit code."""
+    """Read the command line and run `main`; return the exit code."""
     return main(choose_run(RUNS, "finetune.py", __doc__))
 
 

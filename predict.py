@@ -1,8 +1,9 @@
-"""Predicts with a trained model: `python predict.py MODEL_DIR [FILE | -]`.
+"""Predict with a trained model: `python predict.py MODEL_DIR [FILE | -]`.
 
-Fine-tuned models give classes, scores, tags or answers; pretrained ones fill each [MASK]. Input is
-a text a line, TSV or CSV with a header, JSONL, Parquet, or SQuAD's JSON; output has a line for
-each input, in order: JSONL, or TSV. Exit codes: 0 done, 2 configuration, 3 data, 4 no usable model.
+Fine-tuned models predict classes, scores, tags or answers; pretrained ones fill each [MASK]. Input
+is one text per line, TSV or CSV with a header, JSONL, Parquet, or SQuAD's JSON; output is JSONL or
+TSV, one line per input, in order. Exit codes: 0 done (also if the output was closed by its reader),
+2 configuration, 3 data, 4 no usable checkpoint.
 """
 
 import contextlib
@@ -13,187 +14,104 @@ import os
 import sys
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Annotated, Any, Literal, NamedTuple, TextIO
+from typing import Annotated, Any, TextIO
 
 import tyro
 
 import bert_jax
-from bert_jax.data.readers import text_lines
-from bert_jax.data.rejects import Rejects
-from bert_jax.data.squad import read_questions
-from bert_jax.data.tables import Table, read_table, text_names
-from bert_jax.errors import ConfigError, DataError, UserError, errors_for_people
+from bert_jax.errors import ConfigError, report_user_errors
+from bert_jax.labelled.inputs import Input, InputFormat, main_text, read_inputs
+from bert_jax.tasks.task import Prediction
 
-TOGETHER = 4096  # inputs that are sorted by length together
+CHUNK = 4096  # inputs that are sorted by length and predicted together
 
 
 @dataclasses.dataclass(frozen=True)
 class PredictConfig:
-    """What to predict with, from what, and how it is written."""
+    """Model, input and output of predictions."""
 
     model: tyro.conf.Positional[str]
     """A run of finetune.py or pretrain.py, or a Hugging Face directory."""
     file: tyro.conf.Positional[str] = "-"
-    """Where the inputs are; "-" is standard input."""
-    format: Literal["auto", "lines", "tsv", "jsonl"] = "auto"
-    """How to read lines; "auto" goes by the file's name, and takes "{" for JSONL."""
+    """File of inputs; "-" is standard input."""
+    format: InputFormat = "auto"
+    """Input format; "auto" goes by file extension, and treats lines starting with { as JSONL."""
     output: Annotated[str, tyro.conf.arg(aliases=["-o"])] = "-"
-    """File to write; "-" is standard output; one that ends in .tsv is TSV."""
+    """File to write, as TSV if its name ends in .tsv; "-" is standard output."""
     tsv: bool = False
     """Write TSV: label, score, tags or answer, then the probability, then the text."""
     top_k: int = 5
-    """Words for each [MASK]."""
+    """Tokens to predict for each [MASK]."""
     batch_size: int = 32
-    """Inputs that are computed together."""
-
-
-class Input(NamedTuple):
-    """A line or a row."""
-
-    values: dict[str, Any]
-    wrong: str = ""
-    """Why it could not be read."""
+    """Rows of 64 tokens in a batch; short inputs share a row."""
 
 
 def main(config: PredictConfig) -> int:
-    """Predicts; returns the exit code."""
+    """Read inputs, predict, write the predictions; return the exit code."""
     model = bert_jax.load(config.model)
     if model.task is None:
-        model.need_words()
-    as_tsv = config.tsv or config.output.endswith(".tsv")
-    inputs = read_inputs(config)  # first: what cannot be read leaves the output as it was
-    bad = 0
+        model.require_mlm()
+    as_line = as_tsv if config.tsv or config.output.endswith(".tsv") else as_json
+    # Inputs first: if the file cannot be read, an earlier output is left as it is.
+    inputs = read_inputs(config.file, config.format)
+    num_errors = 0
     try:
         with open_output(config.output) as output:
-            for part in batched(inputs, TOGETHER):
-                for (given, _), said in zip(part, predict_part(model, part, config), strict=True):
-                    bad += "error" in said
-                    output.write(as_row(given, said) if as_tsv else as_json(given, said))
+            for chunk in chunks(inputs, CHUNK):
+                predictions = model.predict_inputs(chunk, config.top_k, config.batch_size)
+                for example, prediction in zip(chunk, predictions, strict=True):
+                    output.write(as_line(example.values, prediction))
+                    num_errors += "error" in prediction
                 output.flush()
-    except BrokenPipeError:  # the reader has seen enough: `python predict.py … | head`
+    except BrokenPipeError:  # the reader closed the output: `python predict.py … | head`
         return 0
-    if bad:
-        print(f'{bad:,} inputs could not be used: their lines say "error"', file=sys.stderr)
+    if num_errors:
+        print(
+            f'{num_errors:,} inputs could not be used: see "error" in the output', file=sys.stderr
+        )
     return 0
 
 
-def predict_part(
-    model: bert_jax.Model, part: list[Input], config: PredictConfig
-) -> list[dict[str, Any]]:
-    """What the model says of some inputs; an input that cannot be used has an "error"."""
-    said: list[dict[str, Any]] = [{"error": given.wrong} for given in part]
-    usable, places = [], []
-    for place, (values, wrong) in enumerate(part):
-        if wrong:
-            continue
-        try:
-            if model.task is None:
-                usable.append(model.masked_row(main_text(values)))
-            else:
-                usable.append(model.task.parse(values, f"input {place + 1}"))
-            places.append(place)
-        except UserError as error:
-            said[place] = {"error": str(error).split("\n")[0]}
-    if model.task is None:
-        filled = model.fill_rows(usable, config.top_k, config.batch_size)
-        found = [
-            {"masks": [[{"token": w, "probability": p} for w, p in words] for words in masks]}
-            for masks in filled
-        ]
-    else:
-        found = model.predict_examples(usable, config.batch_size)
-    for place, of_input in zip(places, found, strict=True):
-        said[place] = of_input
-    return said
-
-
-def main_text(values: dict[str, Any]) -> str:
-    """The text of an input, or the first of a pair."""
-    return next((str(values[name]) for name in text_names(values)[0] if name in values), "")
-
-
-def read_inputs(config: PredictConfig) -> Iterator[Input]:
-    """The inputs, one for each line or row."""
-    name, kind = config.file, config.format
-    if name == "-":
-        return from_lines(sys.stdin, kind)
-    plain = name.removesuffix(".gz").removesuffix(".xz")
-    if plain.endswith(".json"):
-        asked = read_questions(name)
-        return (Input({"question": text, "context": context}) for context, text, _ in asked)
-    is_table = kind in ("auto", "tsv") and plain.endswith((".tsv", ".csv", ".jsonl"))
-    if is_table or name.endswith(".parquet"):
-        rejects = Rejects()
-        return in_order(read_table(name, rejects), rejects)
-    if not Path(name).is_file():
-        raise DataError(f"{name} does not exist", 'a file, or "-"', "check the path")
-    return from_lines(text_lines(name), kind)
-
-
-def in_order(table: Table, rejects: Rejects) -> Iterator[Input]:
-    """The rows of a table, those that cannot be read among the others as they stand."""
-    found = [(place, Input(values)) for place, values in table.records]
-    for row in rejects.rows:
-        wrong = f"{row['place']}: {row['reason']}"
-        found.append((row["place"], Input({"row": row["row"]}, wrong)))
-    found.sort(key=lambda at: int(at[0].rpartition(":")[2]))
-    return (given for _, given in found)
-
-
-def from_lines(lines: Iterable[str], kind: str) -> Iterator[Input]:
-    """Lines as inputs: JSON objects, tab-separated text and text b, or plain texts."""
-    for line in lines:
-        line = line.rstrip("\r\n")
-        if kind == "jsonl" or (kind == "auto" and line.startswith("{")):
-            try:
-                value = json.loads(line)
-                yield Input(value if isinstance(value, dict) else {"json": value})
-            except (ValueError, RecursionError):
-                yield Input({"line": line}, "no JSON")
-        elif kind == "tsv" and "\t" in line:
-            first, second = line.split("\t", 1)
-            yield Input({"sentence1": first, "sentence2": second})
-        else:
-            yield Input({"text": line})
-
-
-def as_json(given: dict[str, Any], said: dict[str, Any]) -> str:
-    """One line of JSON: the input's texts, and what is said of it."""
-    return json.dumps({**given, **said}, ensure_ascii=False, default=str) + "\n"
-
-
-def as_row(given: dict[str, Any], said: dict[str, Any]) -> str:
-    """One row of TSV."""
-    if "masks" in said:
-        result = " ".join(words[0]["token"] for words in said["masks"])
-        sure = min(words[0]["probability"] for words in said["masks"])
-    elif "tags" in said:
-        result, sure = " ".join(said["tags"]), min(said["probabilities"])
-    else:
-        result = said.get("label", said.get("score", said.get("text", said.get("error"))))
-        sure = said.get("probability", "")
-    cells = (str(result), str(sure), main_text(given))
-    return "\t".join(" ".join(cell.split()) for cell in cells) + "\n"
-
-
-def batched(inputs: Iterable[Any], size: int) -> Iterator[list[Any]]:
-    """Lists of `size` inputs, the last one shorter."""
+def chunks(inputs: Iterable[Input], size: int) -> Iterator[list[Input]]:
+    """Yield lists of `size` inputs; the last one may be shorter."""
     iterator = iter(inputs)
-    while part := list(itertools.islice(iterator, size)):
-        yield part
+    while chunk := list(itertools.islice(iterator, size)):
+        yield chunk
+
+
+def as_json(values: dict[str, Any], prediction: Prediction) -> str:
+    """Return a line of JSON: the input's values, then its prediction."""
+    return json.dumps({**values, **prediction}, ensure_ascii=False, default=str) + "\n"
+
+
+def as_tsv(values: dict[str, Any], prediction: Prediction) -> str:
+    """Return a line of TSV: the prediction, its probability, and the text."""
+    if "masks" in prediction:
+        best = [tokens[0] for tokens in prediction["masks"]]
+        result = " ".join(token["token"] for token in best)
+        probability = min(token["probability"] for token in best)
+    elif "tags" in prediction:
+        result = " ".join(prediction["tags"])
+        probability = min(prediction["probabilities"])
+    else:
+        names = (name for name in ("label", "score", "text", "error") if name in prediction)
+        result = prediction[next(names)]
+        probability = prediction.get("probability", "")
+    cells = (str(result), str(probability), main_text(values))
+    return "\t".join(" ".join(cell.split()) for cell in cells) + "\n"
 
 
 @contextlib.contextmanager
 def open_output(name: str) -> Iterator[TextIO]:
-    """A file to write, or standard output.
+    """Open a file to write, or standard output.
 
-    A file gets its name when all is written; until then it is NAME.partial, and NAME is left alone.
+    The file is written as NAME.partial and gets its name once it is complete.
     """
     path = Path(name)
-    is_plain = name != "-" and (path.is_file() or not path.exists())
-    if is_plain:
+    is_regular_file = name != "-" and (path.is_file() or not path.exists())
+    if is_regular_file:
         path = path.resolve()
-    partial = path.with_name(path.name + ".partial") if is_plain else path
+    partial = path.with_name(path.name + ".partial") if is_regular_file else path
     with contextlib.ExitStack() as stack:
         try:
             target = sys.stdout.fileno() if name == "-" else partial
@@ -207,13 +125,13 @@ def open_output(name: str) -> Iterator[TextIO]:
                 "give another --output",
             ) from None
         yield output
-    if is_plain:
+    if is_regular_file:
         os.replace(partial, path)
 
 
-@errors_for_people
+@report_user_errors
 def command_line() -> int:
-    """Reads the command line and runs `main`; returns the exit code."""
+    """Read the command line and run `main`; return the exit code."""
     config = tyro.cli(PredictConfig, prog="predict.py", description=__doc__)
     return main(config)
 

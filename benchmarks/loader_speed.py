@@ -1,10 +1,10 @@
-"""Rows to batches, against TFDS's own reading of the same rows, in the same run.
+"""Speed of rows → batches, next to TFDS's own reading of the same rows, in the same run.
 
     python benchmarks/loader_speed.py [PREPARED]
 
-Prints rows per second per core (of processor time) for shuffled batches, beside
-`as_data_source().__getitems__`, and what each stage costs. Without a folder it writes rows of
-random tokens.
+Print rows per second per core (of processor time) for shuffled batches, next to
+`as_data_source().__getitems__`, and the cost of each stage. Without a folder, rows of random tokens
+are written first.
 """
 
 import tempfile
@@ -18,11 +18,12 @@ import tensorflow_datasets as tfds
 import tyro
 from array_record.python.array_record_module import ArrayRecordWriter
 
-from bert_jax.data.build import Shard
-from bert_jax.data.datasets import finish_dataset, shard_names
-from bert_jax.data.loader import PretrainingRows, batches, load_batch, permute
-from bert_jax.data.prepared import PreparedData
-from bert_jax.data.rows import RowFormat
+from bert_jax.corpus.build import Shard
+from bert_jax.corpus.datasets import finish_dataset, shard_names
+from bert_jax.corpus.loader import PretrainingRows, load_batch, pretraining_batches
+from bert_jax.corpus.permutation import permute
+from bert_jax.corpus.prepared import PreparedData
+from bert_jax.corpus.rows import RowFormat
 
 
 def main(
@@ -31,18 +32,18 @@ def main(
     batch_size: int = 256,
     num_steps: int = 200,
 ) -> None:
-    """Measures and prints.
+    """Measure and print.
 
     Args:
-        prepared: a folder that prepare.py wrote; None makes one up.
-        length: tokens in a row T.
+        prepared: folder that prepare.py wrote; None writes random rows.
+        length: row length T in tokens.
         batch_size: rows in a batch B.
-        num_steps: batches to load.
+        num_steps: number of batches to load.
     """
     with tempfile.TemporaryDirectory() as scratch:
         if prepared is None:
             folder = Path(scratch)
-            rows = random_rows(folder, length, num_rows=100_000, num_shards=8)
+            rows = write_random_rows(folder, length, num_rows=100_000, num_shards=8)
         else:
             folder = Path(prepared) / f"T{length}"
             rows = PreparedData(prepared).rows(length)
@@ -53,42 +54,44 @@ def main(
             permute(np.arange(batch_size) + step * batch_size, len(rows), 0, 0)
             for step in range(min(num_steps, len(rows) // batch_size))
         ]
-        records = rows.read(numbers[0])
+        records = rows.read_records(numbers[0])
         count = batch_size * len(numbers)
 
-        def threaded() -> None:
-            for _ in batches(rows, batch_size, seed=0, num_steps=len(numbers)):
+        def read_ahead() -> None:
+            for _ in pretraining_batches(rows, batch_size, seed=0, num_steps=len(numbers)):
                 pass
 
         few = numbers[: max(1, len(numbers) // 10)]
         speeds = {
-            "ours, shuffled batches": rate(
+            "ours, shuffled batches": measure_rate(
                 lambda: [load_batch(rows, batch_size, 0, step) for step in range(len(numbers))],
                 count,
             ),
-            "ours, read ahead by threads": rate(threaded, count),
-            "TFDS as_data_source": rate(
+            "ours, read ahead by threads": measure_rate(read_ahead, count),
+            "TFDS as_data_source": measure_rate(
                 lambda: [stack(read(n.tolist())) for n in few],
                 batch_size * len(few),
             ),
         }
-        for name, (per_core, by_clock) in speeds.items():
-            print(f"  {name:32s} {per_core:9,.0f} rows/s per core ({by_clock:,.0f} by the clock)")
+        for name, (per_core, wall) in speeds.items():
+            print(f"  {name:32s} {per_core:9,.0f} rows/s per core ({wall:,.0f} by wall clock)")
         first, *_, last = speeds.values()
-        print(f"  ratio {first[0] / last[0]:.1f}\n\nwhat bounds it, microseconds a row:")
+        print(f"  ratio {first[0] / last[0]:.1f}\n\ncost of each stage, microseconds per row:")
         stages = {
-            "where rows are (permutation)": lambda: [
+            "order of rows (permutation)": lambda: [
                 permute(np.arange(batch_size), len(rows), 0, 0) for _ in numbers
             ],
-            "reading records (ArrayRecord)": lambda: [rows.read(n) for n in numbers],
-            "records to arrays (NumPy)": lambda: [rows.format.read(records) for _ in numbers],
+            "reading records (ArrayRecord)": lambda: [rows.read_records(n) for n in numbers],
+            "records to arrays (NumPy)": lambda: [
+                rows.row_format.from_records(records) for _ in numbers
+            ],
         }
         for stage, function in stages.items():
-            print(f"  {stage:32s} {1e6 / rate(function, count)[0]:6.2f}")
+            print(f"  {stage:32s} {1e6 / measure_rate(function, count)[0]:6.2f}")
 
 
-def rate(function: Callable[[], object], count: int) -> tuple[float, float]:
-    """Rows per second of processor time and of the clock, the best of three runs."""
+def measure_rate(function: Callable[[], object], count: int) -> tuple[float, float]:
+    """Return rows per second of processor time and of wall time, the best of three runs."""
     best = [0.0, 0.0]
     for _ in range(3):
         start, clock = time.process_time(), time.perf_counter()
@@ -99,12 +102,12 @@ def rate(function: Callable[[], object], count: int) -> tuple[float, float]:
 
 
 def stack(examples: list[dict[str, np.ndarray]]) -> dict[str, np.ndarray]:
-    """TFDS's examples as one batch."""
+    """Stack TFDS's examples to one batch."""
     return {name: np.stack([e[name] for e in examples]).astype(np.int32) for name in examples[0]}
 
 
-def random_rows(folder: Path, length: int, num_rows: int, num_shards: int) -> PretrainingRows:
-    """A data set of random tokens."""
+def write_random_rows(folder: Path, length: int, num_rows: int, num_shards: int) -> PretrainingRows:
+    """Write a data set of random tokens, and open it."""
     rng = np.random.default_rng(0)
     row_format = RowFormat(length, max(2, length // 32), vocab_size=30522)
     shards = []
@@ -116,13 +119,13 @@ def random_rows(folder: Path, length: int, num_rows: int, num_shards: int) -> Pr
         }
         path = folder / f"{index}.tmp"
         writer = ArrayRecordWriter(str(path), "group_size:1,uncompressed")
-        for record in row_format.write(rows):
+        for record in row_format.to_records(rows):
             writer.write(record)
         writer.close()
-        shards.append(Shard(str(path), rows=count, num_bytes=path.stat().st_size))
+        shards.append(Shard(str(path), num_rows=count, num_bytes=path.stat().st_size))
     finish_dataset(folder, row_format, {"train": shards})
     files = [
-        (name, shard.rows)
+        (name, shard.num_rows)
         for name, shard in zip(shard_names("train", num_shards), shards, strict=True)
     ]
     return PretrainingRows(folder, row_format, files)

@@ -1,8 +1,8 @@
-"""Text → packed rows, against `tokenizers` alone on the same text, in the same run.
+"""Speed of text → packed rows, next to `tokenizers` alone on the same text, in the same run.
 
     python benchmarks/prepare_speed.py TEXT --vocab vocab.txt --lowercase
 
-Prints MB/s on one core and on all, the ratio between the two, and what each stage costs.
+Print MB/s of both on one core and on all, their ratio, and the cost of each stage.
 """
 
 import contextlib
@@ -18,48 +18,48 @@ from typing import Annotated
 
 import tyro
 
-from bert_jax.data import build
-from bert_jax.data.build import Job, build_shards
-from bert_jax.data.bundles import BundleOptions, Corpus
-from bert_jax.data.cleaning import Findings
-from bert_jax.data.rows import RowFormat
-from bert_jax.data.sources import ReadOptions, Source, group_parts
-from bert_jax.data.spread import build_locally, num_cores
-from bert_jax.data.tokenizer import Casing, Tokenizer, read_vocab
+from bert_jax.corpus import build
+from bert_jax.corpus.build import Job, build_shards
+from bert_jax.corpus.bundles import BundleOptions, Corpus
+from bert_jax.corpus.cleaning import Findings
+from bert_jax.corpus.rows import RowFormat
+from bert_jax.corpus.sources import ReadOptions, Source, group_parts
+from bert_jax.corpus.workers import build_with_workers, count_cores
+from bert_jax.tokenizer.tokenizer import Casing, Tokenizer, read_vocab
 
-ALONE = """
+TOKENIZERS_ALONE = """
 import sys, time
 from pathlib import Path
 from tokenizers import Tokenizer
 fast = Tokenizer.from_file(sys.argv[1])
 lines = [line for line in Path(sys.argv[2]).read_text(encoding="utf-8").split("\\n") if line]
 start = time.perf_counter()
-for at in range(0, len(lines), 1000):
-    fast.encode_batch_fast(lines[at : at + 1000], add_special_tokens=False)
+for i in range(0, len(lines), 1000):
+    fast.encode_batch_fast(lines[i : i + 1000], add_special_tokens=False)
 print(time.perf_counter() - start)
 """
 
 
 @dataclass(frozen=True)
 class Options:
-    """What to measure."""
+    """Options of the benchmark."""
 
     text: Annotated[str, tyro.conf.Positional]
-    """A text file: a paragraph a line, a blank line between documents."""
+    """Text file: a paragraph per line, a blank line between documents."""
     vocab: str
-    """A vocab.txt."""
+    """Vocabulary (vocab.txt)."""
     lowercase: bool = False
     """Lower-case the text."""
     length: int = 128
-    """Tokens in a row T."""
+    """Row length T in tokens."""
     repeats: int = 3
-    """The best of so many runs counts."""
+    """Number of runs; the best one counts."""
     alone_mb: float = 8.0
-    """Text for `tokenizers` alone, which is slower."""
+    """Text in MB for `tokenizers` alone, which is slower."""
 
 
 def main(options: Options) -> None:
-    """Measures and prints."""
+    """Measure and print."""
     size = Path(options.text).stat().st_size
     with tempfile.TemporaryDirectory() as folder:
         tokenizer = Tokenizer(read_vocab(Path(options.vocab)), Casing(options.lowercase))
@@ -72,52 +72,59 @@ def main(options: Options) -> None:
             ReadOptions(),
             BundleOptions(8 << 20, 0.01, 0),
         )
-        cores = num_cores()
-        print(f"{options.text}: {size / 1e6:.1f} MB, T={options.length}, {cores} cores\n")
+        num_cores = count_cores()
+        print(f"{options.text}: {size / 1e6:.1f} MB, T={options.length}, {num_cores} cores\n")
         head = Path(folder) / "head.txt"
         copy_head(Path(options.text), head, int(options.alone_mb * 1e6))
-        for workers in sorted({1, cores}):
-            ours = min(seconds_of_ours(corpus, job, workers) for _ in range(options.repeats))
+        for num_workers in sorted({1, num_cores}):
+            ours = min(time_rows(corpus, job, num_workers) for _ in range(options.repeats))
             alone = min(
-                seconds_alone(folder, head, parallel=workers > 1) for _ in range(options.repeats)
+                time_tokenizers(folder, head, parallel=num_workers > 1)
+                for _ in range(options.repeats)
             )
             speed, speed_alone = size / 1e6 / ours, head.stat().st_size / 1e6 / alone
             print(
-                f"{workers} core(s): text → packed rows {speed:6.1f} MB/s | tokenizers alone "
+                f"{num_workers} core(s): text → packed rows {speed:6.1f} MB/s | tokenizers alone "
                 f"{speed_alone:5.1f} MB/s | ratio {speed / speed_alone:.1f}"
             )
-        print("\nwhat bounds it (processor time; the word cache starts empty):")
-        for stage, seconds in stages(corpus, job).items():
+        print("\ncost of each stage (processor time; the word cache starts empty):")
+        for stage, seconds in time_stages(corpus, job).items():
             print(f"  {stage:34s} {seconds / size * 1e9:6.1f} ms/MB")
 
 
 def copy_head(text: Path, head: Path, size: int) -> None:
-    """Writes the first lines of a text to a file."""
+    """Write the first `size` bytes of a text, up to the last complete line, to a file."""
     with text.open("rb") as source:
         data = source.read(size)
     head.write_bytes(data[: data.rfind(b"\n") + 1])
 
 
-def seconds_of_ours(corpus: Corpus, job: Job, workers: int) -> float:
-    """Seconds from text to shards, reading and the start of processes included."""
-    build._tokenizer.cache_clear()
+def time_rows(corpus: Corpus, job: Job, num_workers: int) -> float:
+    """Return the seconds from text to shards, including reading and the start of processes."""
+    build._load_tokenizer.cache_clear()
     start = time.perf_counter()
-    for _ in build_locally(corpus, job, Findings(), workers):
+    for _ in build_with_workers(corpus, job, Findings(), num_workers):
         pass
     return time.perf_counter() - start
 
 
-def seconds_alone(folder: str, head: Path, parallel: bool) -> float:
-    """Seconds of `tokenizers` in a process of its own."""
+def time_tokenizers(folder: str, head: Path, parallel: bool) -> float:
+    """Return the seconds of `tokenizers` alone, in a separate process."""
     environment = os.environ | {"TOKENIZERS_PARALLELISM": "true" if parallel else "false"}
-    command = [sys.executable, "-c", ALONE, f"{folder}/tokenizer/tokenizer.json", str(head)]
-    done = subprocess.run(command, capture_output=True, text=True, check=True, env=environment)
-    return float(done.stdout)
+    command = [
+        sys.executable,
+        "-c",
+        TOKENIZERS_ALONE,
+        f"{folder}/tokenizer/tokenizer.json",
+        str(head),
+    ]
+    result = subprocess.run(command, capture_output=True, text=True, check=True, env=environment)
+    return float(result.stdout)
 
 
-def stages(corpus: Corpus, job: Job) -> dict[str, float]:
-    """Seconds of each stage over the whole corpus; the rest of `build_shards` is its own line."""
-    build._tokenizer.cache_clear()
+def time_stages(corpus: Corpus, job: Job) -> dict[str, float]:
+    """Return each stage's seconds over the corpus; the rest of `build_shards` is its own entry."""
+    build._load_tokenizer.cache_clear()
     seconds: dict[str, float] = {}
 
     @contextlib.contextmanager
@@ -129,9 +136,9 @@ def stages(corpus: Corpus, job: Job) -> dict[str, float]:
     with timed("read, clean, cut to bundles"):
         bundles = list(corpus.bundles(0, Findings()))
     names = {
-        "split_lines": "sentences (sentencex)",
-        "_tokenise": "tokens (word cache)",
-        "_all_pairs": "pairs",
+        "split_sentences": "sentences (sentencex)",
+        "_tokenize": "tokens (word cache)",
+        "_pair_documents": "pairs",
         "pack": "packing",
         "gather_rows": "gathering rows",
         "_write_shard": "records, shard file, hash",

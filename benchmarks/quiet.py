@@ -1,33 +1,33 @@
-"""Timing on a virtual machine, whose host may lend its cores to others for a while."""
+"""Timing on a virtual machine whose host may run other machines on the same cores."""
 
 import math
 import os
 import time
 from collections.abc import Callable
 
-MOST_STOLEN = 0.02  # share of all cores' time
-TRIES = 8
+MAX_STOLEN = 0.02  # share of all cores' time
+MAX_TRIES = 8
 
 
 def time_quietly(run: Callable[[], float]) -> tuple[float, bool]:
-    """Runs something that says how many seconds it took, again while the host disturbs it.
+    """Call a function that returns the seconds it took, again while the host disturbs it.
 
     Returns:
-        Seconds of the last try, and whether that one was quiet: the host kept less than
-        MOST_STOLEN of the cores' time from this machine. Where no one counts that, all is quiet.
+        Seconds of the last try, and True if that one was quiet: the host took less than MAX_STOLEN
+        of the cores' time, or the system does not count that time.
     """
     seconds = math.nan
-    for _ in range(TRIES):
-        start, before = time.perf_counter(), stolen()
+    for _ in range(MAX_TRIES):
+        start, before = time.perf_counter(), stolen_seconds()
         seconds = run()
-        share = (stolen() - before) / (time.perf_counter() - start) / (os.cpu_count() or 1)
-        if share < MOST_STOLEN:
+        share = (stolen_seconds() - before) / (time.perf_counter() - start) / (os.cpu_count() or 1)
+        if share < MAX_STOLEN:
             return seconds, True
     return seconds, False
 
 
-def stolen() -> float:
-    """Seconds that the host kept from all cores since the start: `steal` in Linux's /proc/stat."""
+def stolen_seconds() -> float:
+    """Return the time that the host took from all cores since boot: `steal` in /proc/stat."""
     try:
         with open("/proc/stat") as file:
             return int(file.readline().split()[8]) / os.sysconf("SC_CLK_TCK")

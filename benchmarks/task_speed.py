@@ -1,25 +1,24 @@
-"""Predicting with a text classifier, or fine-tuning it, against PyTorch, in the same run.
+"""Speed of prediction and fine-tuning of a text classifier, against PyTorch in the same run.
 
-    python benchmarks/task_speed.py predict                      # mini, made-up texts
+    python benchmarks/task_speed.py predict                      # mini, generated texts
     python benchmarks/task_speed.py finetune --model base --texts reviews.txt
 
-Texts per second in float32 of these sides: ours; ours with every text padded to the longest one,
-neither packed nor in buckets; and `transformers` on PyTorch, eager, with its
+Measures texts per second in float32 of these sides: ours; ours with every text padded to the
+longest one, neither packed nor in buckets; and `transformers` on PyTorch, eager, with its
 scaled_dot_product_attention. All open the same directory, with random weights, in processes of
 their own, on all cores, and take turns.
 
-predict: from texts to labels and probabilities. Our word cache starts empty in every round.
-`transformers` has its fast tokenizer, `inference_mode`, texts sorted by length, and each batch is
-padded to its own longest text. Labels must be the same, and probabilities to 1e-4.
+predict: from texts to labels and probabilities. Our word cache is empty at the start of every
+round. `transformers` has its fast tokenizer, `inference_mode`, texts sorted by length, and each
+batch is padded to its own longest text. Labels must be equal, and probabilities within 1e-4.
 
-finetune: an epoch a round: batches, forward, backward, clipping, AdamW. Ours are the batches of
-`finetune.py`. `transformers` pads each batch to its own longest text, and is there twice: with
-texts of similar length in a batch (`group_by_length` of its Trainer), and drawn by chance, as the
-Trainer does unless asked. In the first round all sides have the same texts in a batch: with
-`--dropout 0` the losses are the same, too.
+finetune: one epoch per round: batches, forward, backward, clipping, AdamW. Our batches are those of
+`finetune.py`. `transformers` pads each batch to its own longest text, and runs twice: with texts of
+similar length in a batch (`group_by_length` of its Trainer), and at random, the Trainer's default.
+In the first round all sides have the same texts in a batch: with `--dropout 0`, losses are equal.
 
-Compilation and other warm-up is shown apart. On a virtual machine a round is repeated while the
-host takes processor time away.
+Warm-up, including compilation, is printed separately. On a virtual machine, a round is repeated
+while the host takes processor time away.
 """
 
 import contextlib
@@ -40,7 +39,7 @@ from task_sides import (
     ONE_LENGTH,
     OURS,
     THEIRS,
-    THEIRS_BY_CHANCE,
+    THEIRS_AT_RANDOM,
     Options,
     make_side,
 )
@@ -54,7 +53,7 @@ TOLERANCE = 1e-4
 
 
 def main(options: Options) -> None:
-    """Lets all sides work in turns, and prints what they took."""
+    """Let all sides work in turns, and print their speeds."""
     with tempfile.TemporaryDirectory() as folder:
         texts = write_model(options, folder)
         layers, width, _, _ = SHAPES[options.model]
@@ -62,7 +61,7 @@ def main(options: Options) -> None:
         print(f"{len(texts):,} texts in batches of {options.batch_size}, {options.rounds} rounds")
         others = (ONE_LENGTH, THEIRS)
         if options.what == "finetune":
-            others = (*others, THEIRS_BY_CHANCE)
+            others = (*others, THEIRS_AT_RANDOM)
         sides = {name: Side(name, options, folder, texts) for name in (OURS, *others)}
         for side in sides.values():
             print(f"  {side.name}: {side.about}; first round {side.warm_up:.1f} s")
@@ -71,21 +70,21 @@ def main(options: Options) -> None:
                 side.run_quietly()
     for side in sides.values():
         speeds = [len(texts) / seconds for seconds in side.seconds]
-        print(f"  {side.name:23} {spread(speeds, '8,.1f')} texts/s{side.disturbed}")
+        print(f"  {side.name:23} {median_and_range(speeds, '8,.1f')} texts/s{side.disturbed}")
     for name in others:
         pairs = zip(sides[name].seconds, sides[OURS].seconds, strict=True)
         ratios = [theirs / ours for theirs, ours in pairs]
-        print(f"  ours is {spread(ratios, '.2f')} times as fast as {name}")
+        print(f"  ours is {median_and_range(ratios, '.2f')} times as fast as {name}")
     results = {name: side.result for name, side in sides.items()}
     if options.what == "predict":
         for name in others:
-            print(f"  {agreement(results[OURS], results[name])} of {name}")
+            print(f"  {name}: {agreement(results[OURS], results[name])}")
     else:
         print("  mean losses of the first epoch:", ", ".join(f"{x:.5f}" for x in results.values()))
 
 
 def make_texts(count: int, seed: int = 0) -> list[str]:
-    """Texts of made-up words: log-normal lengths, frequencies by Zipf's law."""
+    """Generate texts of random words, with log-normal lengths and frequencies by Zipf's law."""
     rng = np.random.default_rng(seed)
     syllables = [a + b for a in "bdfgklmnprstv" for b in "aeiou"]
     words = ["".join(rng.choice(syllables, rng.integers(1, 5))) for _ in range(5000)]
@@ -97,15 +96,15 @@ def make_texts(count: int, seed: int = 0) -> list[str]:
 
 
 def write_model(options: Options, folder: str) -> list[str]:
-    """Writes a classifier with random weights; returns the texts."""
+    """Write a classifier with random weights; return the texts."""
     import jax
 
     from bert_jax.config import BertConfig
-    from bert_jax.data.tokenizer import Casing, Tokenizer
-    from bert_jax.data.vocabulary import train_vocab
-    from bert_jax.interop.huggingface import Exported, write_directory
+    from bert_jax.interop.huggingface import PretrainedModel, write_directory
     from bert_jax.models.architectures import architecture
     from bert_jax.models.functional import build
+    from bert_jax.tokenizer.tokenizer import Casing, Tokenizer
+    from bert_jax.tokenizer.vocabulary import train_vocab
 
     texts = make_texts(options.num_texts)
     if options.texts is not None:
@@ -124,17 +123,17 @@ def write_model(options: Options, folder: str) -> list[str]:
         vocab_size=vocab_size,
         hidden_dropout_prob=options.dropout,
         attention_probs_dropout_prob=options.dropout,
-        initializer_range=0.05,  # so that the classes differ
+        initializer_range=0.05,  # large enough that predictions differ
     )
     name = "BertForSequenceClassification"
     params = jax.jit(build(config, architecture(name, len(LABELS)))[0])(jax.random.key(0))
     about = {"kind": "classification", "max_length": options.max_length}
-    write_directory(folder, Exported(config, name, params, tokenizer, LABELS, None, about))
+    write_directory(folder, PretrainedModel(config, name, params, tokenizer, LABELS, None, about))
     return texts
 
 
 class Side:
-    """A side's process, and what it measured."""
+    """A side's process, with its measurements."""
 
     def __init__(self, name: str, options: Options, folder: str, texts: Sequence[str]):
         spawn = multiprocessing.get_context("spawn")  # JAX has threads, which do not fork
@@ -148,18 +147,18 @@ class Side:
         self.disturbed = ""
 
     def run_quietly(self) -> None:
-        """Runs a round, again while the machine's host disturbs it."""
+        """Run a round; repeat it while the machine's host disturbs it."""
         seconds, quiet = time_quietly(self._run)
         self.seconds.append(seconds)
         self.disturbed += "" if quiet else f"; the host disturbed round {len(self.seconds)}"
 
     def _run(self) -> float:
-        self._pipe.send("a round, please")
+        self._pipe.send("round")
         return self._pipe.recv()
 
 
 def work(pipe: Connection, name: str, options: Options, folder: str, texts: Sequence[str]) -> None:
-    """A side's process: a first round to warm up, then one whenever it is asked for."""
+    """Run a side's process: a first round to warm up, then one for each request."""
     about, run_round = make_side(name, options, folder, texts)
     pipe.send((about, run_round()))
     with contextlib.suppress(EOFError):  # the other end is closed: no more rounds
@@ -167,19 +166,19 @@ def work(pipe: Connection, name: str, options: Options, folder: str, texts: Sequ
             pipe.send(run_round()[0])
 
 
-def spread(values: Sequence[float], form: str) -> str:
-    """The median, and from where to where values reach."""
+def median_and_range(values: Sequence[float], format: str) -> str:
+    """Format the median, the smallest and the largest value."""
     median, low, high = (f(values) for f in (statistics.median, min, max))
-    return f"{median:{form}} ({low:{form}} to {high:{form}})"
+    return f"{median:{format}} ({low:{format}} to {high:{format}})"
 
 
 def agreement(ours: Any, theirs: Any) -> str:
-    """How many labels are the same, and how far probabilities are apart."""
+    """Describe how many labels are equal; exit if probabilities differ by more than TOLERANCE."""
     same = sum(a == b for a, b in zip(ours[0], theirs[0], strict=True))
     gap = float(np.abs(ours[1] - theirs[1]).max())
     if gap > TOLERANCE:
         raise SystemExit(f"probabilities differ by {gap:.1e}, expected at most {TOLERANCE}")
-    return f"{same:,} of {len(ours[0]):,} labels and, to {gap:.0e}, all probabilities are those"
+    return f"{same:,} of {len(ours[0]):,} labels equal, probabilities within {gap:.0e}"
 
 
 if __name__ == "__main__":

@@ -3,13 +3,13 @@
     python benchmarks/train_step.py                                  # base, 16 x 128, float32
     python benchmarks/train_step.py --dtype bfloat16 --torch-python /path/to/other/bin/python
 
-Both sides run in processes of their own and take turns, block by block, while the other one waits.
-Each step takes rows, 15 % of them masked, through forward, backward, clipping and AdamW, with
-dropout 0.1 on hidden values and attention probabilities (`--dropout 0` turns both off). Ours is
-`pretrain.py`'s own step, masking on the device and the guard against NaN included. PyTorch runs
-eagerly with its scaled_dot_product_attention, fused AdamW and no attention mask (all rows are
-full, and a mask would only slow it down); it projects every position onto the vocabulary, as
-`BertForPreTraining` does, where we project the predicted ones. Compilation is not timed.
+Each side runs in its own process, in alternating blocks; the other one waits. A step is forward,
+backward, clipping and AdamW on rows with 15 % of their tokens masked, with dropout 0.1 on hidden
+values and attention probabilities (`--dropout 0` turns both off). Ours is the step of
+`pretrain.py`, including masking on the device and the check for NaN. PyTorch runs eagerly with its
+scaled_dot_product_attention, fused AdamW and no attention mask (all rows are full, and a mask would
+only slow it down); it projects every position onto the vocabulary, as `BertForPreTraining` does,
+where we project the predicted ones. Compilation is not timed.
 """
 
 import argparse
@@ -21,15 +21,15 @@ SHAPES = {
     "tiny": {"layers": 2, "width": 128, "heads": 2, "forward": 512},
     "base": {"layers": 12, "width": 768, "heads": 12, "forward": 3072},
 }
-VOCAB_SIZE, PREDICTED = 30522, 0.15
+VOCAB_SIZE, MASKED_SHARE = 30522, 0.15
 CLS, SEP, MASK = 101, 102, 103
 
 
-# --- Both sides: `make(options) -> (describe, run_steps)` -----------------------------------------
+# --- Both sides: `make(options) -> (description, run_steps)` --------------------------------------
 
 
 def make_rows(options: argparse.Namespace) -> Any:
-    """Random rows, each one pair that fills it."""
+    """Return random rows, each filled by one pair, and the length of its first segment."""
     import numpy as np
 
     rng = np.random.default_rng(0)
@@ -41,17 +41,16 @@ def make_rows(options: argparse.Namespace) -> Any:
 
 
 def make_jax(options: argparse.Namespace) -> Any:
-    """Our side."""
+    """Build the step of bert_jax."""
     import jax
     import numpy as np
 
     from bert_jax.config import BertConfig, MaskingConfig, OptimizerConfig
     from bert_jax.models.functional import build
-    from bert_jax.nn.attention import choose_attention, device_platform
-    from bert_jax.nn.compute import Compute
-    from bert_jax.tasks.pretraining import make_objective
+    from bert_jax.nn.execution import choose_execution, device_platform
+    from bert_jax.tasks.masking import MaskingRules
+    from bert_jax.tasks.pretraining import make_pretraining_objective
     from bert_jax.training.flops import flops_per_token, peak_flops
-    from bert_jax.training.masking import MaskingRules
     from bert_jax.training.optimizers import make_optimizer
     from bert_jax.training.parallel import DataParallel
     from bert_jax.training.step import init_state, make_train_step
@@ -67,17 +66,22 @@ def make_jax(options: argparse.Namespace) -> Any:
         hidden_dropout_prob=options.dropout,
         attention_probs_dropout_prob=options.dropout,
     )
-    attention = choose_attention(
-        "auto", platform=device_platform(), dtype=options.dtype, dropout_rate=options.dropout
+    execution = choose_execution(
+        "auto",
+        platform=device_platform(),
+        dtype=options.dtype,
+        dropout_rate=options.dropout,
+        unroll=options.unroll,
     )
-    compute = Compute(options.dtype, attention, unroll=options.unroll)
-    init, bind = build(config)
+    init, merge = build(config)
     rules = MaskingRules(MaskingConfig(), VOCAB_SIZE, CLS, SEP, MASK)
-    continues = np.zeros(VOCAB_SIZE, bool)
-    objective = make_objective(bind, jax.random.key(0), rules, continues, compute)
+    is_continuation = np.zeros(VOCAB_SIZE, bool)
+    objective = make_pretraining_objective(
+        merge, jax.random.key(0), rules, is_continuation, execution
+    )
     optimizer, _ = make_optimizer(OptimizerConfig(warmup_steps=10), 1000)
     parallel = DataParallel(num_devices=1)
-    step = parallel.spread(make_train_step(objective, optimizer))
+    step = parallel.shard(make_train_step(objective, optimizer))
     tokens, half = make_rows(options)
     n = options.batch
     batch = {
@@ -91,22 +95,24 @@ def make_jax(options: argparse.Namespace) -> Any:
         jax.jit(lambda key: init_state(init(key), optimizer, key))(jax.random.key(0))
     )
 
-    def run_steps(num: int) -> float:
+    def run_steps(num_steps: int) -> float:
         nonlocal state
         loss = None
-        for _ in range(num):
+        for _ in range(num_steps):
             state, metrics = step(state, parallel.put_batch(batch))
             loss = metrics["loss"][0]
         return float(parallel.get(loss))
 
     device = jax.devices()[0]
-    flops = flops_per_token(config, options.length, PREDICTED)
-    about = f"bert_jax on jax {jax.__version__}, {device.device_kind}, {attention} attention"
+    flops = flops_per_token(config, options.length, MASKED_SHARE)
+    about = (
+        f"bert_jax on jax {jax.__version__}, {device.device_kind}, {execution.attention} attention"
+    )
     return {"about": about, "flops": flops, "peak": peak_flops(device.device_kind)}, run_steps
 
 
 def make_torch(options: argparse.Namespace) -> Any:
-    """The other side."""
+    """Build the step of PyTorch and transformers."""
     import torch  # type: ignore[import-not-found]
     import transformers  # type: ignore[import-not-found]
 
@@ -129,7 +135,7 @@ def make_torch(options: argparse.Namespace) -> Any:
     rows, half = make_rows(options)
     tokens = torch.tensor(rows, dtype=torch.long)
     candidates = torch.rand(tokens.shape).masked_fill((tokens == CLS) | (tokens == SEP), 2.0)
-    chosen = candidates.argsort(dim=1)[:, : round(PREDICTED * options.length)]
+    chosen = candidates.argsort(dim=1)[:, : round(MASKED_SHARE * options.length)]
     labels = torch.full_like(tokens, -100).scatter(1, chosen, tokens.gather(1, chosen))
     batch = {
         "input_ids": tokens.scatter(1, chosen, MASK),
@@ -138,9 +144,9 @@ def make_torch(options: argparse.Namespace) -> Any:
         "next_sentence_label": torch.arange(options.batch) % 2,
     }
 
-    def run_steps(num: int) -> float:
+    def run_steps(num_steps: int) -> float:
         loss = torch.zeros(())
-        for _ in range(num):
+        for _ in range(num_steps):
             on_device = {name: values.to(device) for name, values in batch.items()}
             with torch.autocast(device, torch.bfloat16, enabled=options.dtype == "bfloat16"):
                 loss = model(**on_device).loss
@@ -157,7 +163,7 @@ def make_torch(options: argparse.Namespace) -> Any:
 
 
 def main() -> None:
-    """Reads the command line."""
+    """Parse the command line and run the race."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )

@@ -3,12 +3,12 @@
     python benchmarks/translation_step.py                    # the tiny model, 32 pairs of 32 tokens
     python benchmarks/translation_step.py --preset base
 
-Both sides run in processes of their own and take turns. Each step takes pairs through forward,
-backward and Adam, with dropout 0.1 on embeddings and sublayers, label smoothing 0.1 and embeddings
-that source, target and output share. Ours is `translate.py`'s own step, its guard against NaN
-included. PyTorch runs eagerly, with its scaled_dot_product_attention, fused Adam, a causal mask and
-no padding. Its layers also drop attention probabilities and the inside of the feed-forward layers,
-at the same rate; `--dropout 0` takes all of it off both sides. Compilation is not timed.
+Each side runs in its own process, in alternating blocks. A step is forward, backward and Adam on
+pairs, with dropout 0.1 on embeddings and sublayers, label smoothing 0.1 and embeddings shared
+between source, target and output. Ours is the step of `train_translator.py`, including the check
+for NaN. PyTorch runs eagerly, with its scaled_dot_product_attention, fused Adam, a causal mask and
+no padding. Its layers also apply dropout to attention probabilities and inside the feed-forward
+layers, at the same rate; `--dropout 0` turns it off on both sides. Compilation is not timed.
 """
 
 import argparse
@@ -18,28 +18,31 @@ from typing import Any
 import race
 
 SHAPES = {
-    "tiny": {"layers": 4, "width": 128, "heads": 4, "forward": 256, "words": 9712},
-    "base": {"layers": 6, "width": 512, "heads": 8, "forward": 2048, "words": 37_000},
+    "tiny": {"layers": 4, "width": 128, "heads": 4, "forward": 256, "vocab_size": 9712},
+    "base": {"layers": 6, "width": 512, "heads": 8, "forward": 2048, "vocab_size": 37_000},
 }
 SMOOTHING = 0.1
 
 
 def make_pairs(options: argparse.Namespace) -> dict[str, Any]:
-    """Random pairs that fill their rows."""
+    """Return random pairs that fill their rows."""
     import numpy as np
 
     rng, size = np.random.default_rng(0), (options.batch, options.length)
-    words = SHAPES[options.preset]["words"]
-    return {side: rng.integers(4, words, size).astype(np.int32) for side in ("source", "target")}
+    vocab_size = SHAPES[options.preset]["vocab_size"]
+    return {
+        side: rng.integers(4, vocab_size, size).astype(np.int32) for side in ("source", "target")
+    }
 
 
 def make_jax(options: argparse.Namespace) -> Any:
-    """Our side."""
+    """Build the step of bert_jax."""
     import jax
 
-    from bert_jax.config import OptimizerConfig, TransformerConfig
-    from bert_jax.nn.compute import Compute
-    from bert_jax.tasks.translation import build_translator, make_objective
+    from bert_jax.config import OptimizerConfig
+    from bert_jax.lineage.config import TransformerConfig
+    from bert_jax.lineage.translation import build_translator, make_translation_objective
+    from bert_jax.nn.execution import Execution
     from bert_jax.training.optimizers import make_optimizer
     from bert_jax.training.parallel import DataParallel
     from bert_jax.training.step import init_state, make_train_step
@@ -51,25 +54,25 @@ def make_jax(options: argparse.Namespace) -> Any:
         num_decoder_layers=shape["layers"],
         num_attention_heads=shape["heads"],
         intermediate_size=shape["forward"],
-        vocab_size=shape["words"],
+        vocab_size=shape["vocab_size"],
         hidden_dropout_prob=options.dropout,
     )
-    init, bind = build_translator(config)
-    objective = make_objective(bind, SMOOTHING, Compute(unroll=options.unroll))
+    init, merge = build_translator(config)
+    objective = make_translation_objective(merge, SMOOTHING, Execution(unroll=options.unroll))
     optimizer, _ = make_optimizer(
         OptimizerConfig(schedule="constant", warmup_steps=0, weight_decay=0.0, clip_norm=None), 1000
     )
     parallel = DataParallel(num_devices=1)
-    step = parallel.spread(make_train_step(objective, optimizer))
+    step = parallel.shard(make_train_step(objective, optimizer))
     batch = make_pairs(options)
     state = parallel.put_state(
         jax.jit(lambda key: init_state(init(key), optimizer, key))(jax.random.key(0))
     )
 
-    def run_steps(num: int) -> float:
+    def run_steps(num_steps: int) -> float:
         nonlocal state
         loss = None
-        for _ in range(num):
+        for _ in range(num_steps):
             state, metrics = step(state, parallel.put_batch(batch))
             loss = metrics["loss"][0]
         return float(parallel.get(loss))
@@ -78,13 +81,13 @@ def make_jax(options: argparse.Namespace) -> Any:
 
 
 def make_torch(options: argparse.Namespace) -> Any:
-    """The other side."""
+    """Build the step of PyTorch."""
     import torch  # type: ignore[import-not-found]
 
     shape = SHAPES[options.preset]
     width = shape["width"]
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    embedding = torch.nn.Embedding(shape["words"], width, device=device)
+    embedding = torch.nn.Embedding(shape["vocab_size"], width, device=device)
     torch.nn.init.normal_(embedding.weight, std=width**-0.5)
     model = torch.nn.Transformer(
         width,
@@ -114,9 +117,9 @@ def make_torch(options: argparse.Namespace) -> Any:
         x = embedding(tokens) * math.sqrt(width) + positions
         return torch.nn.functional.dropout(x, options.dropout)
 
-    def run_steps(num: int) -> float:
+    def run_steps(num_steps: int) -> float:
         loss = torch.zeros(())
-        for _ in range(num):
+        for _ in range(num_steps):
             inputs = torch.cat([start, pairs["target"][:, :-1]], dim=1)
             hidden = model(
                 embed(pairs["source"]), embed(inputs), tgt_mask=causal, tgt_is_causal=True
@@ -134,7 +137,7 @@ def make_torch(options: argparse.Namespace) -> Any:
 
 
 def main() -> None:
-    """Reads the command line."""
+    """Parse the command line and run the race."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )

@@ -1,4 +1,4 @@
-"""Errors for people: what is wrong, what was expected, what to do; and the exit code with it."""
+"""User-facing errors (what is wrong, what was expected, how to fix it) and their exit codes."""
 
 import functools
 import os
@@ -8,12 +8,12 @@ from typing import ClassVar
 
 
 class UserError(ValueError):
-    """Something that the user can mend; scripts print it as three lines, without a traceback.
+    """An error that the user can fix; scripts print it as three lines, without a traceback.
 
     Args:
         wrong: what is wrong, with the value and, where there is one, `file:line`.
-        expected: what would have been right.
-        fix: the next step to take.
+        expected: what was expected.
+        fix: the next step.
     """
 
     exit_code: ClassVar[int] = 2
@@ -23,7 +23,7 @@ class UserError(ValueError):
 
 
 class ConfigError(UserError):
-    """A configuration, option or vocabulary that cannot work, or that does not match the run."""
+    """A configuration, option or vocabulary that is invalid, or that does not match the run."""
 
 
 class DataError(UserError):
@@ -39,23 +39,23 @@ class CheckpointError(UserError):
 
 
 class DivergedError(UserError):
-    """Training produced NaN or Inf too often to go on."""
+    """Training produced NaN or Inf too often to continue."""
 
     exit_code = 5
 
 
-EXIT_WATCHDOG = 6  # a step took far too long: stacks are printed, the process ends itself
-EXIT_PREEMPTED = 75  # saved after SIGTERM or SIGINT; the same command goes on
-EXIT_UNREAD = 141  # nothing reads the output any more, as of a program that SIGPIPE ends
+EXIT_WATCHDOG = 6  # no progress for too long; every thread's stack was printed
+EXIT_PREEMPTED = 75  # saved after SIGTERM or SIGINT; re-run the same command to resume
+EXIT_UNREAD = 141  # stdout was closed by its reader; the code of a program ended by SIGPIPE
 
 
 def one_line(error: Exception) -> str:
-    """The text of an error on one line, cut off where it is very long."""
+    """Return an error's text on one line, truncated to 300 characters."""
     return " ".join(str(error).split())[:300]
 
 
-def errors_for_people(command_line: Callable[[], int]) -> Callable[[], int]:
-    """Decorates a script's command line: a user's error is three lines on stderr and a code."""
+def report_user_errors(command_line: Callable[[], int]) -> Callable[[], int]:
+    """Decorate a script's entry point: print a `UserError` to stderr and return its exit code."""
 
     @functools.wraps(command_line)
     def run() -> int:
@@ -65,9 +65,9 @@ def errors_for_people(command_line: Callable[[], int]) -> Callable[[], int]:
             print(f"error: {error}", file=sys.stderr)
             return error.exit_code
         except BrokenPipeError:  # `SCRIPT … | head`
-            # Python writes what it still holds when it ends: to nowhere.
+            # Python flushes stdout at exit; the rest goes to /dev/null.
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-            print("stopped: the reader of the output has gone", file=sys.stderr)
+            print("stopped: the output was closed by its reader", file=sys.stderr)
             return EXIT_UNREAD
 
     return run

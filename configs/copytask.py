@@ -1,15 +1,9 @@
-"""Runs of the Neural Turing Machine and its rivals: `python copytask.py NAME`."""
+"""Runs of the Neural Turing Machine and of its LSTM baseline: `python copytask.py NAME`."""
 
-from bert_jax.config import (
-    AddressingConfig,
-    CopyTaskConfig,
-    LoopConfig,
-    MemoryTaskConfig,
-    NTMConfig,
-    OptimizerConfig,
-)
+from bert_jax.config import LoopConfig, OptimizerConfig
+from bert_jax.lineage.config import AddressingConfig, CopyTaskConfig, MemoryTaskConfig, NTMConfig
 
-# RMSProp with momentum, each number of the gradient clipped: Graves et al. 2014, section 4.6.
+# RMSProp with momentum and element-wise gradient clipping (Graves et al. 2014, section 4.6).
 RMSPROP = OptimizerConfig(
     name="rmsprop",
     schedule="constant",
@@ -27,9 +21,9 @@ RMSPROP = OptimizerConfig(
 def copy() -> CopyTaskConfig:
     """Copy up to 20 vectors of 8 bits, at the size of Graves et al. 2014, section 4.1.
 
-    Seeds 0, 1, 2 converged at updates 3500, 3000 and 2500. Wrong bits at 20: 0, 0.86, 0.02; at 40:
+    Seeds 0, 1, 2 converged at steps 3500, 3000 and 2500. Wrong bits at 20: 0, 0.86, 0.02; at 40:
     0, 6.49, 0.49; share of wrong bits at 60: 1.0 %, 49.9 %, 4.5 %. A run may diverge soon after it
-    has converged: the best checkpoint is what counts.
+    has converged, so results are those of the best checkpoint.
     """
     return CopyTaskConfig(
         task=MemoryTaskConfig(),
@@ -40,7 +34,7 @@ def copy() -> CopyTaskConfig:
 
 
 def copy_feed_forward() -> CopyTaskConfig:
-    """`copy` with a controller that remembers nothing by itself."""
+    """`copy` with a feed-forward controller, which has no state of its own."""
     return CopyTaskConfig(
         task=MemoryTaskConfig(),
         model=NTMConfig(controller="feed_forward"),
@@ -50,9 +44,9 @@ def copy_feed_forward() -> CopyTaskConfig:
 
 
 def copy_content_only() -> CopyTaskConfig:
-    """`copy` with content addressing alone: without places there is no order.
+    """`copy` with content-based addressing only: without locations there is no order.
 
-    Seeds 0, 1, 2: 145, 142 and 147 of 320 bits wrong at 40, where guessing has 160; 61 at 20.
+    Seeds 0, 1, 2: 145, 142 and 147 of 320 bits wrong at 40 (chance: 160); 61 at 20.
     """
     return CopyTaskConfig(
         task=MemoryTaskConfig(),
@@ -65,10 +59,10 @@ def copy_content_only() -> CopyTaskConfig:
 
 
 def copy_lstm() -> CopyTaskConfig:
-    """`copy` by an LSTM of about equal size, without a memory, on many more sequences.
+    """`copy` with an LSTM of about equal size, without external memory, on many more sequences.
 
     71,688 parameters, 80,000 sequences, 3 to 5 minutes on one busy core. Seeds 0, 1, 2: 52.7, 51.8
-    and 51.6 of 160 bits wrong at 20; at 60 and more it guesses.
+    and 51.6 of 160 bits wrong at 20; chance level from 60 on.
     """
     return CopyTaskConfig(
         task=MemoryTaskConfig(),
@@ -86,7 +80,7 @@ def copy_lstm() -> CopyTaskConfig:
 
 
 def repeat_copy() -> CopyTaskConfig:
-    """Copy up to 10 vectors up to 10 times, and say when it is done (section 4.2). Not yet run."""
+    """Copy up to 10 vectors up to 10 times, then emit an end marker (section 4.2). Not yet run."""
     return CopyTaskConfig(
         task=MemoryTaskConfig("repeat_copy", max_size=10, max_repeats=10),
         model=NTMConfig(),
@@ -99,10 +93,10 @@ def repeat_copy() -> CopyTaskConfig:
 
 
 def repeat_copy_short() -> CopyTaskConfig:
-    """`repeat_copy` with up to 5 vectors up to 5 times: a quarter of the time.
+    """`repeat_copy` with up to 5 vectors up to 5 times, in a quarter of the time.
 
-    Seeds 0, 1, 2: 18.7 %, 26.5 % and 0.2 % of the bits wrong at 5 x 5, where guessing has 43 %. It
-    learns slowly, and does not go on to longer sequences.
+    Seeds 0, 1, 2: 18.7 %, 26.5 % and 0.2 % of the bits wrong at 5 x 5 (chance: 43 %). It learns
+    slowly, and does not generalise to longer sequences.
     """
     return CopyTaskConfig(
         task=MemoryTaskConfig("repeat_copy", max_size=5, max_repeats=5),
@@ -116,11 +110,11 @@ def repeat_copy_short() -> CopyTaskConfig:
 
 
 def associative_recall() -> CopyTaskConfig:
-    """Give the item that followed the one asked for, among 2 to 6 (section 4.3).
+    """Output the item that followed the queried one, among 2 to 6 (section 4.3).
 
-    The controller remembers nothing by itself, so it has to use the memory, and learns far sooner.
-    Seeds 0, 1, 2: 2.1, 0 and 0.5 % of the bits wrong at 6 items, 3.3, 0.9 and 0.1 % at 12; seed 0
-    wobbled for all of its 30,000 updates, seven minutes on one core.
+    The feed-forward controller has no state of its own, so it has to use the memory, and learns far
+    sooner. Seeds 0, 1, 2: 2.1, 0 and 0.5 % of the bits wrong at 6 items, 3.3, 0.9 and 0.1 % at 12;
+    seed 0 was unstable throughout its 30,000 steps. Seven minutes on one core.
     """
     return CopyTaskConfig(
         task=MemoryTaskConfig("associative_recall", width=6, min_size=2, max_size=6),
@@ -133,9 +127,9 @@ def associative_recall() -> CopyTaskConfig:
 
 
 def associative_recall_lstm() -> CopyTaskConfig:
-    """`associative_recall` with an LSTM for a controller, for comparison.
+    """`associative_recall` with an LSTM controller, for comparison.
 
-    Seed 0, 10,000 updates: 11 % of the bits wrong at 2 items, 36 % at 6.
+    Seed 0, 10,000 steps: 11 % of the bits wrong at 2 items, 36 % at 6.
     """
     return CopyTaskConfig(
         task=MemoryTaskConfig("associative_recall", width=6, min_size=2, max_size=6),

@@ -4,9 +4,9 @@ from bert_jax.config import ColumnsConfig, FinetuneConfig
 
 
 def demo() -> FinetuneConfig:
-    """Reviews in English and Korean that this project wrote, on `demo`; `make demo` runs it.
+    """Sentiment of English and Korean reviews written for this project, on `demo`; `make demo`.
 
-    The rate and the epochs are far above the paper's: the rows are few and the model is tiny.
+    Learning rate and epochs are far above the paper's, as there is little data for a tiny model.
     """
     return FinetuneConfig(
         task="classification",
@@ -22,14 +22,14 @@ def demo() -> FinetuneConfig:
 
 
 def texts() -> FinetuneConfig:
-    """Any table of texts and classes: pass --encoder, --train and --dev."""
+    """Classification of any table of texts: pass --encoder, --train and --dev."""
     return FinetuneConfig(
         task="classification", encoder="runs/base", train="train.tsv", dev="dev.tsv"
     )
 
 
 def nsmc() -> FinetuneConfig:
-    """Sentiment of Korean film reviews (NSMC): 150,000 to train on, 50,000 to test."""
+    """Sentiment of Korean film reviews (NSMC): 150,000 for training, 50,000 for testing."""
     return FinetuneConfig(
         task="classification",
         encoder="runs/mini_reviews",
@@ -51,7 +51,7 @@ def sst2() -> FinetuneConfig:
 
 
 def imdb() -> FinetuneConfig:
-    """Sentiment of whole reviews (IMDB), from TFDS; 25,000 to train on, 25,000 to test."""
+    """Sentiment of full-length reviews (IMDB), from TFDS: 25,000 for training and for testing."""
     return FinetuneConfig(
         task="classification",
         encoder="runs/base",
@@ -63,7 +63,7 @@ def imdb() -> FinetuneConfig:
 
 
 def rte() -> FinetuneConfig:
-    """Textual entailment (RTE of GLUE): pairs into two classes."""
+    """Textual entailment (RTE of GLUE): pairs of texts, two classes."""
     return FinetuneConfig(
         task="classification",
         encoder="runs/base",
@@ -76,7 +76,7 @@ def rte() -> FinetuneConfig:
 
 
 def stsb() -> FinetuneConfig:
-    """Similarity of sentences from 0 to 5 (STS-B, the original files without a header)."""
+    """Similarity of sentences from 0 to 5 (STS-B, in the original files without a header)."""
     return FinetuneConfig(
         task="regression",
         encoder="runs/base",
@@ -99,7 +99,7 @@ def korsts() -> FinetuneConfig:
 
 
 def wikiann() -> FinetuneConfig:
-    """Named entities of Wikipedia (WikiANN), by entity."""
+    """Named entities in Wikipedia (WikiANN), scored by entity."""
     return FinetuneConfig(
         task="tagging",
         encoder="runs/base",

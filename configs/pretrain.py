@@ -1,4 +1,4 @@
-"""Pretraining runs: `python pretrain.py NAME`. Each stands for itself; copy one for your own."""
+"""Pretraining runs: `python pretrain.py NAME`. Each is self-contained; copy one for your own."""
 
 from bert_jax.config import (
     BertConfig,
@@ -11,10 +11,10 @@ from bert_jax.config import (
 
 
 def demo() -> PretrainConfig:
-    """BERT-Tiny on the language reference that Python carries; `make demo` runs it.
+    """BERT-Tiny on the language reference that ships with Python; `make demo` runs it.
 
-    Short rows, larger initial weights and a small epsilon let attention find neighbours within the
-    few tokens that are seen; the text, 0.4 MB, is seen about 20 times.
+    Short rows, larger initial weights and a small epsilon help attention to find neighbouring
+    tokens in so little training; the text, 0.4 MB, is seen about 20 times.
     """
     return PretrainConfig(
         data="data/demo",
@@ -34,13 +34,13 @@ def demo() -> PretrainConfig:
 
 
 def tiny() -> PretrainConfig:
-    """BERT-Tiny, 2 layers of 128: learns on a laptop within the hour; needs rows of 32 and of 128.
+    """BERT-Tiny, 2 layers of 128, within an hour on a laptop; needs rows of 32 and of 128 tokens.
 
-    Few tokens are seen here, so everything helps attention to find neighbours early: short rows
-    first, initial weights and an epsilon that suit this width, more masks, no dropout.
+    With so few training tokens, all settings help attention to find neighbouring tokens early:
+    short rows first, initial weights and an epsilon that suit this width, more masks, no dropout.
 
-    On 64 MB of Korean Wikipedia with a vocabulary of 4,096, one CPU core, held out: MLM loss 4.82
-    after 4,400 steps, at a unigram loss of 7.17; NSP accuracy 0.682, at a majority of 0.526.
+    On 64 MB of Korean Wikipedia with a vocabulary of 4,096, on one CPU core: held-out MLM loss 4.82
+    after 4,400 steps (unigram model: 7.17), NSP accuracy 0.682 (majority class: 0.526).
     """
     return PretrainConfig(
         data="data/corpus",
@@ -67,9 +67,9 @@ def tiny() -> PretrainConfig:
 def mini() -> PretrainConfig:
     """BERT-Mini, 4 layers of 256: as `tiny`, in three times the time; needs rows of 32 and of 128.
 
-    On 64 MB of Korean Wikipedia with a vocabulary of 4,096, 4,000 steps, 72 minutes on one
-    CPU core, held out: MLM loss 4.92, at a unigram loss of 7.17; NSP accuracy 0.711, at a majority
-    of 0.526. `--steps 2200`, 24 minutes on two cores: 5.84 and 0.598.
+    On 64 MB of Korean Wikipedia with a vocabulary of 4,096, 4,000 steps in 72 minutes on one CPU
+    core: held-out MLM loss 4.92 (unigram model: 7.17), NSP accuracy 0.711 (majority class: 0.526).
+    With `--steps 2200`, 24 minutes on two cores: 5.84 and 0.598.
     """
     return PretrainConfig(
         data="data/corpus",
@@ -94,10 +94,10 @@ def mini() -> PretrainConfig:
 
 
 def mini_reviews() -> PretrainConfig:
-    """`mini` on short reviews, such as NSMC's unlabelled ones; needs rows of 32 and of 64.
+    """`mini` on short reviews, such as NSMC's without labels; needs rows of 32 and of 64 tokens.
 
-    NSMC's unlabelled reviews, vocabulary of 4,096, 3,600 steps, 66 minutes on one CPU core:
-    held-out MLM loss 4.90, at a unigram entropy of 7.01.
+    On NSMC's reviews without labels with a vocabulary of 4,096, 3,600 steps in 66 minutes on one
+    CPU core: held-out MLM loss 4.90 (unigram entropy: 7.01).
     """
     return PretrainConfig(
         data="data/reviews",
@@ -136,7 +136,7 @@ def small() -> PretrainConfig:
 
 
 def base() -> PretrainConfig:
-    """BERT-base as we would run it today: AdamW, fused attention (no attention dropout)."""
+    """BERT-base with a current recipe: AdamW, fused attention (no attention dropout)."""
     return PretrainConfig(
         data="data/corpus",
         model=BertConfig(attention_probs_dropout_prob=0.0),

@@ -1,4 +1,4 @@
-"""Strict settings for every test: 8 simulated devices, no silent rank promotion."""
+"""Strict settings for every test: 8 devices, no silent rank promotion, checked shapes."""
 
 import atexit
 import os
@@ -25,6 +25,10 @@ from pathlib import Path
 import jax
 import pytest
 
+from tests.shapes import check_shapes
+
+check_shapes()
+pytest_plugins = ["tests.small_texts", "tests.word_pairs"]
 jax.config.update("jax_numpy_rank_promotion", "raise")
 
 

@@ -1,4 +1,4 @@
-"""Packages that only some tests need."""
+"""Optional packages that only some tests need."""
 
 from typing import Any
 
@@ -6,7 +6,7 @@ import pytest
 
 
 def need(module: str, extra: str = "test") -> Any:
-    """The module; skips where it is not installed, and says what brings it."""
+    """Return the module, or skip the test with a hint on how to install it."""
     package = module.split(".")[0]
-    reason = f"{package} is not installed: pip install -e '.[{extra}]' brings it"
+    reason = f"{package} is not installed: pip install -e '.[{extra}]'"
     return pytest.importorskip(module, reason=reason)

@@ -1,4 +1,4 @@
-"""The smallest pretraining run: a made-up corpus, prepared, and ten steps of a tiny model."""
+"""The smallest pretraining run: ten steps of a tiny model on a prepared synthetic corpus."""
 
 from pathlib import Path
 
@@ -11,7 +11,7 @@ from bert_jax.config import (
     PrepareConfig,
     PretrainConfig,
 )
-from tests.corpus import write_corpus
+from tests.toy_corpus import write_corpus
 
 MODEL = BertConfig(
     hidden_size=32, num_hidden_layers=2, num_attention_heads=2, intermediate_size=64,
@@ -20,7 +20,7 @@ MODEL = BertConfig(
 
 
 def prepare_nano(folder: Path) -> Path:
-    """Rows of two lengths of the made-up corpus."""
+    """Prepare rows of two lengths from the synthetic corpus; return their folder."""
     text = write_corpus(folder / "text.txt")
     config = PrepareConfig(
         inputs=(str(text),), output=str(folder / "rows"), lengths=(32, 64), vocab_size=150,
@@ -31,7 +31,7 @@ def prepare_nano(folder: Path) -> Path:
 
 
 def make_nano(prepared: Path, folder: Path) -> PretrainConfig:
-    """Ten steps of a tiny model on 8 devices, with dropout, over two lengths and an epoch's end."""
+    """Return a run of ten steps with dropout, over two row lengths and the end of an epoch."""
     return PretrainConfig(
         data=str(prepared),
         model=MODEL,

@@ -1,4 +1,4 @@
-"""The benchmarks that need no idle machine to be tested: what they compare gives equal results."""
+"""Benchmarks: the sides that they compare compute the same results."""
 
 import os
 
@@ -8,7 +8,7 @@ import pytest
 import task_speed
 from task_sides import OURS, THEIRS, Options, make_side
 from tests.extras import need
-from tests.labelled import write_labelled
+from tests.toy_labelled import write_labelled
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning")
 os.environ["HF_HUB_OFFLINE"] = "1"
@@ -30,16 +30,16 @@ def test_both_sides_compute_the_same(tmp_path, what):
         wrong = (first[THEIRS][0], np.array(first[THEIRS][1]) + 0.001)
         with pytest.raises(SystemExit, match="probabilities differ by"):
             task_speed.agreement(first[OURS], wrong)
-    else:  # the mean over eight steps: a wrong update shows
+    else:  # the mean over eight steps, which a wrong update would change
         assert first[OURS] == pytest.approx(first[THEIRS], abs=1e-5)
         assert rounds[OURS]()[1] < first[OURS]
 
 
-@pytest.mark.parametrize(("kind", "metric", "least"), [
+@pytest.mark.parametrize(("kind", "metric", "minimum"), [
     ("classification", "accuracy", 0.95), ("regression", "pearson", 0.9), ("tagging", "f1", 0.95),
     ("question_answering", "exact_match", 0.2),
 ])  # fmt: skip
-def test_baselines_find_what_the_words_say(tmp_path, capsys, kind, metric, least):
+def test_baselines_learn_the_toy_tasks(tmp_path, capsys, kind, metric, minimum):
     need("sklearn")
     from benchmarks import baselines
 
@@ -47,18 +47,18 @@ def test_baselines_find_what_the_words_say(tmp_path, capsys, kind, metric, least
     train = write_labelled(kind, tmp_path / f"train.{end}", 200)
     dev = write_labelled(kind, tmp_path / f"dev.{end}", 50, seed=1)
     baselines.main(baselines.Options(train, dev, kind, train_limit=150))
-    said = capsys.readouterr().out
-    assert "150 examples to learn from, 50 to score on" in said
-    scores = said.splitlines()[-1].split()
-    assert float(scores[scores.index(metric) + 1]) >= least
+    output = capsys.readouterr().out
+    assert "150 training examples, 50 held-out examples" in output
+    scores = output.splitlines()[-1].split()
+    assert float(scores[scores.index(metric) + 1]) >= minimum
 
 
-def test_an_answer_stands_where_the_question_does():
+def test_an_answer_is_next_to_the_words_of_the_question():
     need("sklearn")
-    from benchmarks.baselines import best_span, letter_pairs
+    from benchmarks.baselines import best_span, letter_bigrams
 
-    assert letter_pairs("abc") == ["ab", "bc"]
-    assert letter_pairs("a") == ["a"]
-    said = best_span("who painted the ceiling", "So Michelangelo painted the ceiling")
-    assert said == "Michelangelo"
+    assert letter_bigrams("abc") == ["ab", "bc"]
+    assert letter_bigrams("a") == ["a"]
+    answer = best_span("who painted the ceiling", "So Michelangelo painted the ceiling")
+    assert answer == "Michelangelo"
     assert best_span("who", "") == ""

@@ -1,4 +1,4 @@
-"""Configurations are validated when built, survive JSON, and refuse what they do not know."""
+"""Configurations: validation, JSON round trips, unknown fields, phases."""
 
 import dataclasses
 import json
@@ -7,6 +7,7 @@ import pytest
 
 from bert_jax.config import (
     BertConfig,
+    FinetuneConfig,
     LoopConfig,
     MaskingConfig,
     OptimizerConfig,
@@ -38,7 +39,7 @@ def test_every_run_and_every_field_is_documented(name):
 
 def test_base_original_is_the_paper_s_run():
     config = RUNS["base_original"]()
-    spans = [(s.first, s.last, s.phase.length, s.phase.batch_size) for s in phase_spans(config)]
+    spans = [(s.start, s.stop, s.phase.length, s.phase.batch_size) for s in phase_spans(config)]
     assert spans == [(0, 900_000, 128, 256), (900_000, 1_000_000, 512, 256)]
     assert config.optimizer == OptimizerConfig("original", 1e-4, 10_000, weight_decay=0.01)
     assert config.model == BertConfig()
@@ -59,11 +60,13 @@ def test_base_original_is_the_paper_s_run():
         (lambda: Phase(length=2), "phase.length = 2"),
         (lambda: Phase(share=0), "phase.share = 0"),
         (lambda: LoopConfig(steps=0), "steps = 0"),
+        (lambda: Phase(batch_size=0), r"phase.batch_size = 0 is invalid\n.*at least 1"),
+        (lambda: FinetuneConfig("regression", "", "", "", patience=0), "patience = 0"),
         (lambda: PrepareConfig(("t",), "x", lengths=(8,)), "lengths = 8"),
         (lambda: PrepareConfig(("t",), "x", eval_share=1), "eval_share = 1"),
     ],
 )
-def test_values_that_cannot_work_are_refused_by_name(build, message):
+def test_invalid_values_are_refused_by_name(build, message):
     with pytest.raises(ConfigError, match=message):
         build()
 
@@ -88,15 +91,15 @@ def test_phases_must_add_up_and_fit_the_positions():
 def test_only_another_length_counts_as_a_change():
     lengths = (16, 16, 32, 16)
     spans = phase_spans(nano(phases=tuple(Phase(length=t, share=0.25) for t in lengths)))
-    last = [span.last for span in spans]
-    assert [length_changes(spans, step) for step in (1, *last)] == [0, 0, 0, 1, 2]
-    assert length_changes(spans, last[1] + 1) == 1
+    stops = [span.stop for span in spans]
+    assert [length_changes(spans, step) for step in (1, *stops)] == [0, 0, 0, 1, 2]
+    assert length_changes(spans, stops[1] + 1) == 1
 
 
 def test_phases_cover_every_step_once():
     config = nano(phases=tuple(Phase(length=16, share=s) for s in (0.25, 0.35, 0.4)))
     spans = phase_spans(config)
-    assert [(s.first, s.last) for s in spans] == [(0, 2), (2, 6), (6, 10)]
+    assert [(s.start, s.stop) for s in spans] == [(0, 2), (2, 6), (6, 10)]
     assert [phase_at(spans, step) for step in (1, 2, 3, 10)] == [
         spans[0].phase, spans[0].phase, spans[1].phase, spans[2].phase,
     ]  # fmt: skip

@@ -1,4 +1,4 @@
-"""convert.py: every format from every source, parts of a pretraining model, and what it refuses."""
+"""convert.py: every format from every source, parts of a pretraining model, and its errors."""
 
 import json
 import shutil
@@ -16,7 +16,7 @@ import convert
 from bert_jax.config import LoopConfig, OptimizerConfig, Phase, PretrainConfig, to_json
 from bert_jax.errors import CheckpointError, ConfigError
 from bert_jax.interop.huggingface import read_directory, write_directory
-from bert_jax.interop.stablehlo import inference_function
+from bert_jax.interop.stablehlo import make_inference_function
 from bert_jax.training.checkpoint import Checkpoints
 from convert import ConvertConfig
 from tests.tasks.tiny import CONFIG, TOKENIZER, make, random_params
@@ -31,7 +31,7 @@ PARTS = {
 
 @pytest.fixture(scope="module")
 def pretrained(tmp_path_factory):
-    """A run as pretrain.py leaves it: of two checkpoints, the older one is the best."""
+    """Create a run of pretrain.py with two checkpoints, of which the older one is the best."""
     run = tmp_path_factory.mktemp("runs") / "tiny"
     config = PretrainConfig(
         data="rows", model=CONFIG, optimizer=OptimizerConfig(learning_rate=1e-3),
@@ -49,7 +49,7 @@ def pretrained(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def tagger(tmp_path_factory):
-    """A directory as finetune.py and Hugging Face write them."""
+    """Create a directory as finetune.py and Hugging Face write it."""
     folder = tmp_path_factory.mktemp("tagger") / "model"
     write_directory(folder, make("tagging"), card="# A card")
     return folder
@@ -63,8 +63,8 @@ def contents(folder):
     return {path.name: path.read_bytes() for path in sorted(folder.iterdir())}
 
 
-def assert_equal(found, wanted):
-    jax.tree.map(np.testing.assert_array_equal, found, wanted)
+def assert_equal(actual, expected):
+    jax.tree.map(np.testing.assert_array_equal, actual, expected)
 
 
 @pytest.mark.parametrize("part", PARTS)
@@ -75,10 +75,10 @@ def test_a_run_and_its_parts_as_a_hugging_face_directory(pretrained, tmp_path, c
     assert (model.architecture, set(model.params)) == (name, held)
     assert json.loads((tmp_path / "out" / "config.json").read_text())["architectures"] == [name]
     assert model.tokenizer.sha256 == TOKENIZER.sha256
-    wanted = trained["bert"]
+    expected = trained["bert"]
     if name == "BertForMaskedLM":
-        wanted = {part: x for part, x in wanted.items() if part != "pooler"}
-    assert_equal(model.params if name == "BertModel" else model.params["bert"], wanted)
+        expected = {part: x for part, x in expected.items() if part != "pooler"}
+    assert_equal(model.params if name == "BertModel" else model.params["bert"], expected)
     for head in held & {"mlm", "nsp"}:
         assert_equal(model.params[head], trained[head])
     count = sum(x.size for x in jax.tree.leaves(model.params))
@@ -87,12 +87,12 @@ def test_a_run_and_its_parts_as_a_hugging_face_directory(pretrained, tmp_path, c
 
 def test_a_part_does_what_the_whole_did(pretrained, tmp_path):
     assert run(pretrained, tmp_path / "out", architecture="BertForMaskedLM") == 0
-    found, wanted = (
+    part, whole = (
         bert_jax.load(folder).fill_mask("the [MASK] sat .")
         for folder in (tmp_path / "out", pretrained)
     )
-    assert [word for word, _ in found[0]] == [word for word, _ in wanted[0]]
-    assert [p for _, p in found[0]] == pytest.approx([p for _, p in wanted[0]])
+    assert [word for word, _ in part[0]] == [word for word, _ in whole[0]]
+    assert [p for _, p in part[0]] == pytest.approx([p for _, p in whole[0]])
 
 
 def test_the_best_checkpoint_can_be_taken(pretrained, tmp_path):
@@ -124,18 +124,21 @@ def test_a_directory_stays_what_it_is_and_gives_its_encoder(tagger, tmp_path):
 def test_a_stablehlo_file_has_the_models_outputs(tagger, tmp_path, capsys):
     path = tmp_path / "model.stablehlo"
     assert run(tagger, path, to="stablehlo") == 0
-    assert "any batch, up to 64 tokens" in capsys.readouterr().out
+    assert "any batch size, up to 64 tokens" in capsys.readouterr().out
     exported = jax.export.deserialize(bytearray(path.read_bytes()))
     given = [np.array([[2, 9, 3, 0]], np.int32), np.array([[1, 1, 1, 0]], np.int32)]
     given.append(np.zeros_like(given[0]))
     model = read_directory(tagger)
-    (found,), (wanted,) = exported.call(*given), jax.jit(inference_function(model))(*given)
-    assert found.shape == (1, 4, 3)
-    np.testing.assert_allclose(found, wanted, atol=1e-5)
+    (actual,) = exported.call(*given)
+    (expected,) = jax.jit(make_inference_function(model))(*given)
+    assert actual.shape == (1, 4, 3)
+    np.testing.assert_allclose(actual, expected, atol=1e-5)
 
 
-def test_an_onnx_file_is_written_and_its_difference_is_said(tagger, tmp_path, capsys, monkeypatch):
-    # What is written is tested in tests/interop/test_onnx.py; it takes many seconds.
+def test_an_onnx_file_is_written_and_its_difference_is_printed(
+    tagger, tmp_path, capsys, monkeypatch
+):
+    # The file itself is tested in tests/interop/test_onnx.py; that takes many seconds.
     def write(model, path):
         path.write_bytes(model.architecture.encode())
         return 2.5e-7
@@ -149,7 +152,7 @@ def test_an_onnx_file_is_written_and_its_difference_is_said(tagger, tmp_path, ca
 
 
 def command(capsys, monkeypatch, *arguments):
-    """The exit code and the lines of stderr of a command that is refused."""
+    """Return the exit code and stderr of a command that is refused."""
     monkeypatch.setattr(sys, "argv", ["convert.py", *map(str, arguments)])
     code = convert.command_line()
     out, err = capsys.readouterr()
@@ -187,20 +190,22 @@ def write_pickle(folder):
 @pytest.mark.parametrize(
     ("prepare", "name", "code", "message"),
     [
-        (None, "nothing", 2, "nothing is no model"),
-        (lambda folder: (folder / "a.txt").write_text("text"), "a.txt", 2, "a.txt is no model"),
+        (None, "nothing", 2, "nothing is not a model"),
+        (lambda folder: (folder / "a.txt").write_text("text"), "a.txt", 2, "a.txt is not a model"),
         (None, "", 2, "config.json"),
         (write_config, "", 2, "unknown field 'learning'"),
         (write_pickle, "", 4, "pytorch_model.bin only, which can run code"),
     ],
 )
-def test_what_is_no_model_is_refused(tmp_path, capsys, monkeypatch, prepare, name, code, message):
+def test_what_is_not_a_model_is_refused(
+    tmp_path, capsys, monkeypatch, prepare, name, code, message
+):
     folder = tmp_path / "source"
     folder.mkdir()
     if prepare:
         prepare(folder)
-    found, err = command(capsys, monkeypatch, folder / name, tmp_path / "out")
-    assert found == code
+    actual, err = command(capsys, monkeypatch, folder / name, tmp_path / "out")
+    assert actual == code
     assert message in err.replace(f"{folder}/", "")
     assert not (tmp_path / "out").exists()
 
@@ -230,7 +235,7 @@ def test_nothing_is_replaced_that_this_script_did_not_write(tagger, tmp_path, ca
     ):
         code, err = command(capsys, monkeypatch, source, output)
         assert code == 2
-        assert "exists, and would be replaced whole" in err
+        assert "exists and would be replaced" in err
     assert contents(mine) == {"thesis.txt": b"years of work"}
     assert file.read_text() == "text"
     assert contents(copy) == contents(tagger)
@@ -251,12 +256,12 @@ def test_errors_have_a_code_of_their_kind(monkeypatch, capsys, tmp_path):
     for error, code in ((ConfigError, 2), (CheckpointError, 4)):
 
         def fail(config, error=error):
-            raise error("wrong", "right", "mend it")
+            raise error("wrong", "right", "fix it")
 
         monkeypatch.setattr(convert, "main", fail)
-        found, err = command(capsys, monkeypatch, tmp_path, tmp_path / "out")
-        assert found == code
-        assert err == "error: wrong\n  expected: right\n  fix:      mend it\n"
+        actual, err = command(capsys, monkeypatch, tmp_path, tmp_path / "out")
+        assert actual == code
+        assert err == "error: wrong\n  expected: right\n  fix:      fix it\n"
 
 
 def test_the_script_ends_with_the_code(tmp_path):
@@ -269,5 +274,5 @@ def test_the_script_ends_with_the_code(tmp_path):
     )
     assert done.returncode == 2
     assert done.stdout == ""
-    assert done.stderr.startswith(f"error: {tmp_path}/nothing is no model\n")
+    assert done.stderr.startswith(f"error: {tmp_path}/nothing is not a model\n")
     assert done.stderr.count("\n") == 3

@@ -1,4 +1,4 @@
-"""copytask.py as a whole, on tiny sequences: resuming, the end of a run, refusals, learning."""
+"""copytask.py end to end, on tiny sequences: resuming, the end of a run, refusals, learning."""
 
 import json
 import os
@@ -13,17 +13,9 @@ import numpy as np
 import pytest
 
 import copytask
-from bert_jax.config import (
-    AddressingConfig,
-    CopyTaskConfig,
-    LoopConfig,
-    MemoryTaskConfig,
-    NTMConfig,
-    OptimizerConfig,
-    from_dict,
-    to_json,
-)
+from bert_jax.config import LoopConfig, OptimizerConfig, from_dict, to_json
 from bert_jax.errors import ConfigError
+from bert_jax.lineage.config import AddressingConfig, CopyTaskConfig, MemoryTaskConfig, NTMConfig
 from bert_jax.training.runlog import read_metrics
 from bert_jax.training.signals import StopSignal
 from bert_jax.training.store import load_params
@@ -57,7 +49,7 @@ def make_nano(folder):
 
 
 def final_state(config):
-    """The final parameters, and the losses of every step as text."""
+    """Return the final parameters, and the losses of every step as text."""
     run = Path(config.runs_dir) / config.name
     params, _, _ = load_params(run)
     records = read_metrics(run / "metrics.jsonl")
@@ -83,9 +75,9 @@ def test_resuming_gives_the_same_bits_as_never_stopping(nano, uninterrupted, mon
         patch.setattr(StopSignal, "requested", lambda self, now: now == step)
         assert copytask.main(nano) == 75
     assert copytask.main(nano) == 0
-    (params, losses), (wanted, wanted_losses) = map(final_state, (nano, uninterrupted))
-    assert losses == wanted_losses
-    for a, b in zip(params, wanted, strict=True):
+    (params, losses), (expected, expected_losses) = map(final_state, (nano, uninterrupted))
+    assert losses == expected_losses
+    for a, b in zip(params, expected, strict=True):
         np.testing.assert_array_equal(a, b)
     assert report_of(nano) == report_of(uninterrupted)
 
@@ -118,7 +110,7 @@ def test_a_run_ends_some_steps_after_it_has_converged(nano, capsys):
     before = final_state(easy)
     assert copytask.main(easy) == 0  # it is over: nothing is trained
     assert final_state(easy)[1] == before[1]
-    assert copytask.main(replace(easy, steps_after=None)) == 0  # it may go on
+    assert copytask.main(replace(easy, steps_after=None)) == 0  # it may continue
     assert final_state(easy)[1][-1][:2] == (6, "eval")
 
 
@@ -154,8 +146,8 @@ def test_a_changed_configuration_is_refused(nano, monkeypatch):
         copytask.main(replace(nano, task=replace(nano.task, width=3)))
 
 
-def test_a_batch_that_cannot_be_cut_is_refused(nano):
-    with pytest.raises(ConfigError, match=r"batch_size = 4 cannot be cut into 8 equal parts"):
+def test_a_batch_that_cannot_be_split_is_refused(nano):
+    with pytest.raises(ConfigError, match=r"batch_size = 4 cannot be split into 8 equal parts"):
         copytask.main(replace(nano, num_devices=None))
 
 
@@ -174,7 +166,7 @@ def test_a_batch_that_cannot_be_cut_is_refused(nano):
     (lambda: replace(RUNS["copy"](), batch_size=0), "batch_size = 0"),
     (lambda: replace(RUNS["copy"](), steps_after=0), "steps_after = 0"),
 ])  # fmt: skip
-def test_values_that_cannot_work_are_refused_by_name(build, message):
+def test_invalid_values_are_refused_by_name(build, message):
     with pytest.raises(ConfigError, match=message):
         build()
 
@@ -199,7 +191,7 @@ def test_a_user_error_is_three_lines_and_its_exit_code(tmp_path):
 
 @pytest.mark.heavy
 def test_it_learns(nano):
-    """Copying three bits; half of the bits are wrong where nothing is remembered."""
+    """Learn to copy three bits; without memory, half of the bits are wrong."""
     config = replace(
         nano,
         task=MemoryTaskConfig(width=1, max_size=3),
@@ -214,5 +206,5 @@ def test_it_learns(nano):
     assert last["wrong_bits"] < 0.2
 
 
-def test_a_save_under_way_is_finished_when_the_run_is_interrupted(nano, monkeypatch):
+def test_a_save_in_progress_is_finished_when_the_run_is_interrupted(nano, monkeypatch):
     assert interrupt_while_saving(copytask, nano, monkeypatch) == 1

@@ -1,4 +1,4 @@
-"""The labelled reviews are what they should be, and the demo goes through from end to end."""
+"""Properties of the labelled reviews, and the demo from end to end."""
 
 import shutil
 from collections import Counter
@@ -9,9 +9,9 @@ import pytest
 
 import demo
 from bert_jax.config import LoopConfig, Phase
-from bert_jax.data.rejects import Rejects
-from bert_jax.data.tables import read_table
 from bert_jax.errors import ConfigError
+from bert_jax.labelled.rejects import Rejects
+from bert_jax.labelled.tables import read_table
 from configs.finetune import demo as reviews
 from tests.nano import MODEL
 
@@ -33,8 +33,8 @@ def language(text: str) -> str:
 
 @pytest.mark.parametrize(("split", "each"), [("train", 134), ("dev", 34)])
 def test_languages_and_labels_are_equally_frequent(split, each):
-    found = Counter((language(text), label) for text, label in read(split))
-    assert found == {(name, label): each for name in LANGUAGES for label in LABELS}
+    counts = Counter((language(text), label) for text, label in read(split))
+    assert counts == {(name, label): each for name in LANGUAGES for label in LABELS}
 
 
 def test_no_review_occurs_twice():
@@ -70,8 +70,8 @@ def test_the_corpus_holds_each_training_review_once_and_no_held_out_one(monkeypa
     assert set(lines).isdisjoint({text for text, _ in read("dev")} | set(demo.NEW_REVIEWS))
 
 
-def test_a_stale_run_of_the_demo_says_what_to_remove(tmp_path, monkeypatch):
-    """Its runs have fixed names: "another name" is no advice that anyone could follow."""
+def test_the_error_for_a_stale_run_of_the_demo_names_what_to_remove(tmp_path, monkeypatch):
+    """The demo's runs have fixed names, so "choose another name" would be useless advice."""
 
     def refuse(config):
         raise ConfigError("checkpoint 10 comes from another run: data", "the saved", "another name")
@@ -87,7 +87,7 @@ def test_a_stale_run_of_the_demo_says_what_to_remove(tmp_path, monkeypatch):
 
 
 @pytest.mark.heavy
-def test_the_demo_goes_through(tmp_path, monkeypatch, capsys):
+def test_the_demo_runs(tmp_path, monkeypatch, capsys):
     shutil.copytree(ROOT / "examples", tmp_path / "examples")
     monkeypatch.chdir(tmp_path)
     few = {name: demo.topics[name] for name in sorted(demo.topics)[:12]}
@@ -99,21 +99,21 @@ def test_the_demo_goes_through(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(demo, "demo", lambda: run)
     monkeypatch.setattr(demo, "reviews", lambda: replace(reviews(), epochs=0.2, evals_per_epoch=1))
     assert demo.main() == 0
-    said = capsys.readouterr().out
+    output = capsys.readouterr().out
     for text in (
-        "by word frequencies alone",
+        "(unigram model: ",
         *demo.SENTENCES,
         *demo.NEW_REVIEWS,
-        "opened again, says the",
+        "reloaded: same predictions",
     ):
-        assert text in said
-    assert "[UNK]" in said  # the doctor's line
-    assert "Hangul" not in said  # the doctor does not warn
+        assert text in output
+    assert "[UNK]" in output  # from the data report
+    assert "Hangul" not in output  # no warning in the data report
     vocab = (tmp_path / "data/demo/tokenizer/vocab.txt").read_text(encoding="utf-8")
     assert any("가" <= character <= "힣" for character in vocab)
 
 
-def test_the_demo_says_a_users_error_in_three_lines(tmp_path, monkeypatch, capsys):
+def test_the_demo_prints_a_users_error_as_three_lines(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     assert demo.command_line() == 3
     assert capsys.readouterr().err.startswith("error: examples/reviews_train.tsv does not exist")

@@ -1,4 +1,4 @@
-"""finetune.py as a whole: every kind of task learns, resumes, reports and exports."""
+"""finetune.py end to end: every kind of task learns, resumes, reports and exports."""
 
 import dataclasses
 import json
@@ -26,14 +26,14 @@ from bert_jax.training.runlog import read_metrics
 from bert_jax.training.signals import StopSignal
 from bert_jax.training.store import load_params
 from tests.extras import need
-from tests.labelled import KINDS as TASK_KINDS
-from tests.labelled import write_labelled
+from tests.toy_labelled import KINDS as TASK_KINDS
+from tests.toy_labelled import write_labelled
 from tests.training.interrupted import interrupt_while_saving
 
 
 @pytest.fixture(scope="session")
 def still_encoder(nano_run, tmp_path_factory):
-    """The tiny encoder without dropout, as a directory."""
+    """Write the tiny encoder without dropout to a directory."""
     model = read_model(nano_run)
     still = replace(model.config, hidden_dropout_prob=0.0, attention_probs_dropout_prob=0.0)
     folder = tmp_path_factory.mktemp("still") / "model"
@@ -60,15 +60,15 @@ def make(kind, folder, encoder, **changes):
 
 
 def points_of(plot, split):
-    """The points of a curve, the first of its class; the legend is the second."""
+    """Return the points of a split's curve, the first of its class; the second is the legend."""
     (curve, _) = re.findall(f'class="{split}" points="([^"]*)"', plot.read_text())
     return curve.split()
 
 
 @pytest.fixture(scope="module")
-def by_heart(request, still_encoder, tmp_path_factory):
-    """The run of a kind of task on eight examples, again and again."""
-    kind, folder = request.param, tmp_path_factory.mktemp("heart")
+def memorized(request, still_encoder, tmp_path_factory):
+    """Train a kind of task on eight examples for 250 epochs; return the kind and the run."""
+    kind, folder = request.param, tmp_path_factory.mktemp("memorized")
     eight = write_labelled(kind, folder / "eight", 8)
     config = make(kind, folder, still_encoder, train=eight, dev=eight, learning_rate=3e-3)
     config = replace(config, epochs=250, evals_per_epoch=0.01, log_every=10)
@@ -76,9 +76,9 @@ def by_heart(request, still_encoder, tmp_path_factory):
     return kind, folder / "run"
 
 
-@pytest.mark.parametrize("by_heart", TASK_KINDS, indirect=True)
-def test_eight_examples_are_learned_by_heart(by_heart):
-    kind, run = by_heart
+@pytest.mark.parametrize("memorized", TASK_KINDS, indirect=True)
+def test_eight_examples_are_memorized(memorized):
+    kind, run = memorized
     records = read_metrics(run / "metrics.jsonl")
     losses = {r["split"]: r["loss"] for r in records}  # the last ones
     assert losses["train"] < 0.01
@@ -114,10 +114,10 @@ def test_a_run_leaves_a_report_a_model_and_a_card(nano_run, tmp_path, capsys):
     assert "http" not in page.replace("http://www.w3.org", "")
     model = bert_jax.load(run)
     texts = [line.split("\t")[0] for line in (tmp_path / "dev").read_text().splitlines()[1:]]
-    said = model.predict(texts)
+    predictions = model.predict(texts)
     golds = [line.split("\t")[1] for line in (tmp_path / "dev").read_text().splitlines()[1:]]
-    right = sum(p["label"] == gold for p, gold in zip(said, golds, strict=True))
-    assert right / 12 == pytest.approx(score["value"])
+    num_correct = sum(p["label"] == gold for p, gold in zip(predictions, golds, strict=True))
+    assert num_correct / 12 == pytest.approx(score["value"])
     card = (run / "model" / "README.md").read_text()
     assert f"| dev, 12 | accuracy | {score['value']:.4f} |" in card
     for block in card.split("```python\n")[1:]:
@@ -127,10 +127,10 @@ def test_a_run_leaves_a_report_a_model_and_a_card(nano_run, tmp_path, capsys):
 
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning")
-@pytest.mark.parametrize("by_heart", ["tagging"], indirect=True)
-def test_the_cards_snippet_for_transformers_runs(by_heart):
+@pytest.mark.parametrize("memorized", ["tagging"], indirect=True)
+def test_the_cards_snippet_for_transformers_runs(memorized):
     need("transformers")
-    _, run = by_heart
+    _, run = memorized
     card = (run / "model" / "README.md").read_text()
     (code,) = [b.split("```")[0] for b in card.split("```python\n") if b.startswith("from transf")]
     names = {}
@@ -148,8 +148,8 @@ def test_resuming_gives_the_same_bits(nano_run, tmp_path, monkeypatch):
         patch.setattr(StopSignal, "requested", lambda self, now: now == 4)
         assert finetune.main(parts) == 75
     assert finetune.main(parts) == 0
-    found = [load_params(tmp_path / name / "run")[0] for name in ("a", "b")]
-    jax.tree.map(np.testing.assert_array_equal, *found)
+    params = [load_params(tmp_path / name / "run")[0] for name in ("a", "b")]
+    jax.tree.map(np.testing.assert_array_equal, *params)
     with pytest.raises(ConfigError, match=r"learning_rate \(saved 0\.001, given 0\.1\)"):
         finetune.main(replace(parts, learning_rate=0.1))
     write_labelled("classification", tmp_path / "b" / "train", 24, seed=5)
@@ -169,6 +169,28 @@ def test_early_stopping_keeps_the_best_and_stays_stopped(nano_run, tmp_path, cap
     assert "eval step" not in capsys.readouterr().out
 
 
+def test_the_history_of_scores_travels_in_the_checkpoint(nano_run, tmp_path, monkeypatch):
+    """Resume without metrics.jsonl, which process 0 rewrites while others would read it."""
+    config = make("classification", tmp_path, nano_run, learning_rate=1e-9, epochs=20, patience=2)
+    with monkeypatch.context() as patch:
+        patch.setattr(StopSignal, "requested", lambda self, now: now == 7)
+        assert finetune.main(config) == 75
+    (tmp_path / "run" / "metrics.jsonl").unlink()
+    assert finetune.main(config) == 0
+    steps = [
+        r["step"] for r in read_metrics(tmp_path / "run" / "metrics.jsonl") if r["split"] == "eval"
+    ]
+    assert steps == [9]  # after those at 3 and 6, the second without a better score
+
+
+def test_kernel_and_frequency_of_evaluations_may_differ_on_resume(nano_run, tmp_path, monkeypatch):
+    config = make("classification", tmp_path, nano_run)
+    with monkeypatch.context() as patch:
+        patch.setattr(StopSignal, "requested", lambda self, now: now == 4)
+        assert finetune.main(config) == 75
+    assert finetune.main(replace(config, attention="xla", evals_per_epoch=0.5)) == 0
+
+
 def test_several_seeds_are_summed_up_and_the_best_is_exported(nano_run, tmp_path, capsys):
     config = make("classification", tmp_path, nano_run, seeds=2, epochs=1)
     assert finetune.main(config) == 0
@@ -176,8 +198,8 @@ def test_several_seeds_are_summed_up_and_the_best_is_exported(nano_run, tmp_path
     scores = json.loads((tmp_path / "run" / "summary.json").read_text())
     best = max(scores, key=lambda seed: scores[seed]["dev accuracy"])
     exported = read_directory(tmp_path / "run" / "model").params
-    wanted = read_directory(tmp_path / "run" / f"seed-{best}" / "model").params
-    jax.tree.map(np.testing.assert_array_equal, exported, wanted)
+    expected = read_directory(tmp_path / "run" / f"seed-{best}" / "model").params
+    jax.tree.map(np.testing.assert_array_equal, exported, expected)
 
 
 def test_a_seed_among_others_is_what_it_is_alone(nano_run, tmp_path):
@@ -190,7 +212,7 @@ def test_a_seed_among_others_is_what_it_is_alone(nano_run, tmp_path):
 
 
 def scripted(kind, metric, values):
-    """A kind of task whose evaluations find these values of a metric, then 0.5 for ever."""
+    """Return a kind of task whose evaluations give these values of a metric, then always 0.5."""
     values = iter(values)
 
     class Scripted(KINDS[kind]):
@@ -225,13 +247,13 @@ def test_a_metric_chooses_the_seed(nano_run, tmp_path, monkeypatch, capsys):
     config = replace(config, metric="mean_squared_error")
     results = {0: 0.5, 1: 0.2, 2: 0.7}
 
-    def found(config, run, *others):
+    def scores_of(config, run, *others):
         write_directory(run / "model", read_model(nano_run), card="# A card")
         return {"dev mean_squared_error": results[config.seed]}
 
-    monkeypatch.setattr(finetune, "finetune", found)
+    monkeypatch.setattr(finetune, "finetune", scores_of)
     assert finetune.main(config) == 0
-    assert "the best by dev mean_squared_error, seed 1, is in" in capsys.readouterr().out
+    assert "best seed by dev mean_squared_error: 1; its model is in" in capsys.readouterr().out
 
 
 def test_a_metric_that_the_task_does_not_have_is_refused_at_once(nano_run, tmp_path):
@@ -263,7 +285,7 @@ def test_rows_in_are_rows_used_plus_rows_rejected(nano_run, tmp_path, capsys, mo
     out = capsys.readouterr().out
     assert "train: 25 examples used, 4 rejected" in out
     assert "dev: 12 examples used, 1 rejected" in out
-    assert "label 'moon' is none of sea, town, wood" in out
+    assert "label 'moon' is not one of sea, town, wood" in out
     rejected = (tmp_path / "run" / "rejects.jsonl").read_text().splitlines()
     places = {json.loads(line)["place"].removeprefix(str(tmp_path)) for line in rejected}
     assert places == {"/train:26", "/train:28", "/train:29", "/train:30", "/dev:14"}
@@ -273,12 +295,12 @@ def test_rows_in_are_rows_used_plus_rows_rejected(nano_run, tmp_path, capsys, mo
     ("train", "dev", "message"),
     [
         ("text\tlabel\na\t1\nb\t1\n", None, "at least two classes"),
-        (None, "text\tlabel\n", "holds no rows"),
-        (None, "text\tlabel\na\tmoon\n", "no row of it can be used"),
-        ("text\tscore_of\na\t1\n", None, r"hold the label(.|\n)*--columns\.label"),
+        (None, "text\tlabel\n", "has no rows"),
+        (None, "text\tlabel\na\tmoon\n", "none of its rows can be used"),
+        ("text\tscore_of\na\t1\n", None, r"for the label(.|\n)*--columns\.label"),
     ],
 )
-def test_data_that_cannot_work_is_refused(nano_run, tmp_path, train, dev, message):
+def test_unusable_data_is_refused(nano_run, tmp_path, train, dev, message):
     config = make("classification", tmp_path, nano_run)
     for path, text in ((config.train, train), (config.dev, dev)):
         if text:
@@ -288,15 +310,15 @@ def test_data_that_cannot_work_is_refused(nano_run, tmp_path, train, dev, messag
     assert str(caught.value).count("\n") == 2
 
 
-def test_overlap_of_training_and_held_out_data_is_said(nano_run, tmp_path, capsys):
+def test_overlap_of_training_and_held_out_data_is_logged(nano_run, tmp_path, capsys):
     config = make("classification", tmp_path, nano_run, dry_run=True)
     assert finetune.main(replace(config, dev=config.train)) == 0
-    assert "24 examples of the dev data are in the training data too" in capsys.readouterr().out
+    assert "24 examples of the dev data are also in the training data" in capsys.readouterr().out
 
 
 @dataclasses.dataclass(frozen=True)
 class Reversed(Classification):
-    """A new kind of task, as CONTRIBUTING describes it: one class."""
+    """A new kind of task, which is one class, as CONTRIBUTING describes it."""
 
     kind: ClassVar[str] = "reversed"
 
@@ -321,12 +343,12 @@ def test_a_new_data_set_is_one_value_as_contributing_shows(nano_run, tmp_path, c
         (tmp_path / f"{name}.csv").write_text("\n".join(["review,stars", *lines]) + "\n")
     config = replace(config, train=str(tmp_path / "train.csv"), dev=str(tmp_path / "dev.csv"))
     assert finetune.main(config) == 0
-    said = capsys.readouterr().out
-    assert "labels: 1, 3, 5" in said
-    assert "train: 4 examples used, 0 rejected" in said
+    output = capsys.readouterr().out
+    assert "labels: 1, 3, 5" in output
+    assert "train: 4 examples used, 0 rejected" in output
 
 
-def test_the_command_line_says_errors_in_three_lines(tmp_path):
+def test_the_command_line_prints_errors_as_three_lines(tmp_path):
     command = [sys.executable, "finetune.py", "texts", "--encoder", str(tmp_path)]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 2
@@ -334,7 +356,9 @@ def test_the_command_line_says_errors_in_three_lines(tmp_path):
     assert done.stderr.count("\n") == 3
 
 
-def test_a_save_under_way_is_finished_when_the_run_is_interrupted(nano_run, tmp_path, monkeypatch):
+def test_a_save_in_progress_is_finished_when_the_run_is_interrupted(
+    nano_run, tmp_path, monkeypatch
+):
     assert (
         interrupt_while_saving(finetune, make("classification", tmp_path, nano_run), monkeypatch)
         == 1

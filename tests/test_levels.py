@@ -1,4 +1,4 @@
-"""Imports point one way: config < data | nn < models < training | interop < tasks < reports."""
+"""Import levels: each subpackage of the library imports only those below it."""
 
 import ast
 from pathlib import Path
@@ -7,22 +7,31 @@ import pytest
 
 ROOT = Path(__file__).parent.parent
 BASE = {"config", "errors"}
+DATA = BASE | {"tokenizer", "corpus", "labelled"}
 MODELS = BASE | {"nn", "models"}
-TASKS = MODELS | {"data", "training", "tasks"}
+TASKS = DATA | MODELS | {"drawing", "training", "tasks"}
+ABOVE = TASKS | {"interop", "reports", "pretrained"}
 ALLOWED = {
-    "data": BASE | {"data"},
+    "config": BASE,
+    "drawing": {"errors", "drawing"},
+    "tokenizer": BASE | {"tokenizer"},
+    "corpus": BASE | {"tokenizer", "corpus"},
+    "labelled": DATA,
     "nn": BASE | {"nn"},
     "models": MODELS,
-    "training": MODELS | {"data", "training"},
-    "interop": MODELS | {"data", "interop"},
+    "training": MODELS | {"training"},
+    "interop": MODELS | {"tokenizer", "interop"},
     "tasks": TASKS,
     "reports": TASKS | {"interop", "reports"},
+    "lineage": ABOVE | {"lineage"},
 }
+WITHOUT_JAX = ("config", "drawing", "tokenizer", "corpus", "labelled")
 JAX = {"jax", "jaxlib", "flax", "optax", "orbax"}
+LINEAGE_SCRIPTS = {"copytask.py", "train_translator.py", "translate.py"}
 
 
 def imported(path: Path) -> set[str]:
-    """Names of all modules that a file imports, wherever in the file."""
+    """Return the names of all modules that a file imports, at any level of the file."""
     names = set()
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         if isinstance(node, ast.Import):
@@ -32,16 +41,34 @@ def imported(path: Path) -> set[str]:
     return names
 
 
+def rooms(path: Path) -> set[str]:
+    """Return the subpackages and top modules of the library that a file imports."""
+    return {name.split(".")[1] for name in imported(path) if name.startswith("bert_jax.")}
+
+
+def test_every_room_has_a_level():
+    folders = {path.parent.name for path in (ROOT / "bert_jax").glob("*/__init__.py")}
+    assert folders == set(ALLOWED)
+
+
 @pytest.mark.parametrize("folder", ALLOWED)
-def test_a_folder_imports_only_what_stands_below_it(folder):
-    for path in (ROOT / "bert_jax" / folder).glob("*.py"):
-        inside = {n.split(".")[1] for n in imported(path) if n.startswith("bert_jax.")}
-        assert inside <= ALLOWED[folder], f"{path.name} imports {inside - ALLOWED[folder]}"
+def test_a_room_imports_only_what_stands_below_it(folder):
+    for path in (ROOT / "bert_jax" / folder).rglob("*.py"):
+        assert rooms(path) <= ALLOWED[folder], f"{path.name}: {rooms(path) - ALLOWED[folder]}"
 
 
-def test_data_never_imports_jax():
-    for path in (ROOT / "bert_jax" / "data").glob("*.py"):
+@pytest.mark.parametrize("folder", WITHOUT_JAX)
+def test_data_and_configurations_never_import_jax(folder):
+    for path in (ROOT / "bert_jax" / folder).rglob("*.py"):
         assert not {name.split(".")[0] for name in imported(path)} & JAX, path.name
+
+
+def test_only_its_scripts_import_the_lineage():
+    library = [p for p in (ROOT / "bert_jax").rglob("*.py") if "lineage" not in p.parts]
+    scripts = [p for p in ROOT.glob("*.py") if p.name not in LINEAGE_SCRIPTS]
+    configs = [p for p in (ROOT / "configs").glob("*.py") if p.name not in LINEAGE_SCRIPTS]
+    for path in [*library, *scripts, *configs]:
+        assert "lineage" not in rooms(path), path
 
 
 def test_nothing_imports_a_script_or_configs():

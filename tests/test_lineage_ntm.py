@@ -1,4 +1,4 @@
-"""The acceptance row of the Neural Turing Machine: judged right, run on what is there."""
+"""The acceptance test of the Neural Turing Machine: verdicts, and runs on a nano model."""
 
 import json
 from dataclasses import replace
@@ -30,24 +30,24 @@ def test_two_of_three_seeds_must_pass():
     assert [verdict.passed for verdict in two] == [True] * 5
     one = [ntm.judge(check, [GOOD, BAD, BAD]) for check in checks]
     assert [verdict.passed for verdict in one] == [False, True, False, False, True]
-    assert one[0].found == "3000, inf, inf"
-    assert two[2].found == "0.32, 96, 0.32"
+    assert one[0].measured == "3000, inf, inf"
+    assert two[2].measured == "0.32, 96, 0.32"
 
 
 def test_two_of_three_seeds_must_pass_everything():
     late = report(20_000, {20: 0.0, 40: 0.001, 60: 0.04})
     long = report(3000, {20: 0.0, 40: 0.001, 60: 0.5})
-    unmoved = report(3000, {20: 0.0, 40: 0.001, 60: 0.04}, without_shift=0.1)
+    without_effect = report(3000, {20: 0.0, 40: 0.001, 60: 0.04}, without_shift=0.1)
     wrong = report(3000, {20: 0.1, 40: 0.001, 60: 0.04})
 
     each = [ntm.judge(c, [late, long, wrong]) for c in ntm.CHECKS if c.run == "copy"]
     assert all(verdict.passed for verdict in each)  # each check fails with another seed
     verdict = ntm.judge_seeds("copy", [late, long, wrong])
-    assert (verdict.passed, verdict.found) == (False, "none")
+    assert (verdict.passed, verdict.measured) == (False, "none")
     verdict = ntm.judge_seeds("copy", [GOOD, long, GOOD])
-    assert (verdict.passed, verdict.found) == (True, "0, 2")
-    verdict = ntm.judge_seeds("copy", [GOOD, unmoved, long])
-    assert (verdict.passed, verdict.found) == (False, "0")
+    assert (verdict.passed, verdict.measured) == (True, "0, 2")
+    verdict = ntm.judge_seeds("copy", [GOOD, without_effect, long])
+    assert (verdict.passed, verdict.measured) == (False, "0")
 
 
 def test_rivals_must_fail_at_copying():
@@ -65,13 +65,13 @@ def test_the_exit_code_is_that_of_the_worst(capsys, passed):
     assert print_verdicts("title", verdicts) == int(not passed)
     lines = capsys.readouterr().out.splitlines()
     assert lines[1:] == [
-        "title", "what       wanted  found",
-        "a          1       2      PASS",
-        f"long name  ≤ 3     4, 5   {'PASS' if passed else 'FAIL'}",
+        "title", "check      expected  measured",
+        "a          1         2         PASS",
+        f"long name  ≤ 3       4, 5      {'PASS' if passed else 'FAIL'}",
     ]  # fmt: skip
 
 
-def test_it_trains_what_is_missing_and_tells_all_sizes(tmp_path, monkeypatch, capsys):
+def test_it_trains_what_is_missing_and_reports_all_sizes(tmp_path, monkeypatch, capsys):
     nano = make_nano(tmp_path)
     nano = replace(nano, loop=replace(nano.loop, steps=2), eval_sizes=(20, 40, 60))
     monkeypatch.setattr(ntm, "RUNS", {"copy": lambda: nano})
@@ -82,8 +82,8 @@ def test_it_trains_what_is_missing_and_tells_all_sizes(tmp_path, monkeypatch, ca
     assert "copy: share wrong at 60 ≤ 0.05" in " ".join(printed.split())
     assert printed.count("FAIL") == 6
     assert (tmp_path / "lineage" / "ntm-copy.svg").is_file()
-    found = list((tmp_path / "lineage" / "ntm-copy-1").glob("evaluation/*/report.json"))
-    assert len(json.loads(found[0].read_text())["sizes"]) == 3
+    reports = list((tmp_path / "lineage" / "ntm-copy-1").glob("evaluation/*/report.json"))
+    assert len(json.loads(reports[0].read_text())["sizes"]) == 3
 
 
 def test_without_shift_the_trained_weights_are_used(tmp_path, monkeypatch):
@@ -91,7 +91,7 @@ def test_without_shift_the_trained_weights_are_used(tmp_path, monkeypatch):
     nano = replace(nano, name="ntm-copy-0", loop=replace(nano.loop, steps=2))
     monkeypatch.setattr(ntm, "RUNS", {"copy": lambda: nano})
     report = ntm.train("copy", 0, nano.runs_dir)
-    monkeypatch.setattr("bert_jax.models.ntm.shift", lambda w, s: w)
-    crippled = ntm.train("copy", 0, nano.runs_dir)
-    for whole, row in zip(report["sizes"], crippled["sizes"], strict=True):
+    monkeypatch.setattr("bert_jax.lineage.ntm_addressing.shift", lambda w, s: w)
+    without_shift = ntm.train("copy", 0, nano.runs_dir)
+    for whole, row in zip(report["sizes"], without_shift["sizes"], strict=True):
         assert whole["wrong_bits_without_shift"] == row["wrong_bits"]

@@ -1,4 +1,4 @@
-"""predict.py: every kind of input and output, and what it does with bad input."""
+"""predict.py: every kind of input and output, and bad input."""
 
 import gzip
 import io
@@ -13,13 +13,13 @@ import pytest
 import bert_jax
 import predict
 from bert_jax.errors import ConfigError, DataError
-from bert_jax.interop.huggingface import Exported, write_directory
+from bert_jax.interop.huggingface import PretrainedModel, write_directory
 from bert_jax.models.architectures import architecture
 from bert_jax.models.functional import build
 from bert_jax.pretrained import read_model
 from bert_jax.tasks.kinds import KINDS
 from predict import PredictConfig
-from tests.labelled import write_labelled
+from tests.toy_labelled import write_labelled
 
 
 @pytest.fixture(scope="module")
@@ -27,18 +27,18 @@ def models(nano_run, tmp_path_factory):
     """A model directory for each kind of task; its head is random."""
     labels = {"classification": ("sea", "town", "wood"), "tagging": ("O", "B-X")}
     labels["regression"] = ("score",)
-    encoder, found = read_model(nano_run), {}
+    encoder, folders = read_model(nano_run), {}
     for name, kind in KINDS.items():
         mine = labels.get(name, ())
         init, _ = build(encoder.config, architecture(kind.architecture, len(mine)))
         about = {"kind": name, "max_length": 48}
-        model = Exported(
+        model = PretrainedModel(
             encoder.config, kind.architecture, init(jax.random.key(0)), encoder.tokenizer, mine,
             "regression" if name == "regression" else None, about,
         )  # fmt: skip
-        found[name] = str(tmp_path_factory.mktemp(name) / "model")
-        write_directory(found[name], model)
-    return found
+        folders[name] = str(tmp_path_factory.mktemp(name) / "model")
+        write_directory(folders[name], model)
+    return folders
 
 
 def run(capfd, **options):
@@ -52,9 +52,9 @@ def test_lines_in_json_out_in_order(models, tmp_path, capfd):
     texts = ["the cat sees the boat near the sea .", "", "a dog " * 100, "한 [MASK]\t!"]
     path.write_text("\n".join(texts) + "\n")
     lines, _ = run(capfd, model=models["classification"], file=str(path), batch_size=2)
-    said = [json.loads(line) for line in lines]
-    assert [p["text"] for p in said] == texts
-    for p in said:
+    predictions = [json.loads(line) for line in lines]
+    assert [p["text"] for p in predictions] == texts
+    for p in predictions:
         assert sum(p["probabilities"].values()) == pytest.approx(1.0)
         assert p["probabilities"][p["label"]] == p["probability"]
 
@@ -102,16 +102,16 @@ def test_a_prediction_does_not_depend_on_its_neighbours_or_its_bucket(models):
     model = bert_jax.load(models["classification"])
     texts = ["a dog", "the cat sees the boat near the sea . " * 3, "one bird calls", "my friend"]
     together = model.predict(texts)
-    for text, said in zip(texts, together, strict=True):
+    for text, prediction in zip(texts, together, strict=True):
         (alone,) = model.predict([text])
-        assert alone["probabilities"] == pytest.approx(said["probabilities"], abs=1e-6)
+        assert alone["probabilities"] == pytest.approx(prediction["probabilities"], abs=1e-6)
     assert model.predict([]) == []
 
 
 def test_what_cannot_be_predicted_is_refused(nano_run, models, tmp_path):
     with pytest.raises(ConfigError, match="was not fine-tuned"):
         bert_jax.load(nano_run).predict(["a"])
-    with pytest.raises(ConfigError, match="guesses no words"):
+    with pytest.raises(ConfigError, match="no masked-LM head"):
         bert_jax.load(models["tagging"]).fill_mask("[MASK]")
     with pytest.raises(DataError, match="does not exist"):
         predict.main(PredictConfig(models["tagging"], str(tmp_path / "nothing.txt")))
@@ -142,8 +142,8 @@ def test_a_file_can_be_input_and_output(models, tmp_path):
     path = tmp_path / "in.txt"
     path.write_text("a dog\nthe cat\n")
     predict.main(PredictConfig(models["classification"], str(path), output=str(path)))
-    said = [json.loads(line) for line in path.read_text().splitlines()]
-    assert [p["text"] for p in said] == ["a dog", "the cat"]
+    predictions = [json.loads(line) for line in path.read_text().splitlines()]
+    assert [p["text"] for p in predictions] == ["a dog", "the cat"]
     assert list(tmp_path.iterdir()) == [path]
 
 
@@ -182,9 +182,9 @@ def test_a_row_that_cannot_be_read_has_its_line(models, tmp_path, capfd):
     path = tmp_path / "in.tsv"
     path.write_text("id\ttext\n1\ta dog\n2\n\t\n3\tthe cat\n")
     lines, err = run(capfd, model=models["classification"], file=str(path))
-    said = [json.loads(line) for line in lines]
-    assert [p.get("text") for p in said] == ["a dog", None, None, "the cat"]
-    assert [p.get("error") for p in said][1:3] == [
+    predictions = [json.loads(line) for line in lines]
+    assert [p.get("text") for p in predictions] == ["a dog", None, None, "the cat"]
+    assert [p.get("error") for p in predictions][1:3] == [
         f"{path}:3: 1 fields, expected 2", f"{path}:4: blank row",
     ]  # fmt: skip
     assert "2 inputs could not be used" in err
@@ -204,9 +204,9 @@ def test_a_question_needs_no_answer_to_be_asked(models, tmp_path, capfd):
     paragraphs = [{"context": "the cat sees the sea .", "qas": asked}]
     path.write_text(json.dumps({"data": [{"paragraphs": paragraphs}]}))
     lines, _ = run(capfd, model=models["question_answering"], file=str(path))
-    said = [json.loads(line) for line in lines]
-    assert [p["question"] for p in said] == ["where", "who", 5, "what"]
-    assert ["error" in p for p in said] == [False, False, True, False]
+    predictions = [json.loads(line) for line in lines]
+    assert [p["question"] for p in predictions] == ["where", "who", 5, "what"]
+    assert ["error" in p for p in predictions] == [False, False, True, False]
 
 
 @pytest.mark.parametrize(
@@ -227,10 +227,10 @@ def test_packed_files_are_unpacked(models, tmp_path, capfd, name, kind):
 def test_a_model_without_words_is_refused_once(nano_run, tmp_path):
     encoder = read_model(nano_run)
     folder = tmp_path / "model"
-    bare = Exported(encoder.config, "BertModel", encoder.params["bert"], encoder.tokenizer)
+    bare = PretrainedModel(encoder.config, "BertModel", encoder.params["bert"], encoder.tokenizer)
     write_directory(folder, bare)
     output = tmp_path / "out.jsonl"
-    with pytest.raises(ConfigError, match="guesses no words"):
+    with pytest.raises(ConfigError, match="no masked-LM head"):
         predict.main(PredictConfig(str(folder), output=str(output)))
     assert not output.exists()
 

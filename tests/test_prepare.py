@@ -1,4 +1,4 @@
-"""prepare.py as a whole: sound rows, the same bytes again, and every kind of bad input."""
+"""End-to-end tests of prepare.py: sound rows, reproducible bytes, every kind of bad input."""
 
 import dataclasses
 import json
@@ -12,18 +12,18 @@ import numpy as np
 import pytest
 
 from bert_jax.config import BeamConfig, PrepareConfig
-from bert_jax.data import sources
-from bert_jax.data.prepared import PreparedData
+from bert_jax.corpus import sources
+from bert_jax.corpus.prepared import PreparedData
 from bert_jax.errors import ConfigError, DataError
 from prepare import command_line
 from prepare import main as prepare
-from tests.data.conftest import make_text
+from tests.small_texts import make_text
 
 ROOT = Path(__file__).parent.parent
 
 
 def settings(tmp_path: Path, content: str | bytes, **overrides) -> PrepareConfig:
-    """A small configuration for a text that is written for it."""
+    """Write a text, and return a small configuration for it."""
     path = tmp_path / "text.txt"
     path.write_bytes(content.encode() if isinstance(content, str) else content)
     options = {
@@ -39,34 +39,35 @@ def settings(tmp_path: Path, content: str | bytes, **overrides) -> PrepareConfig
 
 
 def files(folder: str | Path) -> dict[str, bytes]:
-    """All files of a folder, and the report without its timing."""
-    found = {
+    """Return the bytes of all files in a folder; report.json without its timing."""
+    contents = {
         str(path.relative_to(folder)): path.read_bytes()
         for path in sorted(Path(folder).rglob("*"))
         if path.is_file()
     }
-    report = json.loads(found["report.json"])
+    report = json.loads(contents["report.json"])
     del report["timing"]
-    found["report.json"] = json.dumps(report).encode()
-    return found
+    contents["report.json"] = json.dumps(report).encode()
+    return contents
 
 
 def sequences(
     data: PreparedData, length: int, split: str
 ) -> list[tuple[list[int], list[int], int]]:
-    """All pairs in the rows, cut apart by their lengths."""
+    """Return all pairs in the rows: tokens of `[CLS] A [SEP]` and `B [SEP]`, and the NSP label."""
     rows = data.rows(length, split)
     batch = rows[np.arange(len(rows))]
-    found = []
+    pairs = []
     columns = [batch[name].tolist() for name in ("tokens", "lengths", "is_random_next")]
     for tokens, lengths, labels in zip(*columns, strict=True):
-        at = 0
+        start = 0
         for (a, b), label in zip(lengths, labels, strict=True):
             if a:
-                found.append((tokens[at : at + a], tokens[at + a : at + a + b], label))
-                at += a + b
-        assert not any(tokens[at:])
-    return found
+                middle, end = start + a, start + a + b
+                pairs.append((tokens[start:middle], tokens[middle:end], label))
+                start = end
+        assert not any(tokens[start:])
+    return pairs
 
 
 def test_rows_are_pairs_of_the_text(tmp_path):
@@ -101,13 +102,13 @@ def test_an_actual_next_sentence_follows_and_a_random_one_is_from_another_docume
         text = " ".join(map(str, [*ids, ""]))
         return {n for n, ids in enumerate(pattern) if " ".join(map(str, [*ids, ""])) in text}
 
-    seen = {0: 0, 1: 0}
+    counts = {0: 0, 1: 0}
     for first, second, label in sequences(data, 64, "train"):
         a, b = documents(first[1:-1]), documents(second[:-1])
         if len(a) == len(b) == 1:
             assert (a != b) == bool(label)
-            seen[label] += 1
-    assert min(seen.values()) > 50
+            counts[label] += 1
+    assert min(counts.values()) > 50
     assert report["datasets"]["64"]["splits"]["train"]["same_document_randoms"] == 0
 
 
@@ -135,7 +136,7 @@ def test_the_report_adds_up(tmp_path):
 
 
 def test_tokens_that_truncation_takes_are_counted(tmp_path, capsys):
-    """Two documents of sentences that fit lose nothing; a long sentence all but what fits."""
+    """Sentences that fit lose no tokens; a long one loses all but what fits."""
     short = "\n".join(["a b c"] * 8)
     options = {"lengths": (64,), "eval_share": 0.0, "short_seq_prob": 0.0, "dupe_factor": 2}
     text = f"{short}\n\n{short} d\n\n"
@@ -249,11 +250,11 @@ GOOD = make_text(40).encode()
         (GOOD + b"\n\n" + b"x" * 3_000_000, "line longer than"),
     ],
 )
-def test_bad_text_is_counted_with_its_place(tmp_path, content, reason):
+def test_bad_text_is_counted_with_its_location(tmp_path, content, reason):
     report = prepare(settings(tmp_path, content))
-    (found,) = [entry for name, entry in report["bad_input"].items() if reason in name]
-    assert found["count"] >= 1
-    path, _, line = found["first"][0].rpartition(":")
+    (entry,) = [entry for name, entry in report["bad_input"].items() if reason in name]
+    assert entry["count"] >= 1
+    path, _, line = entry["first"][0].rpartition(":")
     assert Path(path).name == "text.txt"
     assert int(line) > 1
 
@@ -362,16 +363,16 @@ def test_memory_stays_below_a_gigabyte(tmp_path):
 
 
 def tree_memory(pid: int) -> int:
-    """Bytes that a process and its children hold (memory they share is counted once, by share)."""
-    total, waiting = 0, [pid]
-    while waiting:
-        one = waiting.pop()
+    """Return the bytes held by a process and its children (shared memory is divided among them)."""
+    total, pending = 0, [pid]
+    while pending:
+        pid = pending.pop()
         try:
-            rollup = Path(f"/proc/{one}/smaps_rollup").read_text()
+            rollup = Path(f"/proc/{pid}/smaps_rollup").read_text()
             total += sum(int(line.split()[1]) for line in rollup.splitlines() if line[:4] == "Pss:")
-            for thread in os.listdir(f"/proc/{one}/task"):
-                children = Path(f"/proc/{one}/task/{thread}/children").read_text()
-                waiting += map(int, children.split())
+            for thread in os.listdir(f"/proc/{pid}/task"):
+                children = Path(f"/proc/{pid}/task/{thread}/children").read_text()
+                pending += map(int, children.split())
         except OSError:
-            continue  # it ended meanwhile
+            continue  # it has ended
     return total * 1024

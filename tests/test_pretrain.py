@@ -1,4 +1,4 @@
-"""pretrain.py as a whole, on a small corpus: exit codes, resuming, refusals, learning."""
+"""pretrain.py end to end, on a small corpus: exit codes, resuming, refusals, learning."""
 
 import json
 import os
@@ -13,28 +13,22 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
 import prepare
 import pretrain
-from bert_jax.config import (
-    LoopConfig,
-    OptimizerConfig,
-    Phase,
-    PrepareConfig,
-    phase_spans,
-    to_json,
-)
-from bert_jax.data.loader import batches
-from bert_jax.data.prepared import PreparedData
+from bert_jax.config import LoopConfig, OptimizerConfig, Phase, PrepareConfig, phase_spans, to_json
+from bert_jax.corpus.loader import pretraining_batches
+from bert_jax.corpus.prepared import PreparedData
 from bert_jax.errors import ConfigError, DataError, DivergedError
 from bert_jax.training.manifest import read_manifest
 from bert_jax.training.runlog import read_metrics
 from bert_jax.training.signals import StopSignal
 from bert_jax.training.store import load_params
-from tests.corpus import write_corpus
 from tests.nano import MODEL, make_nano
+from tests.toy_corpus import write_corpus
 from tests.training.interrupted import interrupt_while_saving
 
 ROOT = Path(__file__).parent.parent
@@ -46,12 +40,12 @@ def nano(prepared, tmp_path):
 
 
 def final_state(config):
-    """The final parameters, and the losses of every step as text."""
+    """Return the final parameters, and the losses of every step as text."""
     return state_of(Path(config.runs_dir) / config.name)
 
 
 def state_of(run):
-    """The same of a run's directory."""
+    """Return the same for a run's directory."""
     params, _, _ = load_params(run)
     records = read_metrics(run / "metrics.jsonl")
     losses = [(r["step"], r["split"], repr(r["loss"])) for r in records]
@@ -66,19 +60,19 @@ def assert_same_bits(first, second):
 
 @pytest.fixture(scope="module")
 def uninterrupted(nano_run):
-    """What a run that never stopped ends with."""
+    """Return the final state of a run that was never interrupted."""
     return state_of(nano_run)
 
 
 @pytest.fixture
 def finished(nano, nano_run):
-    """A run that has ended, to be spoilt by a test."""
+    """Copy a finished run, which the test may damage."""
     shutil.copytree(nano_run, Path(nano.runs_dir) / nano.name)
     return nano
 
 
 def stop_after(monkeypatch, step):
-    """Makes the loop believe that a signal came during a step."""
+    """Make the loop stop at a step as if a signal had been received."""
     monkeypatch.setattr(StopSignal, "requested", lambda self, now: now == step)
 
 
@@ -94,27 +88,42 @@ def test_resuming_gives_the_same_bits_as_never_stopping(nano, uninterrupted, mon
     assert_same_bits(final_state(nano), uninterrupted)
 
 
+def test_accumulation_steps_may_differ_on_resume_and_the_numbers_are_equal(nano, monkeypatch):
+    model = replace(MODEL, hidden_dropout_prob=0.0, attention_probs_dropout_prob=0.0)
+    whole = replace(nano, model=model, phases=(Phase(32, 16),), name="whole")
+    parts = replace(whole, name="parts")
+    assert pretrain.main(whole) == 0
+    with monkeypatch.context() as patch:
+        stop_after(patch, 4)
+        assert pretrain.main(parts) == 75
+    assert pretrain.main(replace(parts, accumulation_steps=2)) == 0
+    for a, b in zip(final_state(whole)[0], final_state(parts)[0], strict=True):
+        np.testing.assert_allclose(a, b, rtol=0, atol=1e-6)
+
+
 @pytest.mark.heavy
 def test_another_seed_gives_other_weights(nano, uninterrupted):
     assert pretrain.main(replace(nano, seed=1)) == 0
     assert final_state(replace(nano, seed=1))[1] != uninterrupted[1]
 
 
-def test_it_goes_on_from_a_trained_model(nano, nano_run):
-    """One update at next to no rate: all weights stay the trained ones, heads too."""
+def test_it_starts_from_a_trained_model(nano, nano_run):
+    """Run one update at a tiny rate: all weights, heads too, stay the trained ones."""
     still = OptimizerConfig(learning_rate=1e-12, warmup_steps=0, weight_decay=0.0)
     config = replace(
         nano, name="on", encoder=str(nano_run), optimizer=still, phases=(Phase(32, 16),),
         loop=replace(nano.loop, steps=1),
     )  # fmt: skip
     assert pretrain.main(config) == 0
-    found, trained = final_state(config)[0], state_of(nano_run)[0]
-    for a, b in zip(found, trained, strict=True):
+    params, trained = final_state(config)[0], state_of(nano_run)[0]
+    for a, b in zip(params, trained, strict=True):
         np.testing.assert_allclose(a, b, rtol=0, atol=1e-9)
-    assert "encoder" in load_params(Path(config.runs_dir) / "on")[2]
+    assert load_params(Path(config.runs_dir) / "on")[2]["encoder"]
+    with pytest.raises(ConfigError, match=r"encoder \(saved [0-9a-f]{64}"):
+        pretrain.main(replace(config, encoder=None))
 
 
-def test_a_model_of_another_shape_or_vocabulary_cannot_go_on(nano, nano_run, monkeypatch):
+def test_a_model_of_another_shape_or_vocabulary_is_refused(nano, nano_run, monkeypatch):
     nano = replace(nano, encoder=str(nano_run))
     wide = replace(nano, model=replace(MODEL, hidden_size=64))
     with pytest.raises(ConfigError, match=r"model.hidden_size = 64, but .* has 32"):
@@ -122,7 +131,7 @@ def test_a_model_of_another_shape_or_vocabulary_cannot_go_on(nano, nano_run, mon
     with monkeypatch.context() as patch:
         saved = pretrain.read_model(nano_run)._replace(tokenizer=SimpleNamespace(sha256="other"))
         patch.setattr(pretrain, "read_model", lambda directory: saved)
-        with pytest.raises(ConfigError, match="another vocabulary or casing than"):
+        with pytest.raises(ConfigError, match="a different vocabulary or casing from"):
             pretrain.main(nano)
     assert not Path(nano.runs_dir).exists()
 
@@ -143,19 +152,19 @@ def test_a_corrupted_checkpoint_is_set_aside_and_the_one_before_is_used(
 
 
 def test_phases_of_one_length_never_show_the_same_rows_again(nano):
-    """The later one goes on in the same order, in the right epoch, also from the middle of it."""
+    """The later phase continues in the same order and epoch, also when resumed in its middle."""
     phases = (Phase(32, 8, 0.5), Phase(64, 8, 0.2), Phase(32, 16, 0.3))
     spans = phase_spans(replace(nano, phases=phases, loop=LoopConfig(steps=20)))
     data = PreparedData(nano.data)
     rows = {length: data.rows(length) for length in (32, 64)}
-    found = list(pretrain.train_batches(spans, rows, seed=0, start=0))
-    at_32 = found[:10] + found[14:]
-    whole = list(batches(rows[32], 8, seed=0, num_steps=22))
+    batches = list(pretrain.phase_batches(spans, rows, seed=0, start=0, process=(0, 1)))
+    at_32 = batches[:10] + batches[14:]
+    whole = list(pretraining_batches(rows[32], 8, seed=0, num_steps=22))
     for name in ("row", "epoch"):
         ours = np.concatenate([batch[name] for batch in at_32])
         np.testing.assert_array_equal(ours, np.concatenate([batch[name] for batch in whole]))
-    resumed = next(pretrain.train_batches(spans, rows, seed=0, start=17))
-    np.testing.assert_array_equal(resumed["row"], found[17]["row"])
+    resumed = next(pretrain.phase_batches(spans, rows, seed=0, start=17, process=(0, 1)))
+    np.testing.assert_array_equal(resumed["row"], batches[17]["row"])
 
 
 def no_compilation(*args):
@@ -163,10 +172,10 @@ def no_compilation(*args):
 
 
 def only_traced(function, **options):
-    """In place of `jax.jit`: a call for shapes is fine, a call with arrays would compile."""
+    """Replace `jax.jit`: allow calls for shapes, fail on calls with arrays, which would compile."""
 
     def call(*args):
-        if not any(isinstance(x, jax.core.Tracer) for x in jax.tree.leaves(args)):
+        if not isinstance(jnp.zeros(()), jax.core.Tracer):  # not under `jax.eval_shape`
             no_compilation()
         return function(*args)
 
@@ -231,12 +240,12 @@ def test_a_diverging_run_ends_and_leaves_the_last_good_checkpoint(nano, capsys):
     assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(params))
 
 
-def test_a_save_under_way_is_finished_when_the_run_is_interrupted(nano, monkeypatch):
+def test_a_save_in_progress_is_finished_when_the_run_is_interrupted(nano, monkeypatch):
     assert interrupt_while_saving(pretrain, nano, monkeypatch) == 1
 
 
 def run_script(config, *extra):
-    """pretrain.py in a process of its own, on one device, with a configuration's values."""
+    """Start pretrain.py in a process of its own, on one device, with a configuration's values."""
     options = [
         f"--data={config.data}", f"--runs-dir={config.runs_dir}", "--name=script",
         "--steps=200", "--log-every=1", "--eval-every=200", "--checkpoint-every=200",
@@ -250,7 +259,7 @@ def run_script(config, *extra):
     )  # fmt: skip
 
 
-def test_sigterm_saves_and_exits_75_and_the_same_command_goes_on(nano):
+def test_sigterm_saves_and_exits_75_and_the_same_command_resumes(nano):
     process = run_script(nano)
     metrics = Path(nano.runs_dir) / "script" / "metrics.jsonl"
     deadline = time.monotonic() + 300
@@ -276,14 +285,14 @@ def test_a_user_error_is_three_lines_and_its_exit_code(nano):
     assert [line.split(":")[0].strip() for line in lines] == ["error", "expected", "fix"]
 
 
-def test_a_reader_that_has_gone_ends_the_script_without_a_traceback():
+def test_a_closed_pipe_ends_the_script_without_a_traceback():
     reading, writing = os.pipe()
     os.close(reading)
     command = [sys.executable, "pretrain.py", "demo", "--help"]
     process = subprocess.run(command, cwd=ROOT, stdout=writing, stderr=subprocess.PIPE, text=True)
     os.close(writing)
     assert process.returncode == 141
-    assert process.stderr == "stopped: the reader of the output has gone\n"
+    assert process.stderr == "stopped: the output was closed by its reader\n"
 
 
 def test_dry_run_prints_the_plan_and_allocates_nothing(nano, capsys):
@@ -306,9 +315,10 @@ def test_the_run_directory_holds_what_it_should(nano_run, prepared):
     majority = [data.nsp_majority(length) for length in (32, 64)]  # one for each evaluation's rows
     assert [x["nsp_majority"] for x in evals] == majority
     assert majority[0] != majority[1]
-    # the best is of the last length, whatever the losses: before it later positions were untrained
-    found = [read_manifest(run / "checkpoints", step)["extra"] for step in (8, 10)]
-    assert [x["metric"] for x in found] == [None, [-1, evals[1]["loss"]]]
+    # The best checkpoint is of the last length, whatever the losses: until then, later positions
+    # are untrained.
+    extras = [read_manifest(run / "checkpoints", step)["extra"] for step in (8, 10)]
+    assert [x["metric"] for x in extras] == [None, [-1, evals[1]["loss"]]]
 
 
 PAIR = """
@@ -324,7 +334,7 @@ sys.exit(pretrain.main(config))
 
 
 def run_pair(config):
-    """The same run in two processes of four devices each, over loopback."""
+    """Run a configuration in two processes of four devices each, over loopback."""
     config = replace(config, name="pair", distributed=True)
     path = Path(config.runs_dir).parent / "pair.json"
     path.write_text(to_json(config))

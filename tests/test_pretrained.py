@@ -1,4 +1,4 @@
-"""A trained model in use: vectors, filled masks, and what it refuses."""
+"""A trained model in use: vectors, filled masks, and what is refused."""
 
 import json
 import shutil
@@ -9,6 +9,7 @@ import pytest
 import bert_jax
 from bert_jax.errors import ConfigError
 from bert_jax.interop.huggingface import write_directory
+from bert_jax.labelled.inputs import Input, as_input
 from bert_jax.pretrained import read_model
 from tests.tasks.tiny import make
 
@@ -34,23 +35,34 @@ def test_a_text_is_cut_where_positions_end(bert):
 
 
 def test_masks_are_filled_with_the_most_probable_first(bert):
-    guesses = bert.fill_mask("the [MASK] sees the [MASK] .", top_k=3)
-    assert [len(words) for words in guesses] == [3, 3]
-    assert guesses[0][0][1] >= guesses[0][1][1]
+    masks = bert.fill_mask("the [MASK] sees the [MASK] .", top_k=3)
+    assert [len(words) for words in masks] == [3, 3]
+    assert masks[0][0][1] >= masks[0][1][1]
     with pytest.raises(ConfigError, match=r"no \[MASK\]"):
         bert.fill_mask("the cat")
 
 
 def test_texts_of_any_length_are_filled_together_as_alone(bert):
     texts = ["a [MASK]", "the [MASK] sees " * 3, "the cat " * 25 + "[MASK]", "[MASK] [MASK] ."]
-    together = bert.fill_rows([bert.masked_row(text) for text in texts], 2, batch_size=2)
-    assert [len(masks) for masks in together] == [1, 3, 1, 2]
-    for text, masks in zip(texts, together, strict=True):
+    together = bert.predict_inputs([as_input(text) for text in texts], top_k=2, batch_size=2)
+    assert [len(filled["masks"]) for filled in together] == [1, 3, 1, 2]
+    for text, filled in zip(texts, together, strict=True):
         alone = bert.fill_mask(text, 2)
-        for of_mask, wanted in zip(masks, alone, strict=True):
-            assert [word for word, _ in of_mask] == [word for word, _ in wanted]
-            np.testing.assert_allclose([p for _, p in of_mask], [p for _, p in wanted], atol=1e-5)
-    assert bert.fill_rows([]) == []
+        for of_mask, expected in zip(filled["masks"], alone, strict=True):
+            assert [x["token"] for x in of_mask] == [token for token, _ in expected]
+            probabilities = [[x["probability"] for x in of_mask], [p for _, p in expected]]
+            np.testing.assert_allclose(*probabilities, atol=1e-5)
+    assert bert.predict_inputs([]) == []
+
+
+def test_an_input_that_cannot_be_used_has_an_error_in_its_place(bert):
+    inputs = [Input({"line": "{"}, "not valid JSON"), as_input("none"), as_input("a [MASK]")]
+    unreadable, without_mask, filled = bert.predict_inputs(inputs)
+    assert unreadable == {"error": "not valid JSON"}
+    assert without_mask == {"error": "no [MASK] in 'none'"}
+    assert list(filled) == ["masks"]
+    with pytest.raises(ConfigError, match=r"no \[MASK\] in 'none'"):
+        bert.predict_inputs(inputs, errors="raise")
 
 
 def test_masks_beyond_the_positions_are_refused(bert):

@@ -1,1 +1,1 @@
-"""The road to BERT, tried: each module is one row, `python -m benchmarks.lineage` runs all."""
+"""Benchmarks of the road to BERT; `python -m benchmarks.lineage` runs all of them."""

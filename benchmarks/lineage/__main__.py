@@ -1,4 +1,4 @@
-"""All rows, one after the other: `python -m benchmarks.lineage`; most of a day on 2 cores."""
+"""All benchmarks of the road to BERT: `python -m benchmarks.lineage`, most of a day on 2 cores."""
 
 import sys
 from typing import Any
@@ -9,10 +9,10 @@ MODULES: tuple[Any, ...] = (parity, dates, addition, toys, multi30k, ntm)
 
 
 def main() -> int:
-    """Runs every row with its defaults; returns 1 if one of them failed."""
+    """Run every benchmark with its defaults; return 1 if one of them failed."""
     codes = {module.__name__: module.main(module.Options()) for module in MODULES}
-    rivals = multi30k.Options(only=("attention", "gnmt"))
-    codes[f"{multi30k.__name__}, LSTMs"] = multi30k.main(rivals)
+    lstms = multi30k.Options(only=("attention", "gnmt"))
+    codes[f"{multi30k.__name__}, LSTMs"] = multi30k.main(lstms)
     print("\n" + "\n".join(f"{'FAIL' if code else 'PASS'}  {name}" for name, code in codes.items()))
     return max(codes.values())
 

@@ -1,4 +1,4 @@
-"""Dates to ISO form: attention learns it, a fixed vector does not, and it looks where we would.
+"""Dates to ISO form: attention learns it and aligns the digits; a fixed vector does not learn it.
 
 python -m benchmarks.lineage.dates --dates FILE [--seeds 3]
 """
@@ -14,28 +14,28 @@ import tyro
 
 from benchmarks.lineage.trial import RUNS_DIR, judge, train
 from benchmarks.lineage.verdicts import print_verdicts
-from bert_jax.data.bitext import Pair, read_bitext
-from bert_jax.data.rejects import Rejects
-from bert_jax.reports.heatmap import heat_map
-from bert_jax.tasks.translation import exact_share
-from bert_jax.translator import Translator
-from configs.translate import dates, dates_fixed
+from bert_jax.drawing.heatmap import heat_map
+from bert_jax.labelled.rejects import Rejects
+from bert_jax.lineage.bitext import Pair, read_bitext
+from bert_jax.lineage.evaluation import exact_share
+from bert_jax.lineage.translator import Translator
+from configs.train_translator import dates, dates_fixed
 
 
 @dataclass(frozen=True)
 class Options:
-    """What to run."""
+    """Data, seeds and figure."""
 
     dates: str = "../shared/data/dates/date.txt"
     """50,000 lines such as "september 27, 1994 _1994-09-27"."""
     seeds: int = 3
     """Runs of each model."""
     figure: str | None = None
-    """Where an alignment is drawn, for example docs/figures/date_alignment.svg."""
+    """File to draw an alignment to, for example docs/figures/date_alignment.svg."""
 
 
 def main(options: Options) -> int:
-    """Runs the row; returns the exit code."""
+    """Run the benchmark; return the exit code."""
     folder = Path(RUNS_DIR) / "data"
     folder.mkdir(parents=True, exist_ok=True)
     lines = Path(options.dates).read_text(encoding="utf-8").splitlines()
@@ -48,34 +48,35 @@ def main(options: Options) -> int:
     for seed in range(options.seeds):
         for name, config in (("attention", dates()), ("fixed", dates_fixed())):
             translator = train(config, f"dates-{name}-{seed}", seed=seed, **files)
-            said = translator.translate([pair.source for pair in test])
-            scores[name].append(exact_share(said, [pair.target for pair in test]))
+            translations = translator.translate([pair.source for pair in test])
+            scores[name].append(exact_share(translations, [pair.target for pair in test]))
             if name == "attention":
-                scores["alignment"].append(years_found(translator, test[:2000]))
+                scores["alignment"].append(aligned_year_digits(translator, test[:2000]))
                 if seed == 0 and options.figure:
-                    draw(translator, test[0], Path(options.figure))
+                    draw_pair(translator, test[0], Path(options.figure))
     return print_verdicts("Dates, 5 epochs of 45,000, 5,000 others to test", [
         judge("attention: exact", scores["attention"], ">= 0.995"),
         judge("fixed vector: exact", scores["fixed"], "<= 0.01"),
-        judge("attention: digits of the year read within one place", scores["alignment"], ">= 0.9"),
+        judge("attention: year digits aligned within one position", scores["alignment"], ">= 0.9"),
     ])  # fmt: skip
 
 
-def years_found(translator: Translator, pairs: list[Pair]) -> float:
-    """Share of the year's digits that were written while looking within one place of them."""
+def aligned_year_digits(translator: Translator, pairs: list[Pair]) -> float:
+    """Return the share of the year's digits whose largest weight is within one position of them."""
     with_year = [(p, m.start()) for p in pairs if (m := re.search(r"\d{4}", p.source))]
     texts, targets = ([getattr(p, side) for p, _ in with_year] for side in ("source", "target"))
     hits = []
-    for found, (_, start) in zip(translator.align(texts, targets), with_year, strict=True):
-        looked = found.weights[:4].argmax(axis=1)
-        hits += (np.abs(looked - (start + np.arange(4))) <= 1).tolist()
+    for alignment, (_, start) in zip(translator.align(texts, targets), with_year, strict=True):
+        positions = alignment.weights[:4].argmax(axis=1)
+        hits += (np.abs(positions - (start + np.arange(4))) <= 1).tolist()
     return float(np.mean(hits))
 
 
-def draw(translator: Translator, pair: Pair, path: Path) -> None:
-    """Draws one alignment."""
-    (found,) = translator.align([pair.source], [pair.target])
-    picture = heat_map(found.weights, found.target, found.source, f"{pair.source} → {pair.target}")
+def draw_pair(translator: Translator, pair: Pair, path: Path) -> None:
+    """Draw the alignment of a pair."""
+    (alignment,) = translator.align([pair.source], [pair.target])
+    title = f"{pair.source} → {pair.target}"
+    picture = heat_map(alignment.weights, alignment.target, alignment.source, title)
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(picture, encoding="utf-8")
 

@@ -1,7 +1,7 @@
-"""The road's pictures for docs/road.md: `python -m benchmarks.lineage.figures`.
+"""Draw the figures of docs/road.md that need no training: `python -m benchmarks.lineage.figures`.
 
-Draws what needs no training: vanishing gradients and the sinusoids. The length curve and the
-alignments are drawn by `toys`, `dates` and `multi30k` with --figure.
+They are the vanishing gradients and the sinusoids. The length curve and the alignments are drawn by
+`toys`, `dates` and `multi30k` with --figure.
 """
 
 import sys
@@ -16,10 +16,10 @@ import tyro
 from flax import nnx
 from jax import Array
 
-from bert_jax.models.transformer import sinusoids
-from bert_jax.nn.linear import fan_in_normal
-from bert_jax.nn.recurrent import LSTMCell, run_lstm
-from bert_jax.reports.heatmap import heat_map
+from bert_jax.drawing.heatmap import heat_map
+from bert_jax.lineage.lstm import LSTMCell, run_lstm
+from bert_jax.lineage.transformer import sinusoids
+from bert_jax.nn.initializers import fan_in_normal
 
 DEPTHS = (1, 2, 4, 8, 16)
 WIDTH, ROWS, LENGTH = 64, 32, 10
@@ -33,16 +33,16 @@ ACTIVATIONS: dict[str, Callable[[Array], Array]] = {
 
 @dataclass(frozen=True)
 class Options:
-    """Where to draw."""
+    """Folder and seeds."""
 
     folder: str = "docs/figures"
     """Folder of the figures."""
     seeds: int = 3
-    """Random networks behind each point."""
+    """Random networks averaged in each point."""
 
 
 def main(options: Options) -> int:
-    """Draws the figures and prints the numbers behind them."""
+    """Draw the figures and print the numbers behind them."""
     folder = Path(options.folder)
     folder.mkdir(parents=True, exist_ok=True)
     stacks: list[tuple[str, Callable, object]]
@@ -50,10 +50,10 @@ def main(options: Options) -> int:
     stacks += [("LSTM", lstm_gradient, False), ("LSTM, residual", lstm_gradient, True)]
     lines: dict[str, list[float]] = {}
     for name, gradient, kind in stacks:
-        lines[name] = [spread(gradient, options, kind, depth) for depth in DEPTHS]
+        lines[name] = [mean_over_seeds(gradient, options, kind, depth) for depth in DEPTHS]
         values = zip(DEPTHS, lines[name], strict=True)
         print(f"{name:16}" + "  ".join(f"{depth}: {value:.1e}" for depth, value in values))
-    curves(
+    draw_curves(
         folder / "vanishing_gradients.svg", lines, DEPTHS,
         "layers", "gradient at the input / gradient at the output", log=True,
     )  # fmt: skip
@@ -66,16 +66,16 @@ def main(options: Options) -> int:
     return 0
 
 
-def spread(gradient: Callable, options: Options, *arguments: object) -> float:
-    """The geometric mean over several random networks."""
+def mean_over_seeds(gradient: Callable, options: Options, *arguments: object) -> float:
+    """Return the geometric mean over several random networks."""
     logs = [np.log(gradient(seed, *arguments) + 1e-30) for seed in range(options.seeds)]
     return float(np.exp(np.mean(logs)))
 
 
 def dense_gradient(seed: int, activation: str, depth: int) -> float:
-    """What is left, at the input of a stack of dense layers, of the gradient at its output.
+    """Return the ratio of the gradient's norms at the input and output of a stack of dense layers.
 
-    Kernels are N(0, 1 / fan-in), which keeps the size of what a linear layer lets through.
+    Kernels are N(0, 1 / fan-in), with which linear layers preserve the norm.
     """
     keys = jax.random.split(jax.random.key(seed), depth + 2)
     kernels = [fan_in_normal(key, (WIDTH, WIDTH)) for key in keys[:depth]]
@@ -88,11 +88,11 @@ def dense_gradient(seed: int, activation: str, depth: int) -> float:
             x = ACTIVATIONS[activation](x @ kernel)
         return (x * target).sum()
 
-    return left_of(gradient(jax.random.normal(keys[-1], (ROWS, WIDTH))), target)
+    return norm_ratio(gradient(jax.random.normal(keys[-1], (ROWS, WIDTH))), target)
 
 
 def lstm_gradient(seed: int, residual: bool, depth: int) -> float:
-    """The same in a stack of LSTMs over ten tokens."""
+    """Return the same ratio for a stack of LSTMs over ten tokens."""
     rngs = nnx.Rngs(seed)
     cells = [LSTMCell(WIDTH, WIDTH, fan_in_normal, rngs) for _ in range(depth)]
     target = jax.random.normal(rngs.params(), (ROWS, LENGTH, WIDTH))
@@ -106,15 +106,15 @@ def lstm_gradient(seed: int, residual: bool, depth: int) -> float:
             x = x + y if residual else y
         return (x * target).sum()
 
-    return left_of(gradient(jax.random.normal(rngs.params(), target.shape)), target)
+    return norm_ratio(gradient(jax.random.normal(rngs.params(), target.shape)), target)
 
 
-def left_of(at_input: Array, at_output: Array) -> float:
-    """The ratio of two gradients' norms."""
+def norm_ratio(at_input: Array, at_output: Array) -> float:
+    """Return the ratio of two gradients' norms."""
     return float(jnp.linalg.norm(at_input) / jnp.linalg.norm(at_output))
 
 
-def curves(
+def draw_curves(
     path: Path,
     lines: Mapping[str, Sequence[float]],
     x: Sequence[float],
@@ -122,13 +122,13 @@ def curves(
     y_name: str,
     log: bool = False,
 ) -> None:
-    """Draws named lines into an SVG file."""
+    """Draw named lines to an SVG file."""
     import matplotlib
 
     matplotlib.use("svg")
     import matplotlib.pyplot as plt
 
-    plt.rcParams["svg.hashsalt"] = "bert_jax"  # the same numbers, the same file
+    plt.rcParams["svg.hashsalt"] = "bert_jax"  # equal numbers give equal files
     figure, axes = plt.subplots(figsize=(7, 4))
     for (name, values), mark in zip(lines.items(), "osv^Dx", strict=False):
         axes.plot(x, values, marker=mark, label=name)

@@ -4,9 +4,9 @@
     python -m benchmarks.lineage.multi30k --seeds 0             # 16 minutes
     python -m benchmarks.lineage.multi30k --only attention gnmt
 
-BLEU is of tokenized, lower-cased text with one reference, whose length must be 12,103 words: so it
-can be set beside what others report for this test set, 41.0 for a Transformer of this size. A model
-that only knew how captions sound would do as well with the sources of other captions: it must not.
+BLEU is of tokenized, lower-cased text with one reference, whose length must be 12,103 words, to
+compare with what others report for this test set: 41.0 for a Transformer of this size. A model that
+ignored the source would score as well with the sources of other captions: it must not.
 """
 
 import sys
@@ -17,15 +17,15 @@ from typing import Any
 
 import tyro
 
-from benchmarks.lineage.dates import draw
+from benchmarks.lineage.dates import draw_pair
 from benchmarks.lineage.trial import RUNS_DIR, judge, train
 from benchmarks.lineage.verdicts import Verdict, print_verdicts
-from bert_jax.config import SearchConfig
-from bert_jax.data.bitext import Pair, read_bitext
-from bert_jax.data.rejects import Rejects
-from bert_jax.tasks.translation import corpus_bleu
-from bert_jax.translator import Translator
-from configs.translate import multi30k_attention, multi30k_gnmt, multi30k_tiny
+from bert_jax.labelled.rejects import Rejects
+from bert_jax.lineage.bitext import Pair, read_bitext
+from bert_jax.lineage.config import SearchConfig
+from bert_jax.lineage.evaluation import corpus_bleu
+from bert_jax.lineage.translator import Translator
+from configs.train_translator import multi30k_attention, multi30k_gnmt, multi30k_tiny
 
 REFERENCE_WORDS = 12_103
 OTHERS = "sources of others"
@@ -34,7 +34,7 @@ CONFIGS = {
     "attention": multi30k_attention,
     "gnmt": multi30k_gnmt,
 }
-BEAMS = {  # greedy, and each model's own way
+BEAMS = {  # each model's own beam search, measured next to greedy search
     "transformer": SearchConfig(num_beams=5),
     "attention": SearchConfig(num_beams=5),
     "gnmt": SearchConfig(num_beams=5, length_penalty=0.2, coverage_penalty=0.2),
@@ -43,7 +43,7 @@ BEAMS = {  # greedy, and each model's own way
 
 @dataclass(frozen=True)
 class Options:
-    """What to run."""
+    """Data, models, seeds and figure."""
 
     data: str = "../shared/data/multi30k/tok"
     """Folder with train, val and test_2016_flickr, each as .lc.norm.tok.en and .de."""
@@ -52,11 +52,11 @@ class Options:
     seeds: tuple[int, ...] = (0, 1, 2)
     """Runs of each model."""
     figure: str | None = None
-    """Where an alignment of the first of these runs is drawn."""
+    """File to draw an alignment of the first of these runs to."""
 
 
 def main(options: Options) -> int:
-    """Runs the row; returns the exit code."""
+    """Run the benchmark; return the exit code."""
     names = {"train": "train", "dev": "val", "test": "test_2016_flickr"}
     files: dict[str, Any] = {
         split: tuple(f"{options.data}/{name}.lc.norm.tok.{language}" for language in ("en", "de"))
@@ -66,27 +66,27 @@ def main(options: Options) -> int:
     words = sum(len(pair.target.split()) for pair in pairs)
     verdicts = [Verdict("words of the reference", "= 12103", str(words), words == REFERENCE_WORDS)]
     for name in options.only:
-        found: dict[str, list[float]] = {}
+        all_scores: dict[str, list[float]] = {}
         for seed in options.seeds:
             start = time.perf_counter()
             translator = train(CONFIGS[name](), f"multi30k-{name}-{seed}", seed=seed, **files)
             minutes = (time.perf_counter() - start) / 60
-            print(f"{name}, seed {seed}: trained (or read) and tested in {minutes:.1f} minutes")
-            for what, score in measure(translator, pairs, BEAMS[name]).items():
-                found.setdefault(what, []).append(score)
+            print(f"{name}, seed {seed}: trained (or loaded) and tested in {minutes:.1f} minutes")
+            for way, score in measure(translator, pairs, BEAMS[name]).items():
+                all_scores.setdefault(way, []).append(score)
             if options.figure and (name, seed) == (options.only[0], options.seeds[0]):
-                draw(translator, pairs[0], Path(options.figure))
-        wanted = ">= 27" if name == "transformer" else ">= 10"
+                draw_pair(translator, pairs[0], Path(options.figure))
+        expected = ">= 27" if name == "transformer" else ">= 10"
         verdicts += [
-            judge(f"{name}, {what}: BLEU", scores, "<= 5" if what == OTHERS else wanted)
-            for what, scores in found.items()
+            judge(f"{name}, {way}: BLEU", scores, "<= 5" if way == OTHERS else expected)
+            for way, scores in all_scores.items()
         ]
     print(f"runs in {RUNS_DIR}")
     return print_verdicts("Multi30k, English to German, test 2016", verdicts)
 
 
 def measure(translator: Translator, pairs: list[Pair], beams: SearchConfig) -> dict[str, float]:
-    """BLEU by greedy search, by beam search, and greedily with the sources of other captions."""
+    """Return BLEU by greedy search, by beam search, and greedily with other captions' sources."""
     sources, references = [p.source for p in pairs], [p.target for p in pairs]
     others = sources[1:] + sources[:1]
     runs = {
@@ -95,12 +95,12 @@ def measure(translator: Translator, pairs: list[Pair], beams: SearchConfig) -> d
         OTHERS: (others, SearchConfig()),
     }
     scores = {}
-    for what, (texts, search) in runs.items():
+    for way, (texts, search) in runs.items():
         start = time.perf_counter()
         bleu = corpus_bleu(translator.translate(texts, search), references, "none")
         seconds = time.perf_counter() - start
-        print(f"{what}, {seconds:.0f} s: {bleu.details}\n{bleu.signature}")
-        scores[what] = bleu.score
+        print(f"{way}, {seconds:.0f} s: {bleu.details}\n{bleu.signature}")
+        scores[way] = bleu.score
     return scores
 
 

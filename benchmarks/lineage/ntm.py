@@ -1,13 +1,12 @@
-"""The Neural Turing Machine's row of the acceptance suite, 3 seeds, "accepted" is 2 of 3.
+"""Acceptance test of the Neural Turing Machine: of 3 seeds, 2 must pass.
 
     python -m benchmarks.lineage.ntm                      # everything
     python -m benchmarks.lineage.ntm --only copy --seeds 1
 
 Outputs are the model's own, on sequences that training never saw. Copy must work beyond the length
-of training, where a sequence learned by heart breaks down; an LSTM of equal size and a machine
-without addressing by place must not, nor may the trained machine when its heads can no longer move
-from place to place. Runs stay in runs/lineage: the same command again goes on, and only measures
-what is done.
+of training, where memorized sequences fail; an LSTM of equal size and a machine without addressing
+by location must not, nor may the trained machine when its heads can no longer shift. Runs are kept
+in runs/lineage: re-run the same command to resume; finished runs are only measured.
 """
 
 import json
@@ -25,11 +24,11 @@ import tyro
 
 import copytask
 from benchmarks.lineage.verdicts import Verdict, print_verdicts
-from bert_jax.config import CopyTaskConfig
+from bert_jax.drawing.heatmap import heat_map
+from bert_jax.lineage.config import CopyTaskConfig
+from bert_jax.lineage.copying import eval_batch, make_copying_objective
+from bert_jax.lineage.ntm import NeuralTuringMachine
 from bert_jax.models.functional import build
-from bert_jax.models.ntm import NeuralTuringMachine
-from bert_jax.reports.heatmap import heat_map
-from bert_jax.tasks.copying import eval_batch, make_objective
 from bert_jax.training.store import load_params
 from configs.copytask import RUNS
 
@@ -37,17 +36,17 @@ Report = Mapping[str, Any]
 
 
 class Check(NamedTuple):
-    """A number in a run's report, and what is asked of it."""
+    """A number in a run's report, and the condition that it must meet."""
 
     run: str
-    what: str
-    wanted: str
+    name: str
+    expected: str
     number: Callable[[Report], float]
     passes: Callable[[float], bool]
 
 
 def at(size: int, repeats: int, field: str) -> Callable[[Report], float]:
-    """A figure of one size and number of repetitions."""
+    """Return a function that picks a field of one size and number of repetitions."""
 
     def number(report: Report) -> float:
         return next(
@@ -60,17 +59,17 @@ def at(size: int, repeats: int, field: str) -> Callable[[Report], float]:
 
 
 def converged(report: Report) -> float:
-    """The update at which it had converged; infinite, if it had not."""
+    """Return the update at which the run converged; infinity if it did not."""
     return report["converged_at"] or float("inf")
 
 
 def at_most(limit: float) -> Callable[[float], bool]:
-    """number <= limit."""
+    """Return the condition `number <= limit`."""
     return lambda number: number <= limit
 
 
 def at_least(limit: float) -> Callable[[float], bool]:
-    """number >= limit."""
+    """Return the condition `number >= limit`."""
     return lambda number: number >= limit
 
 
@@ -86,12 +85,12 @@ CHECKS = [
         "copy_content_only", "wrong bits at 40", "≥ 40 of 320", at(40, 1, "wrong_bits"),
         at_least(40),
     ),
-    # Guessing has 0.43 wrong (the end marker is easy): half of it. It learns, and is not solved.
+    # Random bits are 0.43 wrong (the end marker is easy): half of that. It learns without solving.
     Check("repeat_copy_short", "share wrong, 5 x 5", "≤ 0.22", at(5, 5, "bit_error"),
           at_most(0.22)),
     Check("repeat_copy_short", "share wrong, 5 x 5, no shifts", "≥ 0.35",
           at(5, 5, "bit_error_without_shift"), at_least(0.35)),
-    # Guessing has 0.5 wrong: a tenth of it.
+    # Random bits are 0.5 wrong: a tenth of that.
     Check("associative_recall", "share wrong, 6 items", "≤ 0.05", at(6, 1, "bit_error"),
           at_most(0.05)),
     Check("associative_recall", "share wrong, 6 items, no shifts", "≥ 0.4",
@@ -101,18 +100,18 @@ CHECKS = [
 
 @dataclass(frozen=True)
 class Options:
-    """What is run."""
+    """Runs, seeds and folder."""
 
     only: tuple[str, ...] = tuple(dict.fromkeys(check.run for check in CHECKS))
     """Runs of configs/copytask.py."""
     seeds: int = 3
     """Seeds of each run, from 0 on; two thirds of them must pass."""
     runs_dir: str = "runs/lineage"
-    """Where runs are kept."""
+    """Folder of the runs."""
 
 
 def main(options: Options | None = None) -> int:
-    """Runs what is missing, prints the table; returns 0 if everything passed."""
+    """Train the runs that are missing, print the table; return 0 if everything passed."""
     options = options or Options()
     folder = Path(options.runs_dir)
     jax.config.update("jax_compilation_cache_dir", str(folder.absolute() / "compiled"))
@@ -131,7 +130,7 @@ def main(options: Options | None = None) -> int:
 
 
 def train(run: str, seed: int, runs_dir: str) -> Report:
-    """The report of one run, trained if it has not been yet."""
+    """Return the report of one run; train or resume it first if it is not finished."""
     name = f"ntm-{run}-{seed}"
     config = replace(RUNS[run](), seed=seed, runs_dir=runs_dir, name=name)
     code = copytask.main(config)
@@ -147,13 +146,13 @@ def train(run: str, seed: int, runs_dir: str) -> Report:
 
 
 def without_shift(config: CopyTaskConfig, size: int, repeats: int) -> dict[str, float]:
-    """What the trained machine gets wrong when its heads can no longer move by place."""
+    """Return the errors of the trained machine when its heads can no longer shift."""
     task, addressing = config.task, replace(config.model.addressing, shift=False)
     model = partial(NeuralTuringMachine, in_width=task.in_width, out_width=task.out_width)
-    _, bind = build(replace(config.model, addressing=addressing), model)
+    _, merge = build(replace(config.model, addressing=addressing), model)
     params, _, _ = load_params(Path(config.runs_dir) / config.name, "best", print)
     batch = jax.tree.map(jnp.asarray, eval_batch(task, size, repeats, config.eval_sequences))
-    objective = make_objective(bind)
+    objective = make_copying_objective(merge)
     _, metrics = jax.jit(objective.loss)(params, batch, objective.counts(batch), None)
     return {
         f"{name}_without_shift": float(metrics[name][0] / metrics[name][1])
@@ -162,35 +161,35 @@ def without_shift(config: CopyTaskConfig, size: int, repeats: int) -> dict[str, 
 
 
 def judge(check: Check, reports: Sequence[Report]) -> Verdict:
-    """One line of the table; two thirds of the seeds must pass."""
+    """Return one line of the table; two thirds of the seeds must pass."""
     numbers = [check.number(report) for report in reports]
     passed = sum(map(check.passes, numbers))
-    found = ", ".join(f"{number:.4g}" for number in numbers)
+    measured = ", ".join(f"{number:.4g}" for number in numbers)
     ok = 3 * passed >= 2 * len(numbers)
-    return Verdict(f"{check.run}: {check.what}", check.wanted, found, ok)
+    return Verdict(f"{check.run}: {check.name}", check.expected, measured, ok)
 
 
 def judge_seeds(run: str, reports: Sequence[Report]) -> Verdict:
-    """The last line of a run: two thirds of the seeds must pass all of its checks."""
+    """Return the last line of a run: two thirds of the seeds must pass all of its checks."""
     checks = [check for check in CHECKS if check.run == run]
     good = [
         seed
         for seed, report in enumerate(reports)
         if all(check.passes(check.number(report)) for check in checks)
     ]
-    found = ", ".join(map(str, good)) or "none"
+    measured = ", ".join(map(str, good)) or "none"
     ok = 3 * len(good) >= 2 * len(reports)
-    return Verdict(f"{run}: seeds that pass all of it", "two thirds", found, ok)
+    return Verdict(f"{run}: seeds that pass all checks", "two thirds", measured, ok)
 
 
 def sizes_of(report: Report) -> list[str]:
-    """The sizes of a report's rows, with the repetitions where there are several."""
+    """Return the sizes of a report's rows, with the repetitions where there are several."""
     several = len({row["repeats"] for row in report["sizes"]}) > 1
     return [f"{r['size']} x {r['repeats']}" if several else f"{r['size']}" for r in report["sizes"]]
 
 
 def describe_sizes(reports: Sequence[Report]) -> str:
-    """A line for each size."""
+    """Format the shares of wrong bits, a line for each size."""
     lines = []
     for i, size in enumerate(sizes_of(reports[0])):
         shares = [report["sizes"][i]["bit_error"] for report in reports]
@@ -200,7 +199,7 @@ def describe_sizes(reports: Sequence[Report]) -> str:
 
 
 def draw_sizes(run: str, reports: Sequence[Report]) -> str:
-    """Shares of wrong bits, seeds by sizes."""
+    """Draw the shares of wrong bits, seeds by sizes."""
     shares = [[row["bit_error"] for row in report["sizes"]] for report in reports]
     seeds = [f"seed {seed}" for seed in range(len(reports))]
     return heat_map(shares, seeds, sizes_of(reports[0]), f"{run}: share of wrong bits by size")

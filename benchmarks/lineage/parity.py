@@ -1,7 +1,7 @@
-"""The book's own weights in our attention model: `python -m benchmarks.lineage.parity`.
+"""A published model's weights in our attention model: `python -m benchmarks.lineage.parity`.
 
 "Deep Learning from Scratch 2", chapter 8: dates, character by character; 5,000 of them to test.
-With two gates in each other's place the same weights must write none of them.
+With two gates swapped the same weights must get none of them right.
 """
 
 import sys
@@ -16,15 +16,15 @@ import tyro
 
 from benchmarks.lineage.trial import judge
 from benchmarks.lineage.verdicts import print_verdicts
-from bert_jax.models.decoding import Ends, greedy_search
-from tests.models.date_model import load_into, our_model
+from bert_jax.lineage.decoding import SpecialTokens, greedy_search
+from tests.lineage.date_model import load_into, our_model
 
-QUESTION, ANSWER = 29, 10  # characters of each, "_" between them
+QUESTION, ANSWER = 29, 10  # characters of each, with "_" between them
 
 
 @dataclass(frozen=True)
 class Options:
-    """Files."""
+    """Weights and dates."""
 
     weights: str = "../shared/golden/date_attention.npz"
     """The book's weights, as an .npz of ten arrays and examples."""
@@ -33,12 +33,12 @@ class Options:
 
 
 def main(options: Options) -> int:
-    """Runs the row; returns the exit code."""
+    """Run the benchmark; return the exit code."""
     weights = dict(np.load(options.weights))
     number = {c: i for i, c in enumerate(weights["characters"])}
-    found, looks = load_into(weights)(weights["questions"], weights["answers"][:, :-1])
-    examples = float((np.asarray(found).argmax(axis=-1) == weights["answers"][:, 1:]).mean())
-    error = float(np.abs(np.asarray(looks)[:, :, ::-1] - weights["alignments"]).max())
+    scores, alignments = load_into(weights)(weights["questions"], weights["answers"][:, :-1])
+    examples = float((np.asarray(scores).argmax(axis=-1) == weights["answers"][:, 1:]).mean())
+    error = float(np.abs(np.asarray(alignments)[:, :, ::-1] - weights["alignments"]).max())
 
     lines = Path(options.dates).read_text(encoding="utf-8").splitlines()
     x = np.array([[number[c] for c in line[:QUESTION]] for line in lines])
@@ -66,14 +66,15 @@ def main(options: Options) -> int:
 
 
 def decode(weights: dict[str, np.ndarray], sources: np.ndarray, start: int) -> np.ndarray:
-    """Answers [N, 10] to sources [N, 29], by greedy search from the symbol `start`."""
+    """Return answers [N, 10] to sources [N, 29], by greedy search from the symbol `start`."""
     m = our_model(weights)
 
     @jax.jit
     def search(x):
-        memory = m.remember(x, jnp.ones(x.shape, bool))
-        limits, ends = jnp.full(x.shape[0], ANSWER), Ends(start, -1, 0, ANSWER)
-        return greedy_search(partial(m.step, memory), m.start(memory, ANSWER), limits, ends)
+        memory = m.encode(x, jnp.ones(x.shape, bool))
+        state, limits = m.init_state(memory, ANSWER), jnp.full(x.shape[0], ANSWER)
+        special = SpecialTokens(start, end=-1, pad=0)  # answers have one length, and no end
+        return greedy_search(partial(m.step, memory), state, limits, ANSWER, special)
 
     return np.asarray(search(jnp.asarray(sources)))
 

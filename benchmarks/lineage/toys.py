@@ -1,5 +1,5 @@
-"""Strings of letters: what length does to one fixed vector, depth to a stack without residual
-connections, and what the Transformer can do without its mask or its positions: nothing.
+"""Strings of letters: length against a fixed vector, depth against a stack without residual
+connections, and the Transformer without its causal mask or its positions.
 
 python -m benchmarks.lineage.toys [--only length depth transformer] [--seeds 1]
 """
@@ -14,7 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 import tyro
 
-from benchmarks.lineage.figures import curves as draw_curves
+from benchmarks.lineage.figures import draw_curves
 from benchmarks.lineage.trial import (
     RUNS_DIR,
     accuracy,
@@ -26,49 +26,44 @@ from benchmarks.lineage.trial import (
     write_pairs,
 )
 from benchmarks.lineage.verdicts import Verdict, print_verdicts
-from bert_jax.config import (
-    LoopConfig,
-    OptimizerConfig,
-    Seq2SeqConfig,
-    TransformerConfig,
-    TranslateConfig,
-)
+from bert_jax.config import LoopConfig, OptimizerConfig
+from bert_jax.lineage.config import Seq2SeqConfig, TrainTranslatorConfig, TransformerConfig
+from bert_jax.lineage.translator import Translator
 from bert_jax.training.runlog import read_metrics
-from bert_jax.translator import Translator
 
 LENGTHS = (2, 5, 10, 15, 20, 25, 30)
 
 
 @dataclass(frozen=True)
 class Options:
-    """What to run."""
+    """Benchmarks, seeds and figure."""
 
     only: tuple[str, ...] = ("length", "depth", "transformer")
-    """Rows."""
+    """Benchmarks to run."""
     seeds: int = 3
     """Runs of each model; mutants run once."""
     figure: str | None = None
-    """Where the length curve is drawn, for example docs/figures/length.svg."""
+    """File to draw the length curve to, for example docs/figures/length.svg."""
 
 
 def main(options: Options) -> int:
-    """Runs the rows; returns the exit code."""
-    rows = {"length": length_curve, "depth": depth, "transformer": transformer}
-    return max([rows[name](options) for name in options.only])
+    """Run the benchmarks; return the exit code."""
+    benchmarks = {"length": length_curve, "depth": depth, "transformer": transformer}
+    return max([benchmarks[name](options) for name in options.only])
 
 
-def run(
+def make_run(
     model: Seq2SeqConfig | TransformerConfig,
     task: Callable[[str], str],
     longest: int,
     steps: int,
     optimizer: OptimizerConfig,
     seed: int,
-) -> TranslateConfig:
-    """A run on strings of 1 to `longest` letters."""
+) -> TrainTranslatorConfig:
+    """Return a run on strings of 1 to `longest` letters."""
     name = f"{task.__name__}_{longest}_{seed}"
     folder, lengths = Path(RUNS_DIR) / "data", range(1, longest + 1)
-    return TranslateConfig(
+    return TrainTranslatorConfig(
         model=model,
         train=(write_pairs(folder / f"{name}.tsv", task, lengths, 100_000, seed),),
         dev=(write_pairs(folder / f"{name}_dev.tsv", task, lengths, 300, seed + 1000),),
@@ -87,7 +82,7 @@ def run(
 
 
 def adam(rate: float) -> OptimizerConfig:
-    """Adam at a constant rate, with clipping."""
+    """Return Adam at a constant rate, with clipping."""
     return OptimizerConfig(
         learning_rate=rate, warmup_steps=0, schedule="constant", weight_decay=0.0, eps=1e-8,
         clip_norm=5.0,
@@ -98,7 +93,7 @@ def adam(rate: float) -> OptimizerConfig:
 
 
 def length_curve(options: Options) -> int:
-    """Reversing strings: one fixed vector against attention, with about as many parameters."""
+    """Reverse strings by a fixed vector and by attention, with about as many parameters."""
     models = {
         "fixed vector": Seq2SeqConfig(embedding_size=32, hidden_size=80, attention="none"),
         "attention": Seq2SeqConfig(embedding_size=32, hidden_size=64),
@@ -107,13 +102,13 @@ def length_curve(options: Options) -> int:
     near, peaks = [], []
     for seed in range(options.seeds):
         for name, model in models.items():
-            config = run(model, reverse, 20, 3000, adam(2e-3), seed)
+            config = make_run(model, reverse, 20, 3000, adam(2e-3), seed)
             translator = train(config, f"length-{name.replace(' ', '_')}-{seed}")
             curves[name].append([accuracy(translator, reverse, n) for n in LENGTHS])
             if name == "attention":
-                found = diagonal(translator)
-                near.append(found[0])
-                peaks.append(found[1])
+                hits, peak = diagonal(translator)
+                near.append(hits)
+                peaks.append(peak)
     for name, values in curves.items():
         means = "  ".join(f"{n}: {v:.3f}" for n, v in zip(LENGTHS, np.mean(values, 0), strict=True))
         print(f"{name:14} exact by length  {means}")
@@ -123,22 +118,22 @@ def length_curve(options: Options) -> int:
         draw_curves(Path(options.figure), lines, LENGTHS, x_name, "share reversed exactly")
     at_20 = LENGTHS.index(20)
     fixed = [c[at_20] for c in curves["fixed vector"]]
-    falls = [max(np.diff(c)) for c in curves["fixed vector"]]
+    rises = [max(np.diff(c)) for c in curves["fixed vector"]]
     return print_verdicts("Reversing 1 to 20 letters, 3,000 updates, greedy", [
         judge("attention: exact at 20", [c[at_20] for c in curves["attention"]], ">= 0.95"),
         judge("fixed vector: exact at 20", fixed, "<= 0.2"),
-        judge("fixed vector: largest rise from a length to the next", falls, "<= 0.02"),
-        judge("attention: read within one place of the mirrored one, at 20", near, ">= 0.98"),
+        judge("fixed vector: largest rise from a length to the next", rises, "<= 0.02"),
+        judge("attention: within one position of the mirrored letter, at 20", near, ">= 0.98"),
         judge("attention: mean of the largest weight, at 20", peaks, ">= 0.5"),
     ])  # fmt: skip
 
 
 def diagonal(translator: Translator) -> tuple[float, float]:
-    """How often attention looks within one place of the letter it writes, and how sharply."""
+    """Return the share of letters aligned within one position, and the mean largest weight."""
     pairs = make_pairs(reverse, range(20, 21), 200, seed=1)
     hits, peaks = [], []
-    for found in translator.align([a for a, _ in pairs], [b for _, b in pairs]):
-        weights = found.weights[:20]
+    for alignment in translator.align([a for a, _ in pairs], [b for _, b in pairs]):
+        weights = alignment.weights[:20]
         hits.append(np.abs(weights.argmax(axis=1) - np.arange(19, -1, -1)) <= 1)
         peaks.append(weights.max(axis=1))
     return float(np.mean(hits)), float(np.mean(peaks))
@@ -148,7 +143,7 @@ def diagonal(translator: Translator) -> tuple[float, float]:
 
 
 def depth(options: Options) -> int:
-    """8 + 8 LSTM layers, with residual connections and without."""
+    """Train 8 + 8 LSTM layers with and without residual connections."""
     tokens: dict[bool, list[float]] = {True: [], False: []}
     exact: dict[bool, list[float]] = {True: [], False: []}
     for seed in range(options.seeds):
@@ -156,7 +151,7 @@ def depth(options: Options) -> int:
             model = Seq2SeqConfig(
                 embedding_size=64, hidden_size=64, num_layers=8, residual=residual
             )
-            config = run(model, reverse, 10, 900, adam(1e-3), seed)
+            config = make_run(model, reverse, 10, 900, adam(1e-3), seed)
             name = f"depth-{'residual' if residual else 'plain'}-{seed}"
             translator = train(config, name)
             metrics = read_metrics(Path(RUNS_DIR) / name / "metrics.jsonl")
@@ -176,7 +171,7 @@ def depth(options: Options) -> int:
 
 
 def transformer(options: Options) -> int:
-    """Reverse and sort; and the same without the causal mask, or without positions."""
+    """Reverse and sort; then reverse without the causal mask, and without positions."""
     model = TransformerConfig(
         hidden_size=64, num_encoder_layers=2, num_decoder_layers=2, num_attention_heads=4,
         intermediate_size=256, hidden_dropout_prob=0.0,
@@ -185,21 +180,21 @@ def transformer(options: Options) -> int:
         learning_rate=2e-3, warmup_steps=200, schedule="inverse_sqrt", b2=0.98, eps=1e-9,
         weight_decay=0.0, clip_norm=None,
     )  # fmt: skip
-    found: dict[str, list[float]] = {"reverse": [], "sort": []}
+    scores: dict[str, list[float]] = {"reverse": [], "sort": []}
     for seed in range(options.seeds):
         for task in (reverse, sort):
-            config = run(model, task, 20, 2500, optimizer, seed)
+            config = make_run(model, task, 20, 2500, optimizer, seed)
             translator = train(config, f"transformer-{task.__name__}-{seed}")
-            found[task.__name__].append(accuracy(translator, task, 20))
-    config = run(model, reverse, 20, 1500, optimizer, 0)
-    place = "bert_jax.models.transformer"
-    sighted = mock.patch(f"{place}.causal_mask", lambda t: jnp.ones((1, 1, t, t), bool))
-    lost = mock.patch(f"{place}.sinusoids", lambda t, d: jnp.zeros((t, d)))
+            scores[task.__name__].append(accuracy(translator, task, 20))
+    config = make_run(model, reverse, 20, 1500, optimizer, 0)
+    module = "bert_jax.lineage.transformer"
+    no_mask = mock.patch(f"{module}.causal_mask", lambda t: jnp.ones((1, 1, t, t), bool))
+    no_positions = mock.patch(f"{module}.sinusoids", lambda t, d: jnp.zeros((t, d)))
     verdicts: list[Verdict] = [
-        judge("reverse: exact at 20", found["reverse"], ">= 0.95"),
-        judge("sort: exact at 20", found["sort"], ">= 0.85"),
+        judge("reverse: exact at 20", scores["reverse"], ">= 0.95"),
+        judge("sort: exact at 20", scores["sort"], ">= 0.85"),
     ]
-    for name, mutant in (("no causal mask", sighted), ("no positions", lost)):
+    for name, mutant in (("no causal mask", no_mask), ("no positions", no_positions)):
         translator = train(config, f"transformer-{name.replace(' ', '_')}", mutant)
         with mutant:
             exact = [accuracy(translator, reverse, 20)]

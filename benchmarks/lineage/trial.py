@@ -1,4 +1,4 @@
-"""What the rows share: training by translate.py, made-up tasks, and a table with a verdict."""
+"""Parts that the benchmarks share: training runs, synthetic tasks, and checks against a limit."""
 
 import random
 import statistics
@@ -7,48 +7,48 @@ from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from pathlib import Path
 
-import translate
+import train_translator
 from benchmarks.lineage.verdicts import Verdict
-from bert_jax.config import TranslateConfig
-from bert_jax.tasks.translation import exact_share
-from bert_jax.translator import Translator, load_translator
+from bert_jax.lineage.config import TrainTranslatorConfig
+from bert_jax.lineage.evaluation import exact_share
+from bert_jax.lineage.translator import Translator, load_translator
 
-RUNS_DIR = "runs/lineage"  # the same command again goes on, and only measures what is done
+RUNS_DIR = "runs/lineage"  # re-run a command to resume; finished runs are only measured
 LETTERS = "abcdefghijklmnopqrst"  # 20 symbols
 
 
-def judge(what: str, values: Sequence[float], wanted: str) -> Verdict:
-    """Compares the mean over the seeds with a limit such as ">= 0.995"."""
-    sign, limit = wanted.split()
+def judge(check: str, values: Sequence[float], expected: str) -> Verdict:
+    """Compare the mean over the seeds with a limit such as ">= 0.995"."""
+    sign, limit = expected.split()
     mean = statistics.mean(values)
     passed = mean >= float(limit) if sign == ">=" else mean <= float(limit)
-    spread = f" ± {statistics.stdev(values):.4f}" if len(values) > 1 else ""
-    return Verdict(what, wanted, f"{mean:.4f}{spread}", passed)
+    deviation = f" ± {statistics.stdev(values):.4f}" if len(values) > 1 else ""
+    return Verdict(check, expected, f"{mean:.4f}{deviation}", passed)
 
 
 def train(
-    config: TranslateConfig,
+    config: TrainTranslatorConfig,
     name: str,
     mutant: AbstractContextManager | None = None,
     **changes: object,
 ) -> Translator:
-    """Trains a run in runs/lineage, or goes on with it, and loads its best checkpoint.
+    """Train a run in runs/lineage, or resume it, and load its best checkpoint.
 
     Args:
         config: the run.
         name: of the run.
-        mutant: patches what the run is to go without, in training and in use.
+        mutant: patches out a part of the model while the run trains and loads.
         changes: other values of the configuration.
     """
     config = replace(config, runs_dir=RUNS_DIR, name=name, **changes)  # type: ignore[arg-type]
     with mutant or nullcontext():
-        if code := translate.main(config):
+        if code := train_translator.main(config):
             raise SystemExit(code)
         return load_translator(Path(RUNS_DIR) / name)
 
 
 def write_pairs(path: Path, task: Callable[[str], str], lengths: range, num: int, seed: int) -> str:
-    """Made-up pairs as a table: strings of letters, and what the task makes of them."""
+    """Write synthetic pairs as a table; return its path."""
     pairs = make_pairs(task, lengths, num, seed)
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text("".join(f"{a}\t{b}\n" for a, b in pairs), encoding="utf-8")
@@ -58,24 +58,24 @@ def write_pairs(path: Path, task: Callable[[str], str], lengths: range, num: int
 def make_pairs(
     task: Callable[[str], str], lengths: range, num: int, seed: int
 ) -> list[tuple[str, str]]:
-    """Strings of letters of random length, and what the task makes of them."""
+    """Return pairs of a random string of letters and the task's output for it."""
     rng = random.Random(seed)
     texts = ["".join(rng.choices(LETTERS, k=rng.choice(lengths))) for _ in range(num)]
     return [(text, task(text)) for text in texts]
 
 
 def reverse(text: str) -> str:
-    """From the last letter to the first."""
+    """Reverse the letters."""
     return text[::-1]
 
 
 def sort(text: str) -> str:
-    """In the order of the alphabet."""
+    """Sort the letters."""
     return "".join(sorted(text))
 
 
 def accuracy(translator: Translator, task: Callable[[str], str], length: int) -> float:
-    """Share of 200 new strings of one length that greedy search gets right to the last letter."""
+    """Return the share of 200 new strings of one length that greedy search gets exactly right."""
     pairs = make_pairs(task, range(length, length + 1), 200, seed=10_000 + length)
-    said = translator.translate([source for source, _ in pairs])
-    return exact_share(said, [target for _, target in pairs])
+    translations = translator.translate([source for source, _ in pairs])
+    return exact_share(translations, [target for _, target in pairs])

@@ -1,23 +1,23 @@
-"""What every row of the acceptance suite ends with: a table of checks, and an exit code."""
+"""The table of checks with which each benchmark ends, and its exit code."""
 
 from collections.abc import Sequence
 from typing import NamedTuple
 
 
 class Verdict(NamedTuple):
-    """One check."""
+    """Result of one check."""
 
-    what: str
+    check: str
     """Model and measure."""
-    wanted: str
-    """The threshold, in words."""
-    found: str
-    """What was measured, of every seed."""
+    expected: str
+    """The threshold."""
+    measured: str
+    """The mean over the seeds, or the value of every seed."""
     passed: bool
 
 
 def print_verdicts(title: str, verdicts: Sequence[Verdict]) -> int:
-    """Prints the table; returns 0 if everything passed, else 1."""
+    """Print the table; return 0 if everything passed, else 1."""
     print(f"\n{title}")
     table = [Verdict._fields[:3], *(verdict[:3] for verdict in verdicts)]
     widths = [max(map(len, column)) for column in zip(*table, strict=True)]

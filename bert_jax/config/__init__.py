@@ -1,20 +1,8 @@
-"""Every configuration as a frozen dataclass: validated when built, saved to and read from JSON."""
+"""Configurations: frozen dataclasses, validated on construction, saved to and read from JSON."""
 
-from bert_jax.config.copying import (
-    AddressingConfig,
-    CopyTaskConfig,
-    MemoryTaskConfig,
-    NTMConfig,
-)
 from bert_jax.config.files import flatten, from_dict, read_json, to_json
 from bert_jax.config.finetuning import ColumnsConfig, FinetuneConfig
-from bert_jax.config.models import (
-    BertConfig,
-    GNMTConfig,
-    Seq2SeqConfig,
-    TransformerConfig,
-    TranslationModelConfig,
-)
+from bert_jax.config.model import BertConfig
 from bert_jax.config.preparing import BeamConfig, PrepareConfig
 from bert_jax.config.pretraining import (
     MaskingConfig,
@@ -25,36 +13,29 @@ from bert_jax.config.pretraining import (
     phase_at,
     phase_spans,
 )
+from bert_jax.config.resume import MayDiffer, fields_that_may_differ, resume_identity
 from bert_jax.config.training import LoopConfig, OptimizerConfig
-from bert_jax.config.translating import SearchConfig, TranslateConfig
 
 __all__ = [
-    "AddressingConfig",
     "BeamConfig",
     "BertConfig",
     "ColumnsConfig",
-    "CopyTaskConfig",
     "FinetuneConfig",
-    "GNMTConfig",
     "LoopConfig",
     "MaskingConfig",
-    "MemoryTaskConfig",
-    "NTMConfig",
+    "MayDiffer",
     "OptimizerConfig",
     "Phase",
     "PhaseSpan",
     "PrepareConfig",
     "PretrainConfig",
-    "SearchConfig",
-    "Seq2SeqConfig",
-    "TransformerConfig",
-    "TranslateConfig",
-    "TranslationModelConfig",
+    "fields_that_may_differ",
     "flatten",
     "from_dict",
     "length_changes",
     "phase_at",
     "phase_spans",
     "read_json",
+    "resume_identity",
     "to_json",
 ]

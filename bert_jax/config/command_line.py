@@ -1,4 +1,4 @@
-"""The command line of scripts that run one of several named configurations."""
+"""Command line of the scripts that run one of several named configurations."""
 
 import sys
 from collections.abc import Callable, Mapping
@@ -9,12 +9,13 @@ import tyro
 
 
 def choose_run(runs: Mapping[str, Callable[[], Any]], script: str, description: str | None) -> Any:
-    """Reads `NAME [--option value ...]`: the run of that name with some of its values changed.
+    """Parse `NAME [--option value ...]`: return the named run with the given options applied.
 
     Args:
-        runs: functions that make a configuration with a field `name`; their docstrings are shown.
-        script: the program's name in the help.
-        description: what the help says of the program.
+        runs: functions that build a configuration with a field `name`; the help shows their
+            docstrings.
+        script: program name in the help.
+        description: description of the program in the help.
     """
     docs = {name: (run.__doc__ or "", run()) for name, run in runs.items()}
     chosen = next((argument for argument in sys.argv[1:] if argument in runs), "")

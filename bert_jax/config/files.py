@@ -1,4 +1,4 @@
-"""Configurations as JSON files and as flat names."""
+"""Conversion of configurations to and from JSON, and to flat names."""
 
 import dataclasses
 import difflib
@@ -11,12 +11,16 @@ from bert_jax.errors import ConfigError
 
 
 def to_json(config: Any) -> str:
-    """Writes a configuration as indented JSON."""
+    """Return a configuration as indented JSON."""
     return json.dumps(dataclasses.asdict(config), indent=2, ensure_ascii=False) + "\n"
 
 
 def from_dict(cls: type, values: dict[str, Any], where: str = "configuration") -> Any:
-    """Builds a configuration from plain values; unknown keys are refused with the nearest name."""
+    """Build a configuration from plain values.
+
+    Raises:
+        ConfigError: a key is not a field (the nearest name is suggested), or a value is invalid.
+    """
     hints = typing.get_type_hints(cls)
     for key in values:
         if key not in hints:
@@ -37,14 +41,18 @@ def _convert(hint: Any, value: Any, where: str) -> Any:
         kinds = {getattr(member, "kind", None): member for member in typing.get_args(hint)}
         if value.get("kind") not in kinds:
             raise ConfigError(
-                f"{where}: kind = {value.get('kind')!r}", f"one of {tuple(kinds)}", "correct it"
+                f"{where}: kind = {value.get('kind')!r}", f"one of {tuple(kinds)}", "fix kind"
             )
         return from_dict(kinds[value["kind"]], value, where)
     return value
 
 
 def read_json(cls: type, path: Path) -> Any:
-    """Reads a configuration that `to_json` wrote."""
+    """Read a configuration that `to_json` wrote.
+
+    Raises:
+        ConfigError: the file cannot be read, or does not hold this configuration.
+    """
     try:
         return from_dict(cls, json.loads(path.read_text(encoding="utf-8")), str(path))
     except (OSError, json.JSONDecodeError, UnicodeDecodeError) as error:
@@ -54,7 +62,7 @@ def read_json(cls: type, path: Path) -> Any:
 
 
 def flatten(config: Any) -> dict[str, str]:
-    """A configuration as flat names and texts, such as `{"model.hidden_size": "768"}`."""
+    """Return a configuration as flat names and JSON texts: `{"model.hidden_size": "768"}`."""
     flat: dict[str, str] = {}
 
     def walk(prefix: str, value: Any) -> None:

@@ -1,4 +1,4 @@
-"""How raw text becomes pretraining rows: all that `prepare.py` takes."""
+"""Options of `prepare.py`: raw text to pretraining rows."""
 
 import dataclasses
 from typing import Annotated, Literal
@@ -10,58 +10,59 @@ from bert_jax.config.check import require
 
 @dataclasses.dataclass(frozen=True)
 class BeamConfig:
-    """Apache Beam, for more text than one machine can prepare."""
+    """Options of Apache Beam, for more text than one machine can prepare."""
 
     runner: str | None = None
-    """DirectRunner, DataflowRunner, FlinkRunner, SparkRunner …; None works without Beam."""
+    """DirectRunner, DataflowRunner, FlinkRunner, SparkRunner …. None: no Beam."""
     options: tuple[str, ...] = ()
-    """More pipeline options, without their dashes: project=my-project region=us-central1."""
+    """Further pipeline options, without dashes: project=my-project region=us-central1."""
 
 
 @dataclasses.dataclass(frozen=True)
 class PrepareConfig:
-    """How raw text becomes pretraining rows."""
+    """Options for preparing text."""
 
     inputs: Annotated[tuple[str, ...], tyro.conf.Positional]
     """Files, folders, globs (.txt, .gz, .xz, .jsonl, .parquet), or tfds:NAME."""
     output: str
-    """Folder to write: vocabulary, report, and one data set for each length."""
+    """Folder to write: vocabulary, data report, and one data set for each length."""
     lengths: tuple[int, ...] = (128,)
-    """Tokens in a row T; each length makes its own data set."""
+    """Row lengths T in tokens; each gets its own data set."""
     vocab: str | None = None
-    """A vocab.txt to use; None trains one."""
+    """Vocabulary (vocab.txt) to use. None: train one."""
     vocab_size: int = 30522
-    """Size of the vocabulary that is trained."""
+    """Size of the vocabulary to train; not used with --vocab."""
     lowercase: bool = False
-    """Uncased: lower-case and strip accents (wrong for Korean: it takes Hangul apart)."""
+    """Lower-case text and strip accents (uncased); splits Hangul into jamo, so not for Korean."""
     strip_accents: bool | None = None
-    """None strips accents exactly when lower-casing; False is how to have uncased Korean."""
+    """Strip accents. None: same as `lowercase`. Pass False with --lowercase for uncased Korean."""
     text_column: str = "text"
-    """Column of JSONL and Parquet files and of TFDS data sets that holds the text."""
+    """Text column of JSONL and Parquet files and of TFDS data sets."""
     tfds_data_dir: str | None = None
-    """Folder of TFDS data sets; None takes TFDS's default (the variable TFDS_DATA_DIR)."""
+    """Folder of TFDS data sets. None: TFDS's default (the variable TFDS_DATA_DIR)."""
     sentences: Literal["auto", "lines", "split"] = "auto"
-    """"lines": one sentence per line; "split": prose; "auto" looks at the text."""
+    """"lines": one sentence per line; "split": prose, split into sentences; "auto": chosen from
+    the text."""
     language: str = "en"
     """Language of the sentence splitter."""
     short_seq_prob: float = 0.1
-    """Share of documents whose pairs get a random shorter target length."""
+    """Probability that a pass over a document uses a random shorter target length."""
     dupe_factor: int = 1
     """Passes over each document, each with its own pairs."""
     pack: bool = True
-    """Several pairs in one row; False gives one pair per row, as in the paper."""
+    """Pack several pairs into one row; False gives one pair per row, as in the paper."""
     max_sequences: int | None = None
-    """Most pairs in one row J; None takes T / 32, at least 2."""
+    """Maximum number J of pairs in a row. None: T / 32, at least 2."""
     eval_share: float = 0.01
     """Share of documents held out for evaluation."""
     bundle_mb: float = 8.0
-    """Text that one worker turns into one shard, in MB."""
+    """Size in MiB of a bundle, the text that one worker turns into one shard."""
     workers: int | None = None
-    """Worker processes; None uses all cores."""
+    """Number of worker processes. None: one per core."""
     seed: int = 0
     """Seed of the pairs and of the held-out split."""
     beam: BeamConfig = BeamConfig()
-    """Build rows under Apache Beam, past one machine (needs the [beam] extra)."""
+    """Build rows with Apache Beam, on more than one machine (needs the [beam] extra)."""
 
     def __post_init__(self):
         require(len(self.inputs) > 0, "inputs", self.inputs, "at least one file, folder or name")
@@ -74,3 +75,9 @@ class PrepareConfig:
         require(self.dupe_factor >= 1, "dupe_factor", self.dupe_factor, "at least 1")
         require(self.bundle_mb > 0, "bundle_mb", self.bundle_mb, "a positive number")
         require(self.vocab_size >= 100, "vocab_size", self.vocab_size, "at least 100")
+
+    def max_pairs(self, length: int) -> int:
+        """Return the maximum number J of pairs in a row of `length` tokens."""
+        if not self.pack:
+            return 1
+        return self.max_sequences or max(2, length // 32)

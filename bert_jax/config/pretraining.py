@@ -1,4 +1,4 @@
-"""One pretraining run: masking, phases, and all that `pretrain.py` takes."""
+"""Configuration of `pretrain.py`: masking, phases, and the run."""
 
 import dataclasses
 from itertools import accumulate, pairwise
@@ -6,25 +6,27 @@ from typing import Annotated, Literal
 
 import tyro
 
-from bert_jax.config.check import require
-from bert_jax.config.models import BertConfig
+from bert_jax.config.check import require, require_at_least
+from bert_jax.config.model import BertConfig
+from bert_jax.config.resume import MayDiffer
 from bert_jax.config.training import LoopConfig, OptimizerConfig
+from bert_jax.errors import ConfigError
 
 
 @dataclasses.dataclass(frozen=True)
 class MaskingConfig:
-    """Masked language modelling's draw (Devlin et al. 2019, section 3.1, task 1)."""
+    """Masking for masked language modelling (Devlin et al. 2019, section 3.1, task 1)."""
 
     rate: float = 0.15
-    """Share of each sequence's tokens that is predicted."""
+    """Share of each sequence's tokens to predict."""
     mask_share: float = 0.8
-    """Of those, the share replaced by [MASK]."""
+    """Share of the predicted tokens to replace by [MASK]."""
     random_share: float = 0.1
-    """Of those, the share replaced by a random token; the rest is kept."""
+    """Share of the predicted tokens to replace by random tokens; the rest is kept."""
     whole_word: bool = False
-    """Choose whole words instead of single pieces."""
+    """Mask whole words instead of single word pieces."""
     max_per_sequence: int | None = None
-    """At most this many predictions in one sequence; None sets no limit beyond the rate."""
+    """Maximum number of predictions per sequence. None: no limit beyond the rate."""
 
     def __post_init__(self):
         require(0 < self.rate <= 0.5, "masking.rate", self.rate, "a number in (0, 0.5]")
@@ -39,18 +41,18 @@ class MaskingConfig:
 
 @dataclasses.dataclass(frozen=True)
 class Phase:
-    """A stretch of a run at one sequence length."""
+    """Part of a run that trains at one sequence length."""
 
     length: int = 128
-    """Tokens in a row T; the prepared data must hold rows of this length."""
+    """Row length T in tokens; the prepared data must have rows of this length."""
     batch_size: int = 256
-    """Rows in one update, over all devices and accumulation steps."""
+    """Rows of `length` tokens per step, over all devices and accumulation steps."""
     share: float = 1.0
     """Share of the run's steps."""
 
     def __post_init__(self):
         require(self.length >= 8, "phase.length", self.length, "at least 8 tokens")
-        require(self.batch_size >= 1, "phase.batch_size", self.batch_size, "at least 1")
+        require_at_least(self, 1, "batch_size", prefix="phase.")
         require(0 < self.share <= 1, "phase.share", self.share, "a number in (0, 1]")
 
 
@@ -58,72 +60,87 @@ class Phase:
 class PretrainConfig:
     """One pretraining run."""
 
-    data: str
+    data: MayDiffer[str]
     """Folder that prepare.py wrote."""
     model: BertConfig
-    """The encoder."""
+    """Architecture of the encoder."""
     optimizer: OptimizerConfig
-    """Optimizer and schedule."""
+    """Optimizer and learning-rate schedule."""
     loop: Annotated[LoopConfig, tyro.conf.arg(name="")]
-    """Steps, and what happens how often."""
+    """Number of steps; intervals of logging, evaluation and checkpoints."""
     phases: tuple[Phase, ...] = (Phase(),)
-    """Lengths and batch sizes, one after the other, under one schedule."""
+    """Sequence lengths and batch sizes, one after the other, under one learning-rate schedule."""
     masking: MaskingConfig = MaskingConfig()
-    """How tokens are masked."""
-    encoder: str | None = None
-    """Trained model to go on from, a run or a directory that `bert_jax.load` opens, of the same
-    shape and vocabulary; None starts from random weights."""
-    name: str = ""
-    """Name of the run; empty takes the configuration's name."""
-    runs_dir: str = "runs"
-    """Folder of all runs; this one goes to runs_dir/name."""
+    """Masking of tokens."""
+    encoder: MayDiffer[str | None] = None
+    """Trained model to start from, a run or a directory that `bert_jax.load` opens, of the same
+    shape and vocabulary. None: random weights."""
+    name: MayDiffer[str] = ""
+    """Name of the run; empty: the configuration's name."""
+    runs_dir: MayDiffer[str] = "runs"
+    """Folder of all runs; this one is stored in runs_dir/name."""
     seed: int = 0
-    """Seed of weights, order, masking and dropout."""
+    """Seed of the weights, the order of the data, masking and dropout."""
     dtype: Literal["float32", "bfloat16"] = "float32"
-    """Type of matrix products; parameters and statistics are always float32."""
-    attention: Literal["auto", "xla", "cudnn"] = "auto"
-    """Attention kernel; "auto" takes cuDNN on GPUs where it applies."""
-    remat: bool = False
+    """Dtype of matrix products; parameters, softmax, layer norm and losses are always float32."""
+    attention: MayDiffer[Literal["auto", "xla", "cudnn"]] = "auto"
+    """Attention kernel; "auto": cuDNN on GPUs where supported, else XLA."""
+    remat: MayDiffer[bool] = False
     """Recompute each layer in the backward pass: less memory, about a third more time."""
-    unroll: bool = False
+    unroll: MayDiffer[bool] = False
     """Unroll the loop over layers: often a little faster on GPU, much slower to compile."""
-    accumulation_steps: int = 1
-    """Parts into which a device's share of a batch is cut, one after the other."""
-    parallel: Literal["shard_map", "pmap"] = "shard_map"
-    """How the step is spread over devices; both compute the same."""
-    eval_rows: int = 2048
-    """Held-out rows in one evaluation, spread evenly over the split."""
-    tensorboard: bool = False
-    """Write TensorBoard files too (needs the [track] extra)."""
-    distributed: bool = False
-    """Join the other processes of this job. Slurm, MPI, Kubernetes and TPU pods are found by
-    themselves; elsewhere set JAX_COORDINATOR_ADDRESS, JAX_NUM_PROCESSES and JAX_PROCESS_ID."""
-    allow_unverified: bool = False
-    """Go on from a checkpoint even if the manifest that vouches for it is missing."""
-    dry_run: bool = False
-    """Print parameters, memory, tokens and the configuration, and stop."""
+    accumulation_steps: MayDiffer[int] = 1
+    """Gradient accumulation: microbatches into which each device's share of a batch is split. The
+    numbers stay the same, but for dropout, which draws other masks."""
+    parallel: MayDiffer[Literal["shard_map", "pmap"]] = "shard_map"
+    """JAX transform that runs the step on several devices; the results are the same."""
+    eval_rows: MayDiffer[int] = 2048
+    """Held-out rows per evaluation, spread evenly over the split."""
+    tensorboard: MayDiffer[bool] = False
+    """Also write TensorBoard files (needs the [track] extra)."""
+    distributed: MayDiffer[bool] = False
+    """Join the other processes of this job. Slurm, MPI, Kubernetes and TPU pods are detected;
+    elsewhere set JAX_COORDINATOR_ADDRESS, JAX_NUM_PROCESSES and JAX_PROCESS_ID."""
+    allow_unverified: MayDiffer[bool] = False
+    """Resume from a checkpoint even if its manifest, with the files' hashes, is missing."""
+    dry_run: MayDiffer[bool] = False
+    """Print parameters, memory, tokens and the configuration, and exit."""
 
     def __post_init__(self):
-        for name in ("accumulation_steps", "eval_rows"):
-            require(getattr(self, name) >= 1, name, getattr(self, name), "at least 1")
+        require_at_least(self, 1, "accumulation_steps", "eval_rows")
         total = sum(phase.share for phase in self.phases)
         require(abs(total - 1) < 1e-6, "sum of phases' share", total, "exactly 1")
         longest = max(phase.length for phase in self.phases)
         positions = self.model.max_position_embeddings
         require(longest <= positions, "phase.length", longest, f"at most {positions} positions")
 
+    def with_vocab_size(self, tokenizer_size: int) -> "PretrainConfig":
+        """Take the vocabulary's size from the tokenizer where the configuration leaves it open.
+
+        Raises:
+            ConfigError: the configuration has fewer entries than the tokenizer has tokens.
+        """
+        size = self.model.vocab_size or tokenizer_size
+        if size < tokenizer_size:
+            raise ConfigError(
+                f"model.vocab_size = {size} is smaller than the tokenizer's {tokenizer_size}",
+                f"at least {tokenizer_size} (the rest is padding), or None",
+                "leave model.vocab_size out",
+            )
+        return dataclasses.replace(self, model=dataclasses.replace(self.model, vocab_size=size))
+
 
 @dataclasses.dataclass(frozen=True)
 class PhaseSpan:
-    """The steps of a run that a phase takes: first, …, last - 1."""
+    """Steps of a run that belong to a phase, counted from 0: start, …, stop - 1."""
 
     phase: Phase
-    first: int
-    last: int
+    start: int
+    stop: int
 
 
 def phase_spans(config: PretrainConfig) -> list[PhaseSpan]:
-    """Divides a run's steps among its phases by their shares; no step is left out."""
+    """Divide a run's steps among its phases by their shares; together they cover every step."""
     ends = [
         round(share * config.loop.steps) for share in accumulate(p.share for p in config.phases)
     ]
@@ -133,11 +150,11 @@ def phase_spans(config: PretrainConfig) -> list[PhaseSpan]:
 
 
 def phase_at(spans: list[PhaseSpan], step: int) -> Phase:
-    """The phase of which update number `step` (from 1) is a part."""
-    return next(span.phase for span in spans if step <= span.last)
+    """Return the phase of a step, numbered from 1: the steps taken once it is done."""
+    return next(span.phase for span in spans if step <= span.stop)
 
 
 def length_changes(spans: list[PhaseSpan], step: int) -> int:
-    """How often the rows' length had changed before update number `step` (from 1)."""
-    lengths = [span.phase.length for span in spans if span.first < step]
+    """Count the changes of row length up to a step, numbered from 1 as in `phase_at`."""
+    lengths = [span.phase.length for span in spans if span.start < step]
     return sum(before != after for before, after in pairwise(lengths))

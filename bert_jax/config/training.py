@@ -1,9 +1,10 @@
-"""Optimizer and training loop, the same for every script."""
+"""Configuration of the optimizer and the training loop, shared by all scripts."""
 
 import dataclasses
 from typing import Literal
 
 from bert_jax.config.check import require
+from bert_jax.config.resume import MayDiffer
 
 
 @dataclasses.dataclass(frozen=True)
@@ -11,27 +12,27 @@ class OptimizerConfig:
     """Optimizer and learning-rate schedule."""
 
     name: Literal["original", "adamw", "lamb", "rmsprop"] = "adamw"
-    """"original": BERT's Adam without bias correction; "rmsprop": with momentum b1 and decay b2,
-    epsilon outside the root; "adamw" and "lamb" are optax's."""
+    """"original": BERT's Adam without bias correction; "adamw" and "lamb" with it; "rmsprop": with
+    momentum, epsilon outside the root."""
     learning_rate: float = 1e-4
     """Peak learning rate."""
     warmup_steps: int = 10_000
     """Steps of linear warm-up."""
     schedule: Literal["linear", "inverse_sqrt", "constant"] = "linear"
-    """After the warm-up: linear decay to zero at the last step, decay by 1 / √step as the first
-    Transformer's, or the peak kept. "original" brings its own schedule."""
+    """Schedule after the warm-up: linear decay to zero at the last step, decay by 1 / √step as in
+    the original Transformer, or constant. The "original" optimizer has its own schedule."""
     b1: float = 0.9
-    """Decay of the first moment."""
+    """Decay of the first moment; momentum of "rmsprop"."""
     b2: float = 0.999
-    """Decay of the second moment."""
+    """Decay of the second moment; of the mean square in "rmsprop"."""
     eps: float = 1e-6
-    """Added to the root of the second moment."""
+    """Epsilon, added to the square root of the second moment."""
     weight_decay: float = 0.01
-    """Decoupled weight decay, on all but biases and layer normalisation."""
+    """Decoupled weight decay, for all parameters but biases and layer norms."""
     clip_norm: float | None = 1.0
-    """Largest global gradient norm; None does not clip."""
+    """Maximum global gradient norm. None: no clipping."""
     clip_value: float | None = None
-    """Largest magnitude of each of the gradient's numbers; None does not clip."""
+    """Maximum absolute value of each gradient element. None: no clipping."""
 
     def __post_init__(self):
         require(self.learning_rate > 0, "learning_rate", self.learning_rate, "a positive number")
@@ -43,22 +44,23 @@ class OptimizerConfig:
 
 @dataclasses.dataclass(frozen=True)
 class LoopConfig:
-    """The training loop, the same for every task."""
+    """Length of the training loop, and its intervals."""
 
     steps: int
-    """Updates in the whole run."""
-    log_every: int = 10
-    """Steps between lines of metrics."""
-    eval_every: int = 1000
+    """Steps in the whole run."""
+    log_every: MayDiffer[int] = 10
+    """Steps between records of the training metrics."""
+    eval_every: MayDiffer[int] = 1000
     """Steps between evaluations on the held-out split; the last step is always evaluated."""
-    checkpoint_every: int = 1000
+    checkpoint_every: MayDiffer[int] = 1000
     """Steps between checkpoints; the last step is always saved."""
-    keep_last: int = 2
-    """Newest checkpoints that are kept, beside the best one."""
-    max_bad_steps: int = 5
-    """Consecutive steps with NaN or Inf after which the run ends."""
-    watchdog_seconds: float = 1800.0
-    """A step, an evaluation's batch, or a wait that takes longer ends the process (exit code 6)."""
+    keep_last: MayDiffer[int] = 2
+    """Number of newest checkpoints to keep, in addition to the best one."""
+    max_bad_steps: MayDiffer[int] = 5
+    """Consecutive steps with NaN or Inf after which the run ends (exit code 5)."""
+    watchdog_seconds: MayDiffer[float] = 1800.0
+    """Seconds without progress (a step, an evaluation batch, a save) before the process ends itself
+    with exit code 6."""
 
     def __post_init__(self):
         for field in dataclasses.fields(self):

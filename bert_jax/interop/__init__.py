@@ -1,1 +1,1 @@
-"""Checkpoints of others: Hugging Face directories, Google's TF1 files; StableHLO and ONNX out."""
+"""Formats of other frameworks: Hugging Face and Google TF1 checkpoints, StableHLO, ONNX."""

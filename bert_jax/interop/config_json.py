@@ -1,4 +1,4 @@
-"""Hugging Face's config.json, through an allow-list: nothing in it chooses code to run."""
+"""Read and write Hugging Face's config.json; of its fields only an allow-list has any effect."""
 
 import dataclasses
 import json
@@ -8,10 +8,10 @@ from typing import Any, NamedTuple
 from bert_jax.config import BertConfig
 from bert_jax.errors import ConfigError
 
-ACTIVATIONS = {  # theirs → ours
+ACTIVATIONS = {  # Hugging Face's names → ours
     "gelu": "gelu", "gelu_new": "gelu_tanh", "gelu_pytorch_tanh": "gelu_tanh", "relu": "relu",
 }  # fmt: skip
-FIXED = {  # what this code computes; any other value is refused
+REQUIRED_VALUES = {  # what the model computes; any other value is refused
     "model_type": "bert", "position_embedding_type": "absolute", "is_decoder": False,
     "add_cross_attention": False, "is_encoder_decoder": False, "tie_word_embeddings": True,
     "pruned_heads": {}, "chunk_size_feed_forward": 0,
@@ -19,48 +19,48 @@ FIXED = {  # what this code computes; any other value is refused
 MAX_BYTES = 1 << 24
 
 
-class Described(NamedTuple):
-    """What a config.json says."""
+class ParsedConfig(NamedTuple):
+    """The fields of a config.json that this code uses."""
 
     config: BertConfig
     architecture: str
-    labels: tuple[str, ...]  # empty where none are given
+    labels: tuple[str, ...]  # empty if the file has none
     problem_type: str | None
 
 
-def read_config(path: Path) -> Described:
-    """Reads a config.json; fields that mean nothing here are left alone.
+def read_config(path: Path) -> ParsedConfig:
+    """Read a config.json; other fields are ignored.
 
     Raises:
-        ConfigError: not JSON, code of its own (`auto_map`), another kind of model, a size that
-            is no positive integer, labels that are not 0 … n−1.
+        ConfigError: the file is not JSON, brings code of its own (`auto_map`), describes a
+            different kind of model, has an invalid size, or labels that are not numbered 0 … n−1.
     """
     raw = read_json_object(path)
-
     if "auto_map" in raw:
-        raise _refuse(path, raw, "auto_map", "a model without code of its own: none is run")
+        raise _unsupported(
+            path, raw, "auto_map", "a model without custom code, because none is run"
+        )
     if "model_type" not in raw:
-        raise _refuse(path, raw, "model_type", "'bert'")
-    config = bert_config(raw, path)
+        raise _unsupported(path, raw, "model_type", "'bert'")
+    config = parse_bert_config(raw, path)
     names = raw.get("architectures")
-    if names is not None and not (
-        isinstance(names, list) and all(isinstance(name, str) for name in names)
-    ):
-        raise _refuse(path, raw, "architectures", "a list of names")
+    is_list = isinstance(names, list) and all(isinstance(name, str) for name in names)
+    if names is not None and not is_list:
+        raise _unsupported(path, raw, "architectures", "a list of names")
     problem = raw.get("problem_type")
-    return Described(
+    return ParsedConfig(
         config,
         names[0] if names else "BertModel",
-        _labels(path, raw),
+        _read_labels(path, raw),
         problem if isinstance(problem, str) else None,
     )
 
 
-def bert_config(raw: dict[str, Any], path: Path) -> BertConfig:
-    """The encoder's shape from the fields of a config.json, or of Google's bert_config.json."""
-    for field, value in FIXED.items():
+def parse_bert_config(raw: dict[str, Any], path: Path) -> BertConfig:
+    """Return the encoder's configuration from config.json, or Google's bert_config.json."""
+    for field, value in REQUIRED_VALUES.items():
         if raw.get(field, value) not in (value, None):
-            raise _refuse(path, raw, field, repr(value))
+            raise _unsupported(path, raw, field, repr(value))
     values: dict[str, Any] = {}
     for field in dataclasses.fields(BertConfig):
         if field.name not in raw:
@@ -69,33 +69,33 @@ def bert_config(raw: dict[str, Any], path: Path) -> BertConfig:
         kind = (int,) if field.type in (int, int | None) else (int, float)
         if field.name == "hidden_act":
             if not isinstance(value, str) or value not in ACTIVATIONS:
-                raise _refuse(path, raw, field.name, f"one of {', '.join(ACTIVATIONS)}")
+                raise _unsupported(path, raw, field.name, f"one of {', '.join(ACTIVATIONS)}")
             value = ACTIVATIONS[value]
         elif isinstance(value, bool) or not isinstance(value, kind):
             expected = "an integer" if kind == (int,) else "a number"
-            raise _refuse(path, raw, field.name, expected)
+            raise _unsupported(path, raw, field.name, expected)
         values[field.name] = value
     if values.get("vocab_size") is None:
-        raise _refuse(path, raw, "vocab_size", "the number of tokens")
+        raise _unsupported(path, raw, "vocab_size", "the number of tokens")
     try:
         return BertConfig(**values)
     except ConfigError as error:
-        wrong, *rest = str(error).split("\n")
-        rest = [line.split(":", 1)[1].strip() for line in rest]
-        raise ConfigError(f"{path}: {wrong}", *rest) from None
+        wrong, *lines = str(error).split("\n")
+        expected, fix = (line.split(":", 1)[1].strip() for line in lines)
+        raise ConfigError(f"{path}: {wrong}", expected, fix) from None
 
 
-def config_json(
+def make_config_json(
     config: BertConfig,
     architecture: str,
     labels: tuple[str, ...] = (),
     pad_id: int = 0,
     problem_type: str | None = None,
 ) -> str:
-    """The config.json that describes a model to Hugging Face."""  # fmt: skip
-    theirs = {ours: theirs for theirs, ours in reversed(ACTIVATIONS.items())}
+    """Return the text of a config.json that `transformers` opens."""
+    activations = {ours: theirs for theirs, ours in reversed(ACTIVATIONS.items())}
     values: dict[str, Any] = {"architectures": [architecture], "model_type": "bert"}
-    values |= dataclasses.asdict(config) | {"hidden_act": theirs[config.hidden_act]}
+    values |= dataclasses.asdict(config) | {"hidden_act": activations[config.hidden_act]}
     values |= {"position_embedding_type": "absolute", "pad_token_id": pad_id, "dtype": "float32"}
     if labels:
         values["id2label"] = {str(i): label for i, label in enumerate(labels)}
@@ -106,53 +106,53 @@ def config_json(
 
 
 def read_json_object(path: Path) -> dict[str, Any]:
-    """Reads a JSON file that holds one object."""
+    """Read a JSON file that holds one object."""
     try:
         if path.stat().st_size > MAX_BYTES:
-            raise ValueError(f"{path.stat().st_size} bytes are too many")
+            raise ValueError(f"{path.stat().st_size} bytes, more than {MAX_BYTES}")
         value = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError) as error:
         raise ConfigError(
-            f"{path} cannot be read: {_short(str(error))}", "a JSON file", "fetch it again"
+            f"{path} cannot be read: {_shorten(str(error))}", "a JSON file", "download it again"
         ) from None
     if not isinstance(value, dict):
-        raise ConfigError(f"{path} holds {_short(value)}", "a JSON object", "fetch it again")
+        raise ConfigError(f"{path} holds {_shorten(value)}", "a JSON object", "download it again")
     return value
 
 
-def _labels(path: Path, raw: dict[str, Any]) -> tuple[str, ...]:
+def _read_labels(path: Path, raw: dict[str, Any]) -> tuple[str, ...]:
     given = raw.get("id2label")
     if given is None:
         count = raw.get("num_labels", 0)
         if isinstance(count, bool) or not isinstance(count, int) or not 0 <= count <= 1 << 20:
             raise ConfigError(
-                f"{path}: num_labels = {_short(count)}", "a number of labels", "mend the file"
+                f"{path}: num_labels = {_shorten(count)}", "a number of labels", "fix the file"
             )
         return tuple(f"LABEL_{i}" for i in range(count))
-    fine = isinstance(given, dict) and all(isinstance(label, str) for label in given.values())
-    if not fine or set(given) != {str(i) for i in range(len(given))}:
+    is_map = isinstance(given, dict) and all(isinstance(label, str) for label in given.values())
+    if not is_map or set(given) != {str(i) for i in range(len(given))}:
         raise ConfigError(
-            f"{path}: id2label = {_short(given)}",
-            "a text for each of 0 … n-1",
-            "give every class one label",
+            f"{path}: id2label = {_shorten(given)}",
+            "a label for each of 0 … n-1",
+            "fix the file",
         )
     labels = tuple(given[str(i)] for i in range(len(given)))
     ids = raw.get("label2id")
     if ids is not None and ids != {label: i for i, label in enumerate(labels)}:
         raise ConfigError(
-            f"{path}: label2id = {_short(ids)}",
-            f"the inverse of id2label = {_short(given)}",
+            f"{path}: label2id = {_shorten(ids)}",
+            f"the inverse of id2label = {_shorten(given)}",
             "make the two agree",
         )
     return labels
 
 
-def _refuse(path: Path, raw: dict[str, Any], field: str, expected: str) -> ConfigError:
+def _unsupported(path: Path, raw: dict[str, Any], field: str, expected: str) -> ConfigError:
     return ConfigError(
-        f"{path}: {field} = {_short(raw.get(field))}", expected, "convert a plain BERT model"
+        f"{path}: {field} = {_shorten(raw.get(field))}", expected, "convert a plain BERT model"
     )
 
 
-def _short(value: Any) -> str:
+def _shorten(value: Any) -> str:
     text = repr(value)
     return text if len(text) <= 80 else text[:77] + "..."

@@ -1,4 +1,4 @@
-"""Hugging Face directories, both ways: config.json, weights and tokenizer; never a pickle."""
+"""Read and write Hugging Face model directories: config.json, weights, tokenizer; no pickles."""
 
 import hashlib
 import json
@@ -9,72 +9,78 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import jax
-import ml_dtypes  # noqa: F401  # NumPy learns bfloat16, which many files hold
+import ml_dtypes  # noqa: F401  # registers bfloat16 with NumPy; many files hold it
 import numpy as np
 import safetensors
 import safetensors.numpy
 from flax.serialization import msgpack_restore
 
 from bert_jax.config import BertConfig
-from bert_jax.data.tokenizer import Tokenizer
 from bert_jax.errors import CheckpointError, ConfigError, one_line
-from bert_jax.interop.config_json import config_json, read_config, read_json_object
-from bert_jax.interop.names import (
+from bert_jax.interop.config_json import make_config_json, read_config, read_json_object
+from bert_jax.interop.parameter_names import (
     from_flat,
     from_flax_names,
     from_torch_names,
     to_flat,
-    torch_names,
+    to_torch_names,
 )
 from bert_jax.models.architectures import ARCHITECTURES, WITH_LABELS, architecture
 from bert_jax.models.functional import build
+from bert_jax.tokenizer.tokenizer import Tokenizer
 
-WEIGHTS = "model.safetensors"
-OURS = "bert_jax.json"  # what config.json has no place for
+WEIGHTS_FILE = "model.safetensors"
+METADATA_FILE = "bert_jax.json"  # fields that config.json has no place for
 PICKLED = (".bin", ".pt", ".pth", ".pkl", ".ckpt", ".h5")
 
 
-class Exported(NamedTuple):
-    """A model as a directory holds it."""
+class PretrainedModel(NamedTuple):
+    """The parts of a model as a directory holds them, read or to be written."""
 
     config: BertConfig
+    """The encoder's configuration."""
     architecture: str
+    """One of `models.architectures.ARCHITECTURES`."""
     params: dict[str, Any]
+    """Parameters as a nested dict of float32 arrays, heads included."""
     tokenizer: Tokenizer
     labels: tuple[str, ...] = ()
+    """Names of the outputs, in order; empty for a model without labels."""
     problem_type: str | None = None
+    """Hugging Face's name for the kind of classification or regression."""
     task: dict[str, Any] | None = None
-    """What `tasks` needs to predict; None where the model comes from elsewhere."""
+    """Kind of task and longest input, for predictions; None if it was not fine-tuned here."""
 
 
-def write_directory(folder: str | Path, model: Exported, card: str = "") -> None:
-    """Writes a directory that `transformers` and `load` open; an old one is replaced whole.
+def write_directory(folder: str | Path, model: PretrainedModel, card: str = "") -> None:
+    """Write a directory that `transformers` and `bert_jax.load` open, and replace an old one.
 
     Args:
-        folder: where to.
-        model: what to write.
-        card: the text of README.md.
+        folder: the directory to write; it changes only once all files are complete.
+        model: the model to write.
+        card: the text of README.md; empty writes none.
     """
     folder = Path(folder)
     new = folder.with_name(f"{folder.name}.writing")
     shutil.rmtree(new, ignore_errors=True)
     new.mkdir(parents=True)
-    tensors = torch_names(to_flat(model.params))
+    tensors = to_torch_names(to_flat(model.params))
     if model.architecture == "BertModel":
         tensors = {name.removeprefix("bert."): x for name, x in tensors.items()}
-    # Bytes, not `save_file`: that would leave a file that nobody else can read.
-    (new / WEIGHTS).write_bytes(safetensors.numpy.save(tensors, metadata={"format": "pt"}))
-    described = config_json(
+    # `save` instead of `save_file`, which writes a file that only its owner can read.
+    (new / WEIGHTS_FILE).write_bytes(safetensors.numpy.save(tensors, metadata={"format": "pt"}))
+    config_text = make_config_json(
         model.config, model.architecture, model.labels, model.tokenizer.pad_id, model.problem_type
     )
-    (new / "config.json").write_text(described, encoding="utf-8")
+    (new / "config.json").write_text(config_text, encoding="utf-8")
     model.tokenizer.save(new, model.config.max_position_embeddings)
-    ours = {
+    metadata = {
         "task": model.task,
         "tokenizer_sha256": model.tokenizer.sha256,
-        "weights_sha256": _sha256(new / WEIGHTS),
+        "weights_sha256": _sha256(new / WEIGHTS_FILE),
     }
-    (new / OURS).write_text(json.dumps(ours, indent=2, ensure_ascii=False) + "\n", "utf-8")
+    metadata_text = json.dumps(metadata, indent=2, ensure_ascii=False) + "\n"
+    (new / METADATA_FILE).write_text(metadata_text, "utf-8")
     if card:
         (new / "README.md").write_text(card, encoding="utf-8")
     old = folder.with_name(f"{folder.name}.old")
@@ -85,55 +91,60 @@ def write_directory(folder: str | Path, model: Exported, card: str = "") -> None
     shutil.rmtree(old, ignore_errors=True)
 
 
-def read_directory(folder: str | Path, say: Callable[[str], None] = print) -> Exported:
-    """Reads a directory that `write_directory`, transformers or sentence-transformers wrote.
+def read_directory(folder: str | Path, log: Callable[[str], None] = print) -> PretrainedModel:
+    """Read a directory that `write_directory`, transformers or sentence-transformers wrote.
 
-    Weights are `model.safetensors`, whole or in parts, or the old `flax_model.msgpack`. A head
-    that this code does not know is left out, aloud: the encoder is then a `BertModel`.
+    Weights are read from `model.safetensors`, whole or in parts, or the old `flax_model.msgpack`.
+    An unknown head is dropped with a warning, which leaves the encoder as a `BertModel`.
+
+    Args:
+        folder: the directory.
+        log: called with each warning.
 
     Raises:
-        ConfigError: a config.json, weights or tokenizer that cannot work or do not fit together.
-        CheckpointError: weights that are damaged, or only there as a pickle.
+        ConfigError: config.json, weights or tokenizer are invalid or do not belong together.
+        CheckpointError: the weights are missing, damaged, or a pickle.
     """
     folder = Path(folder)
-    described = read_config(folder / "config.json")
-    ours = read_json_object(folder / OURS) if (folder / OURS).exists() else {}
+    parsed = read_config(folder / "config.json")
+    metadata_path = folder / METADATA_FILE
+    metadata = read_json_object(metadata_path) if metadata_path.exists() else {}
     tokenizer = Tokenizer.load(folder)
-    config, name, labels = described.config, described.architecture, described.labels
+    config, name, labels = parsed.config, parsed.architecture, parsed.labels
     check_vocabulary(tokenizer, config, str(folder))
-    _check_hash(f"{folder}: the tokenizer", tokenizer.sha256, ours.get("tokenizer_sha256"))
-    flat = _read_weights(folder, ours.get("weights_sha256"))
+    _check_hash(f"{folder}: the tokenizer", tokenizer.sha256, metadata.get("tokenizer_sha256"))
+    flat = _read_weights(folder, metadata.get("weights_sha256"))
     if name not in ARCHITECTURES:
-        say(f"{folder}: the head of {name} is unknown here; the encoder alone is loaded")
+        log(f"warning: {folder}: the head of {name} is not supported and is dropped")
         name = "BertModel"
-    if name in WITH_LABELS and not labels:  # Hugging Face leaves two labels out
+    if name in WITH_LABELS and not labels:  # Hugging Face omits two default labels
         labels = ("LABEL_0", "LABEL_1")
-    _mend_tied(flat, folder)
+    _drop_tied_copies(flat, folder)
     num_labels = len(labels) if name in WITH_LABELS else 0
     pooling = "bert.pooler.dense.kernel" in flat or name != "BertModel"
     model = architecture(name, num_labels, pooling)
     shapes = jax.eval_shape(build(config, model)[0], jax.random.key(0))
     params = from_flat(flat, shapes, config, str(folder))
-    task = ours.get("task")
-    return Exported(
-        config, name, params, tokenizer, labels, described.problem_type,
+    task = metadata.get("task")
+    return PretrainedModel(
+        config, name, params, tokenizer, labels, parsed.problem_type,
         task if isinstance(task, dict) else None,
     )  # fmt: skip
 
 
-def check_vocabulary(tokenizer: Tokenizer, config: BertConfig, where: str) -> None:
-    """Refuses a tokenizer with more tokens than the model has embeddings."""
+def check_vocabulary(tokenizer: Tokenizer, config: BertConfig, source: str) -> None:
+    """Raise a `ConfigError` if the tokenizer has more tokens than the model has embeddings."""
     size = config.vocab_size or 0
     if tokenizer.vocab_size > size:
         raise ConfigError(
-            f"{where}: the tokenizer has {tokenizer.vocab_size} tokens, config.json {size}",
-            "a vocabulary that the model's embeddings hold",
-            "give the tokenizer with which the model was trained",
+            f"{source}: the tokenizer has {tokenizer.vocab_size} tokens, config.json {size}",
+            "at most one token for each embedding",
+            "use the tokenizer with which the model was trained",
         )
 
 
 def _read_weights(folder: Path, sha256: str | None) -> dict[str, np.ndarray]:
-    path, index = folder / WEIGHTS, folder / f"{WEIGHTS}.index.json"
+    path, index = folder / WEIGHTS_FILE, folder / f"{WEIGHTS_FILE}.index.json"
     if path.exists():
         if sha256 is not None:
             _check_hash(str(path), _sha256(path), sha256)
@@ -143,7 +154,9 @@ def _read_weights(folder: Path, sha256: str | None) -> dict[str, np.ndarray]:
         names = set(parts.values()) if isinstance(parts, dict) else set()
         if not names or not all(isinstance(n, str) and Path(n).name == n for n in names):
             raise ConfigError(
-                f"{index}: weight_map is no map to file names", "file names", "fetch it again"
+                f"{index}: weight_map does not map to file names",
+                "file names in the same directory",
+                "download it again",
             )
         tensors: dict[str, np.ndarray] = {}
         for name in sorted(names):
@@ -155,11 +168,11 @@ def _read_weights(folder: Path, sha256: str | None) -> dict[str, np.ndarray]:
     pickled = [p.name for p in sorted(folder.iterdir()) if p.suffix in PICKLED]
     if pickled:
         raise CheckpointError(
-            f"{folder} holds its weights as {pickled[0]} only, which can run code when it is read",
-            f"{WEIGHTS}",
-            "open it with transformers on a machine of your own trust, and save_pretrained it",
+            f"{folder} has its weights as {pickled[0]} only, which can run code when it is read",
+            WEIGHTS_FILE,
+            "if you trust it, load it with transformers and write it again with save_pretrained",
         )
-    raise CheckpointError(f"{folder} holds no weights", WEIGHTS, "fetch the whole model")
+    raise CheckpointError(f"{folder} holds no weights", WEIGHTS_FILE, "download the whole model")
 
 
 def _read_safetensors(path: Path) -> dict[str, np.ndarray]:
@@ -167,7 +180,7 @@ def _read_safetensors(path: Path) -> dict[str, np.ndarray]:
         with safetensors.safe_open(path, framework="numpy") as file:
             return {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
     except (OSError, ValueError, TypeError, safetensors.SafetensorError) as error:
-        raise _damaged(path, error, "a safetensors file, complete") from None
+        raise _damaged(path, error, "a complete safetensors file") from None
 
 
 def _read_msgpack(path: Path) -> dict[str, np.ndarray]:
@@ -178,12 +191,12 @@ def _read_msgpack(path: Path) -> dict[str, np.ndarray]:
             jax.tree_util.keystr(keys, simple=True, separator="."): np.asarray(x)
             for keys, x in leaves
         }
-    except Exception as error:  # msgpack has many ways to fail
-        raise _damaged(path, error, "a Flax checkpoint in one file") from None
+    except Exception as error:  # msgpack raises errors of many types
+        raise _damaged(path, error, "a complete Flax checkpoint") from None
 
 
-def _mend_tied(flat: dict[str, np.ndarray], folder: Path) -> None:
-    """Drops the second copies that some writers keep of tied arrays, and checks them."""
+def _drop_tied_copies(flat: dict[str, np.ndarray], folder: Path) -> None:
+    """Drop the second copies of tied arrays that some writers keep; raise if they differ."""
     bias = flat.pop("cls.predictions.decoder.bias", None)
     if bias is not None:
         flat.setdefault("cls.predictions.bias", bias)
@@ -191,18 +204,18 @@ def _mend_tied(flat: dict[str, np.ndarray], folder: Path) -> None:
     word = flat.get("bert.embeddings.word_embeddings.embedding")
     if decoder is not None and word is not None and not np.array_equal(decoder.T, word):
         raise ConfigError(
-            f"{folder}: cls.predictions.decoder is not the word embedding",
-            "tied embeddings, as BERT has them",
+            f"{folder}: cls.predictions.decoder differs from the word embedding",
+            "tied embeddings, as in BERT",
             "load the encoder alone: name BertModel in config.json's architectures",
         )
 
 
-def _check_hash(what: str, found: str, wanted: str | None) -> None:
-    if wanted is not None and found != wanted:
+def _check_hash(name: str, actual: str, expected: str | None) -> None:
+    if expected is not None and actual != expected:
         raise ConfigError(
-            f"{what} has hash {found[:16]}…",
-            f"{str(wanted)[:16]}…, as {OURS} says",
-            "restore the directory's files; they were changed after they were written",
+            f"{name} has hash {actual[:16]}…",
+            f"{str(expected)[:16]}…, as recorded in {METADATA_FILE}",
+            "restore the original files; they were changed after the model was written",
         )
 
 
@@ -213,5 +226,5 @@ def _sha256(path: Path) -> str:
 
 def _damaged(path: Path, error: Exception, expected: str) -> CheckpointError:
     return CheckpointError(
-        f"{path} cannot be read: {one_line(error)}", expected, "fetch the file again"
+        f"{path} cannot be read: {one_line(error)}", expected, "download the file again"
     )

@@ -1,4 +1,4 @@
-"""Models as ONNX, by PyTorch's exporter through the Hugging Face directory, then checked.
+"""Write ONNX files: export through transformers and PyTorch, then compare the outputs.
 
 Needs the [onnx] extra: torch, transformers, onnx, onnxscript, onnxruntime.
 """
@@ -12,8 +12,8 @@ import jax
 import numpy as np
 
 from bert_jax.errors import CheckpointError, ConfigError
-from bert_jax.interop.huggingface import Exported, write_directory
-from bert_jax.interop.stablehlo import inference_function
+from bert_jax.interop.huggingface import PretrainedModel, write_directory
+from bert_jax.interop.stablehlo import make_inference_function
 
 TOLERANCE = 1e-4
 INPUTS = ("input_ids", "attention_mask", "token_type_ids")
@@ -24,31 +24,31 @@ OUTPUTS = {
 }
 
 
-def write_onnx(model: Exported, path: Path) -> float:
-    """Writes a model for any batch size and length; int64 inputs [B, T], float32 outputs.
+def write_onnx(model: PretrainedModel, path: Path) -> float:
+    """Write a model for any batch size and length, with int64 inputs [B, T] and float32 outputs.
 
     Returns:
-        The largest difference from this package's outputs on random inputs of several shapes.
+        The largest absolute difference from our outputs on random inputs of two shapes.
 
     Raises:
         ConfigError: the [onnx] extra is not installed.
-        CheckpointError: ONNX Runtime computes something else; nothing is written.
+        CheckpointError: ONNX Runtime's outputs differ by more than `TOLERANCE`; nothing is written.
     """
     try:
         import onnxruntime
-        import onnxscript  # noqa: F401  # the exporter imports it late
+        import onnxscript  # noqa: F401  # the exporter imports it only when it runs
         import torch
         import transformers
     except ImportError as error:
         raise ConfigError(
-            f"ONNX needs packages that are not here: {error}",
+            f"ONNX export needs a package that is not installed: {error}",
             "the [onnx] extra",
             "pip install 'bert_jax[onnx]'",
         ) from None
 
     names = OUTPUTS.get(model.architecture, ("logits",))
     if model.architecture == "BertModel" and "pooler" not in model.params:
-        names = names[:1]  # transformers would make up a pooler
+        names = names[:1]  # transformers would initialize a pooler
 
     class Wrapped(torch.nn.Module):
         def __init__(self, inner: Any):
@@ -56,16 +56,16 @@ def write_onnx(model: Exported, path: Path) -> float:
             self.inner = inner
 
         def forward(self, input_ids: Any, attention_mask: Any, token_type_ids: Any) -> Any:
-            found = self.inner(
+            outputs = self.inner(
                 input_ids=input_ids, attention_mask=attention_mask, token_type_ids=token_type_ids
             )
-            return tuple(found[name] for name in names)
+            return tuple(outputs[name] for name in names)
 
     with tempfile.TemporaryDirectory() as temporary, warnings.catch_warnings():
         warnings.simplefilter("ignore")
         write_directory(Path(temporary) / "model", model)
-        kind = getattr(transformers, model.architecture)
-        inner = kind.from_pretrained(Path(temporary) / "model", attn_implementation="eager")
+        model_class = getattr(transformers, model.architecture)
+        inner = model_class.from_pretrained(Path(temporary) / "model", attn_implementation="eager")
         batch = torch.export.Dim("batch", min=1)
         length = torch.export.Dim("length", min=2, max=model.config.max_position_embeddings)
         program = torch.onnx.export(
@@ -92,19 +92,19 @@ def write_onnx(model: Exported, path: Path) -> float:
     return worst
 
 
-def _largest_difference(model: Exported, session: Any) -> float:
-    ours, rng, worst = jax.jit(inference_function(model)), np.random.default_rng(0), 0.0
+def _largest_difference(model: PretrainedModel, session: Any) -> float:
+    infer, rng, worst = jax.jit(make_inference_function(model)), np.random.default_rng(0), 0.0
     longest = model.config.max_position_embeddings
     for rows, length in ((1, min(5, longest)), (3, min(40, longest))):
         ids = rng.integers(0, model.config.vocab_size or 0, (rows, length))
-        place, ends = np.arange(length)[None], rng.integers(2, length + 1, (rows, 1))
-        mask = (place < ends).astype(np.int64)
-        segment = ((place >= ends // 2) & (place < ends)).astype(np.int64)
-        wanted = ours(*(x.astype(np.int32) for x in (ids, mask, segment)))
-        found = session.run(None, dict(zip(INPUTS, (ids, mask, segment), strict=True)))
-        for a, b in zip(wanted, found, strict=True):
+        index, ends = np.arange(length)[None], rng.integers(2, length + 1, (rows, 1))
+        mask = (index < ends).astype(np.int64)
+        segment = ((index >= ends // 2) & (index < ends)).astype(np.int64)
+        ours = infer(*(x.astype(np.int32) for x in (ids, mask, segment)))
+        theirs = session.run(None, dict(zip(INPUTS, (ids, mask, segment), strict=True)))
+        for a, b in zip(ours, theirs, strict=True):
             a = np.asarray(a)
-            if a.shape[:2] == ids.shape:  # what stands on padding means nothing
+            if a.shape[:2] == ids.shape:  # outputs at padding are arbitrary
                 a, b = a[mask == 1], b[mask == 1]
             worst = max(worst, float(np.abs(a - b).max()))
     return worst

@@ -1,1 +1,1 @@
-"""Models built from the layers: BERT and its heads."""
+"""Models: BERT and its heads."""

@@ -1,4 +1,4 @@
-"""The models that can be saved and loaded, under the names that Hugging Face gives them."""
+"""Models that can be saved and loaded, by their Hugging Face names."""
 
 import functools
 from collections.abc import Callable
@@ -27,15 +27,15 @@ BY_TOKEN = ("BertForTokenClassification", "BertForQuestionAnswering")  # scores 
 
 
 def architecture(name: str, num_labels: int = 0, pooling: bool = True) -> Callable[..., nnx.Module]:
-    """A module class for `functional.build`, its number of scores set where it has one.
+    """Return a module class for `functional.build`, with its number of labels set.
 
     Args:
         name: one of `ARCHITECTURES`.
-        num_labels: scores C, for those in `WITH_LABELS`.
+        num_labels: number of labels C, for those in `WITH_LABELS`.
         pooling: False gives a `BertModel` without its pooler.
 
     Raises:
-        ConfigError: the name is not among `ARCHITECTURES`.
+        ConfigError: the name is not in `ARCHITECTURES`.
     """
     if name == "BertModel" and not pooling:
         return functools.partial(Bert, pooling=False)
@@ -43,7 +43,7 @@ def architecture(name: str, num_labels: int = 0, pooling: bool = True) -> Callab
         raise ConfigError(
             f"architecture {name!r} is unknown",
             f"one of {', '.join(ARCHITECTURES)}",
-            "convert the model to one of these, or load its encoder alone",
+            "convert the model to one of these, or load only its encoder",
         )
     model = ARCHITECTURES[name]
     return functools.partial(model, num_labels=num_labels) if name in WITH_LABELS else model

@@ -6,13 +6,13 @@ from jaxtyping import Array, Float, Int, PRNGKeyArray
 
 from bert_jax.config import BertConfig
 from bert_jax.models.heads import MaskedLanguageHead, NextSentenceHead
-from bert_jax.nn.compute import PLAIN, Compute
 from bert_jax.nn.dropout import split_key
 from bert_jax.nn.embeddings import Embeddings
+from bert_jax.nn.execution import DEFAULT_EXECUTION, Execution
+from bert_jax.nn.initializers import truncated_normal
 from bert_jax.nn.layout import RowLayout, block_diagonal_mask
-from bert_jax.nn.linear import Linear, truncated_normal
-from bert_jax.nn.stack import apply_layers, stack_layers
-from bert_jax.nn.transformer import EncoderLayer
+from bert_jax.nn.linear import Linear
+from bert_jax.nn.transformer import EncoderLayer, apply_layers, stack_layers
 
 
 class Bert(nnx.Module):
@@ -24,7 +24,7 @@ class Bert(nnx.Module):
         self.layers = stack_layers(
             lambda rngs: EncoderLayer(config, rngs), config.num_hidden_layers, rngs
         )
-        if pooling:  # heads on single tokens have no use for it
+        if pooling:  # token-level heads do not use the pooler
             init = truncated_normal(config.initializer_range)
             self.pooler = Linear((width,), (width,), init, rngs)
 
@@ -33,28 +33,30 @@ class Bert(nnx.Module):
         tokens: Int[Array, "B T"],
         layout: RowLayout,
         *,
-        at: Int[Array, "B P"] | None = None,
+        positions: Int[Array, "B P"] | None = None,
         key: PRNGKeyArray | None = None,
-        compute: Compute = PLAIN,
+        execution: Execution = DEFAULT_EXECUTION,
     ) -> Float[Array, "B P D"]:
-        """Encodes tokens; sequences of one row do not see each other.
+        """Encode tokens; they attend only to tokens of their own sequence.
 
         Args:
             tokens: token ids.
             layout: `row_layout(lengths, T)`.
-            at: positions whose vectors are wanted, the only ones for which the last layer is
-                computed in full; None is all T.
-            key: randomness of dropout; None switches it off.
-            compute: types and kernels.
+            positions: positions to return vectors for, the only ones at which the last layer is
+                computed in full; None returns all T.
+            key: PRNG key of dropout; None disables it.
+            execution: dtypes and kernels.
         """
         embed_key, layers_key = split_key(key, 2)
-        x = self.embeddings(tokens, layout, key=embed_key, compute=compute)
+        x = self.embeddings(tokens, layout, key=embed_key, execution=execution)
         mask = block_diagonal_mask(layout.sequence_ids)
-        return apply_layers(self.layers, x, mask, at=at, key=layers_key, compute=compute)
+        return apply_layers(
+            self.layers, x, mask, positions=positions, key=layers_key, execution=execution
+        )
 
-    def pool(self, first: Float[Array, "B J D"]) -> Float[Array, "B J D"]:
-        """tanh(h W + b) of the vectors of [CLS], which stand at `layout.starts`."""
-        return jnp.tanh(self.pooler(first))
+    def pool(self, cls: Float[Array, "*B D"]) -> Float[Array, "*B D"]:
+        """Return tanh(h W + b) of the vectors of [CLS], the tokens at `layout.starts`."""
+        return jnp.tanh(self.pooler(cls))
 
 
 class BertForPreTraining(nnx.Module):
@@ -72,22 +74,22 @@ class BertForPreTraining(nnx.Module):
         mlm_positions: Int[Array, "B P"],
         *,
         key: PRNGKeyArray | None = None,
-        compute: Compute = PLAIN,
+        execution: Execution = DEFAULT_EXECUTION,
     ) -> tuple[Float[Array, "B P V"], Float[Array, "B J 2"]]:
-        """Scores masked words and next sentences, both float32.
+        """Return the logits of masked tokens and of next sentences, both float32.
 
         Only the predicted positions are projected onto the vocabulary, and the last layer is
-        computed for them and each [CLS] alone.
+        computed only for them and each [CLS].
 
         Args:
-            tokens: token ids, with masks in place.
+            tokens: token ids, after masking.
             layout: `row_layout(lengths, T)`.
-            mlm_positions: positions to predict; fillers may point anywhere.
-            key: randomness of dropout; None switches it off.
-            compute: types and kernels.
+            mlm_positions: positions to predict; padding may be any position.
+            key: PRNG key of dropout; None disables it.
+            execution: dtypes and kernels.
         """
         num_sequences = layout.starts.shape[1]
-        at = jnp.concatenate([layout.starts, mlm_positions], axis=1)
-        hidden = self.bert(tokens, layout, at=at, key=key, compute=compute)
+        positions = jnp.concatenate([layout.starts, mlm_positions], axis=1)
+        hidden = self.bert(tokens, layout, positions=positions, key=key, execution=execution)
         mlm_logits = self.mlm(hidden[:, num_sequences:], self.bert.embeddings.word[...])
         return mlm_logits, self.nsp(self.bert.pool(hidden[:, :num_sequences]))

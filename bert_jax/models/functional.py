@@ -1,4 +1,4 @@
-"""A model as two functions: parameters from a key, and a module from parameters."""
+"""Models as pairs of pure functions: `init` creates parameters, `merge` makes a module of them."""
 
 from collections.abc import Callable
 from typing import Any
@@ -16,19 +16,19 @@ Params = dict[str, Any]
 def build(
     config: Any, model: Callable[..., nnx.Module] = BertForPreTraining
 ) -> tuple[Callable[[PRNGKeyArray], Params], Callable[[Params], Any]]:
-    """Splits a model class into `init(key) -> params` and `bind(params) -> module`.
+    """Split a model class into `init(key) -> params` and `merge(params) -> module`.
 
-    The module is built without memory, once. `init` works under `jax.jit`, and under
-    `jax.eval_shape` when only shapes are wanted; `bind` belongs into the jitted function.
+    The module is built abstractly, without allocating arrays. Call `init` under `jax.jit`, or under
+    `jax.eval_shape` for shapes only; call `merge` inside the jitted function.
 
     Args:
-        config: the model's shape, such as a `BertConfig` with its vocab_size set.
+        config: the model's configuration, such as a `BertConfig` with its vocab_size set.
         model: a module class, called as `model(config, rngs=rngs)`.
 
     Example:
-        >>> init, bind = build(BertConfig(vocab_size=100))
+        >>> init, merge = build(BertConfig(vocab_size=100))
         >>> params = jax.jit(init)(jax.random.key(0))
-        >>> mlm_logits, nsp_logits = bind(params)(tokens, layout, positions)
+        >>> mlm_logits, nsp_logits = merge(params)(tokens, layout, positions)
     """
     abstract = nnx.eval_shape(lambda: model(config, rngs=nnx.Rngs(0)))
     graphdef, _ = nnx.split(abstract, nnx.Param)
@@ -36,21 +36,21 @@ def build(
     def init(key: PRNGKeyArray) -> Params:
         return nnx.to_pure_dict(nnx.state(model(config, rngs=nnx.Rngs(key)), nnx.Param))
 
-    def bind(params: Params) -> Any:
+    def merge(params: Params) -> Any:
         state = nnx.state(abstract, nnx.Param)
         nnx.replace_by_pure_dict(state, params)
         return nnx.merge(graphdef, state)
 
-    return init, bind
+    return init, merge
 
 
 def count_parameters(params: Params) -> int:
-    """Numbers in a tree of arrays, or of their shapes."""
+    """Return the total size of a tree of arrays or of `jax.ShapeDtypeStruct`s."""
     return sum(leaf.size for leaf in jax.tree.leaves(params))
 
 
-def take_over(new: Any, trained: Any) -> Any:
-    """New parameters with trained ones wherever these have the same name; the rest stays new."""
+def merge_pretrained(new: Any, pretrained: Any) -> Any:
+    """Replace parameters by pretrained ones of the same name; the others stay as they are."""
     if not isinstance(new, dict):
-        return trained
-    return {n: take_over(x, trained[n]) if n in trained else x for n, x in new.items()}
+        return pretrained
+    return {n: merge_pretrained(x, pretrained[n]) if n in pretrained else x for n, x in new.items()}

@@ -1,15 +1,17 @@
-"""BERT's two pretraining heads: masked words and next sentence."""
+"""BERT's pretraining heads: masked language modelling and next-sentence prediction."""
 
 import jax.numpy as jnp
 from flax import nnx
 from jaxtyping import Array, Float
 
 from bert_jax.config import BertConfig
-from bert_jax.nn.linear import LayerNorm, Linear, activate, truncated_normal, word_scores
+from bert_jax.nn.initializers import truncated_normal
+from bert_jax.nn.linear import LayerNorm, Linear, activate
+from bert_jax.nn.matmul import unembed
 
 
 class MaskedLanguageHead(nnx.Module):
-    """LN(act(x W + b)) Eᵀ + c, where E is the word embedding, handed in so that it stays one."""
+    """LN(act(x W + b)) Eᵀ + c, where E is the word embedding, an argument because it is tied."""
 
     def __init__(self, config: BertConfig, rngs: nnx.Rngs):
         width = config.hidden_size
@@ -21,19 +23,19 @@ class MaskedLanguageHead(nnx.Module):
     def __call__(
         self, x: Float[Array, "B P D"], embedding: Float[Array, "V D"]
     ) -> Float[Array, "B P V"]:
-        """Scores every word of the vocabulary, in float32."""
+        """Return logits over the vocabulary, in float32."""
         x = self.norm(activate(self.activation, self.dense(x)))
-        logits = word_scores(x, embedding.astype(x.dtype))
+        logits = unembed(x, embedding.astype(x.dtype))
         return logits + self.bias[...].astype(jnp.float32)[None, None]
 
 
 class NextSentenceHead(nnx.Module):
-    """x W + b on the pooled vector: class 1 says that B comes from another document."""
+    """x W + b on the pooled vector; class 1 means that B comes from another document."""
 
     def __init__(self, config: BertConfig, rngs: nnx.Rngs):
         init = truncated_normal(config.initializer_range)
         self.dense = Linear((config.hidden_size,), (2,), init, rngs)
 
     def __call__(self, pooled: Float[Array, "B J D"]) -> Float[Array, "B J 2"]:
-        """Scores both classes, in float32."""
+        """Return logits of both classes, in float32."""
         return self.dense(pooled).astype(jnp.float32)

@@ -1,4 +1,4 @@
-"""BERT with one output layer for a task (Devlin et al. 2019, section 4 and figure 4)."""
+"""BERT with an output layer for a task (Devlin et al. 2019, section 4 and figure 4)."""
 
 import jax.numpy as jnp
 from flax import nnx
@@ -7,14 +7,15 @@ from jaxtyping import Array, Float, Int, PRNGKeyArray
 from bert_jax.config import BertConfig
 from bert_jax.models.bert import Bert
 from bert_jax.models.heads import MaskedLanguageHead
-from bert_jax.nn.compute import PLAIN, Compute
 from bert_jax.nn.dropout import dropout, split_key
+from bert_jax.nn.execution import DEFAULT_EXECUTION, Execution
+from bert_jax.nn.initializers import truncated_normal
 from bert_jax.nn.layout import RowLayout
-from bert_jax.nn.linear import Linear, truncated_normal
+from bert_jax.nn.linear import Linear
 
 
 class BertForMaskedLM(nnx.Module):
-    """BERT that scores the vocabulary at every token."""
+    """BERT with its masked-language-modelling head on every token."""
 
     def __init__(self, config: BertConfig, rngs: nnx.Rngs):
         self.bert = Bert(config, rngs, pooling=False)
@@ -26,20 +27,20 @@ class BertForMaskedLM(nnx.Module):
         layout: RowLayout,
         *,
         key: PRNGKeyArray | None = None,
-        compute: Compute = PLAIN,
+        execution: Execution = DEFAULT_EXECUTION,
     ) -> Float[Array, "B T V"]:
-        """Scores every word of the vocabulary at every token, in float32."""
-        hidden = self.bert(tokens, layout, key=key, compute=compute)
+        """Return logits over the vocabulary for every token, in float32."""
+        hidden = self.bert(tokens, layout, key=key, execution=execution)
         return self.mlm(hidden, self.bert.embeddings.word[...])
 
 
 class BertForSequenceClassification(nnx.Module):
-    """Pooled [CLS] → dropout → dense: one vector of scores for each sequence.
+    """Pooled [CLS] → dropout → linear: one vector of logits per sequence.
 
     Args:
-        config: the encoder's shape.
-        num_labels: scores C; 1 for regression.
-        rngs: of the new weights.
+        config: the encoder's configuration.
+        num_labels: number of logits C; 1 for regression.
+        rngs: RNG streams of the initial values.
     """
 
     def __init__(self, config: BertConfig, num_labels: int, rngs: nnx.Rngs):
@@ -54,22 +55,22 @@ class BertForSequenceClassification(nnx.Module):
         layout: RowLayout,
         *,
         key: PRNGKeyArray | None = None,
-        compute: Compute = PLAIN,
+        execution: Execution = DEFAULT_EXECUTION,
     ) -> Float[Array, "B J C"]:
-        """Scores each sequence of each row, in float32."""
+        """Return the logits of each sequence of each row, in float32."""
         bert_key, head_key = split_key(key, 2)
-        first = self.bert(tokens, layout, at=layout.starts, key=bert_key, compute=compute)
-        pooled = dropout(self.bert.pool(first), head_key, self.dropout_rate)
+        cls = self.bert(tokens, layout, positions=layout.starts, key=bert_key, execution=execution)
+        pooled = dropout(self.bert.pool(cls), head_key, self.dropout_rate)
         return self.classifier(pooled).astype(jnp.float32)
 
 
 class BertForTokenClassification(nnx.Module):
-    """Dropout → dense on every token.
+    """Dropout → linear on every token.
 
     Args:
-        config: the encoder's shape.
-        num_labels: scores C of each token.
-        rngs: of the new weights.
+        config: the encoder's configuration.
+        num_labels: number of logits C per token.
+        rngs: RNG streams of the initial values.
     """
 
     def __init__(self, config: BertConfig, num_labels: int, rngs: nnx.Rngs):
@@ -84,17 +85,17 @@ class BertForTokenClassification(nnx.Module):
         layout: RowLayout,
         *,
         key: PRNGKeyArray | None = None,
-        compute: Compute = PLAIN,
+        execution: Execution = DEFAULT_EXECUTION,
     ) -> Float[Array, "B T C"]:
-        """Scores each token, in float32."""
+        """Return the logits of each token, in float32."""
         bert_key, head_key = split_key(key, 2)
-        hidden = self.bert(tokens, layout, key=bert_key, compute=compute)
+        hidden = self.bert(tokens, layout, key=bert_key, execution=execution)
         hidden = dropout(hidden, head_key, self.dropout_rate)
         return self.classifier(hidden).astype(jnp.float32)
 
 
 class BertForQuestionAnswering(nnx.Module):
-    """Dense on every token: scores of the answer's start and end (section 4.2); no dropout."""
+    """Linear on every token, no dropout: logits of the answer's start and end (section 4.2)."""
 
     def __init__(self, config: BertConfig, rngs: nnx.Rngs):
         self.bert = Bert(config, rngs, pooling=False)
@@ -107,8 +108,8 @@ class BertForQuestionAnswering(nnx.Module):
         layout: RowLayout,
         *,
         key: PRNGKeyArray | None = None,
-        compute: Compute = PLAIN,
+        execution: Execution = DEFAULT_EXECUTION,
     ) -> Float[Array, "B T 2"]:
-        """Scores each token as start and as end, in float32."""
-        hidden = self.bert(tokens, layout, key=key, compute=compute)
+        """Return the logits of each token as start and as end, in float32."""
+        hidden = self.bert(tokens, layout, key=key, execution=execution)
         return self.qa_outputs(hidden).astype(jnp.float32)

@@ -1,1 +1,1 @@
-"""Layers, with JAX only: attention, embeddings, Transformer blocks."""
+"""Layers: attention, embeddings, Transformer blocks."""

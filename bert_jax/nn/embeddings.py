@@ -1,4 +1,4 @@
-"""BERT's input: word, segment and position embeddings, summed, normalised, dropped out."""
+"""BERT's input embeddings."""
 
 import jax
 import jax.numpy as jnp
@@ -6,14 +6,15 @@ from flax import nnx
 from jaxtyping import Array, Float, PRNGKeyArray
 
 from bert_jax.config import BertConfig
-from bert_jax.nn.compute import Compute
 from bert_jax.nn.dropout import dropout
+from bert_jax.nn.execution import Execution
+from bert_jax.nn.initializers import truncated_normal
 from bert_jax.nn.layout import RowLayout
-from bert_jax.nn.linear import LayerNorm, truncated_normal
+from bert_jax.nn.linear import LayerNorm
 
 
 class Embeddings(nnx.Module):
-    """LN(word + segment + position) (Devlin et al. 2019, figure 2)."""
+    """dropout(LN(word + segment + position)) (Devlin et al. 2019, figure 2)."""
 
     def __init__(self, config: BertConfig, rngs: nnx.Rngs):
         if config.vocab_size is None:
@@ -31,12 +32,12 @@ class Embeddings(nnx.Module):
         layout: RowLayout,
         *,
         key: PRNGKeyArray | None,
-        compute: Compute,
+        execution: Execution,
     ) -> Float[Array, "B T D"]:
-        """Embeds tokens [B, T]; the sum and its norm are float32."""
+        """Embed tokens [B, T]; the sum and its norm are float32."""
         segment = self.segment[...]
         one_hot = jax.nn.one_hot(layout.segment_ids, segment.shape[0])
-        # A gather of two rows would send every token's gradient to the same two addresses.
+        # As a product: a gather from two rows would scatter every token's gradient to those two.
         x = self.word[...][tokens] + self.position[...][layout.positions]
         x = x + jnp.einsum("BTN,ND->BTD", one_hot, segment, precision="highest")
-        return dropout(self.norm(x).astype(compute.dtype), key, self.dropout_rate)
+        return dropout(self.norm(x).astype(execution.dtype), key, self.dropout_rate)

@@ -1,4 +1,4 @@
-"""Where the sequences of a packed row lie: sequence numbers, positions, segments from lengths."""
+"""Layout of packed rows: sequence ids, positions and segments, from the sequences' lengths."""
 
 from typing import NamedTuple
 
@@ -7,13 +7,13 @@ from jaxtyping import Array, Bool, Int, Shaped
 
 
 class RowLayout(NamedTuple):
-    """What a row of packed sequences looks like, token by token.
+    """Layout of rows of packed sequences.
 
     Attributes:
         sequence_ids: 0 = padding, j + 1 = token of sequence j.
-        positions: place in the own sequence, from 0; 0 on padding.
+        positions: position within the token's sequence, from 0; 0 on padding.
         segment_ids: 1 in the second segment of a pair; 0 in the first, and on padding.
-        starts: place of each sequence's first token, [CLS]; some place where its length is 0.
+        starts: index of each sequence's first token, [CLS]; arbitrary for a sequence of length 0.
         lengths: tokens of each sequence, special tokens included; 0 = no sequence.
     """
 
@@ -25,7 +25,7 @@ class RowLayout(NamedTuple):
 
 
 def row_layout(lengths: Int[Array, "B J 2"], length: int) -> RowLayout:
-    """Works out the layout of rows from the lengths of their pairs' segments.
+    """Compute the layout of rows from the lengths of their pairs' segments.
 
     Args:
         lengths: tokens of `[CLS] A [SEP]` and of `B [SEP]`; (0, 0) where there is no pair.
@@ -56,10 +56,10 @@ def row_layout(lengths: Int[Array, "B J 2"], length: int) -> RowLayout:
 def gather_positions(
     x: Shaped[Array, "B T *rest"], positions: Int[Array, "B P"]
 ) -> Shaped[Array, "B P *rest"]:
-    """Takes what stands at some positions of each row."""
+    """Gather the elements at some positions of each row."""
     return jnp.take_along_axis(x, positions.reshape(*positions.shape, *[1] * (x.ndim - 2)), axis=1)
 
 
 def block_diagonal_mask(sequence_ids: Int[Array, "B T"]) -> Bool[Array, "B 1 T T"]:
-    """Says which token attends to which: those of the own sequence only (padding to padding)."""
+    """Return the mask by which tokens attend to their own sequence only (padding to padding)."""
     return (sequence_ids[:, :, None] == sequence_ids[:, None, :])[:, None]

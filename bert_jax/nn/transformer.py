@@ -1,314 +1,257 @@
-"""Transformer blocks: attention, feed-forward, encoder and decoder layers."""
+"""BERT's encoder: attention, feed-forward, the layer, and the stack of layers."""
 
 import dataclasses
 import math
-from collections.abc import Sequence
-from typing import NamedTuple, Protocol
+from collections.abc import Callable
+from typing import TypeVar
 
 import jax
 import jax.numpy as jnp
 from flax import nnx
 from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
 
-from bert_jax.nn.attention import attention_weights, dot_product_attention
-from bert_jax.nn.compute import PLAIN, Compute
+from bert_jax.config import BertConfig
 from bert_jax.nn.dropout import dropout, split_key
+from bert_jax.nn.execution import AttentionKernel, Execution, cast_kernels
+from bert_jax.nn.initializers import Initializer, truncated_normal
 from bert_jax.nn.layout import gather_positions
-from bert_jax.nn.linear import Initializer, LayerNorm, Linear, activate, truncated_normal, uniform
+from bert_jax.nn.linear import LayerNorm, Linear, activate
+from bert_jax.nn.matmul import matmul_transposed
+
+LARGE_NEGATIVE = -1e30  # finite, so that the softmax of a fully masked row is finite
+
+# --- Attention -----------------------------------------------------------------------------------
 
 
-class BlockConfig(Protocol):
-    """What a layer needs to know; `BertConfig` and `TransformerConfig` say it."""
+def dot_product_attention(
+    q: Float[Array, "B T H K"],
+    k: Float[Array, "B S H K"],
+    v: Float[Array, "B S H K"],
+    mask: Bool[Array, "#B 1 #T S"],
+    *,
+    implementation: AttentionKernel = "xla",
+    key: PRNGKeyArray | None = None,
+    dropout_rate: float = 0.0,
+) -> Float[Array, "B T H K"]:
+    """Return softmax(q kᵀ / √K) v, where `mask` is true (Vaswani et al. 2017, equation 1).
 
-    @property
-    def hidden_size(self) -> int:
-        """Model width D."""
-        ...
+    Scores and softmax are float32. cuDNN's kernel has no dropout on attention probabilities: with a
+    key and a rate above 0, "xla" is used instead.
 
-    @property
-    def num_attention_heads(self) -> int:
-        """Heads H."""
-        ...
-
-    @property
-    def intermediate_size(self) -> int:
-        """Feed-forward width F."""
-        ...
-
-    @property
-    def hidden_act(self) -> str:
-        """Activation between the two feed-forward maps."""
-        ...
-
-    @property
-    def hidden_dropout_prob(self) -> float:
-        """Dropout on what a sublayer adds."""
-        ...
-
-    @property
-    def attention_probs_dropout_prob(self) -> float:
-        """Dropout on attention probabilities."""
-        ...
-
-    @property
-    def initializer_range(self) -> float | None:
-        """Standard deviation of kernels; None is Xavier's uniform."""
-        ...
-
-    @property
-    def layer_norm_eps(self) -> float:
-        """Added to the variance."""
-        ...
-
-    @property
-    def norm_first(self) -> bool:
-        """x + f(LN(x)) instead of LN(x + f(x))."""
-        ...
+    Args:
+        q: queries.
+        k: keys.
+        v: values.
+        mask: true where a query attends to a key.
+        implementation: "xla" or "cudnn", from `choose_execution`.
+        key: PRNG key of dropout; None in evaluation.
+        dropout_rate: share of attention probabilities that is dropped.
+    """
+    if implementation == "cudnn" and (key is None or dropout_rate == 0):
+        mask = jnp.broadcast_to(mask, (*mask.shape[:2], q.shape[1], k.shape[1]))  # as cuDNN wants
+        return jax.nn.dot_product_attention(q, k, v, mask=mask, implementation="cudnn")
+    probs_BHTS = attention_weights(q, k, mask).astype(v.dtype)
+    v_BHSK = v.transpose(0, 2, 1, 3)
+    context_BHTK = jnp.einsum("BHTS,BHSK->BHTK", dropout(probs_BHTS, key, dropout_rate), v_BHSK)
+    return context_BHTK.transpose(0, 2, 1, 3)
 
 
-def kernel_init(config: BlockConfig, fan_in: int, fan_out: int) -> Initializer:
-    """BERT's truncated normal, or Xavier's uniform (Glorot and Bengio 2010, equation 16)."""
-    if config.initializer_range is None:
-        return uniform(math.sqrt(6 / (fan_in + fan_out)))
-    return truncated_normal(config.initializer_range)
+def attention_weights(
+    q: Float[Array, "B T H K"], k: Float[Array, "B S H K"], mask: Bool[Array, "#B 1 #T S"]
+) -> Float[Array, "B H T S"]:
+    """Return softmax(q kᵀ / √K): how much each query attends to each key.
+
+    Heads are transposed to the front before the product: on CPUs that is faster.
+    """
+    q_BHTK, k_BHSK = q.transpose(0, 2, 1, 3), k.transpose(0, 2, 1, 3)
+    scores_BHTS = matmul_transposed(q_BHTK, k_BHSK) / math.sqrt(q.shape[-1])
+    return jax.nn.softmax(jnp.where(mask, scores_BHTS, LARGE_NEGATIVE), axis=-1)
 
 
-class KeyValues(NamedTuple):
-    """Keys and values of one layer."""
+class SelfAttention(nnx.Module):
+    """Multi-head self-attention (Vaswani et al. 2017, section 3.2.2).
 
-    k: Float[Array, "B S H K"]
-    v: Float[Array, "B S H K"]
+    Queries, keys and values come from one product with a kernel [D, 3, H, K].
 
-
-class Attention(nnx.Module):
-    """Multi-head attention (Vaswani et al. 2017, section 3.2.2): what both kinds share.
-
-    For Xavier, queries, keys and values are one matrix of D by 3 D, as in PyTorch and fairseq: the
-    scores start at half the size that three matrices would give them, and training is faster.
+    Args:
+        width: model width D.
+        num_heads: heads H, a divisor of D.
+        qkv_init: initial values of the kernel of queries, keys and values.
+        out_init: initial values of the kernel that maps the heads back to D.
+        dropout_rate: share of attention probabilities that is dropped.
+        rngs: RNG streams of the initial values.
     """
 
-    def __init__(self, config: BlockConfig, rngs: nnx.Rngs):
-        width = config.hidden_size
-        self.heads = (config.num_attention_heads, width // config.num_attention_heads)
-        self.out = Linear(self.heads, (width,), kernel_init(config, width, width), rngs)
-        self.dropout_rate = config.attention_probs_dropout_prob
-
-    def mix(
+    def __init__(
         self,
-        q: Float[Array, "B T H K"],
-        k: Float[Array, "B S H K"],
-        v: Float[Array, "B S H K"],
-        mask: Bool[Array, "#B 1 #T S"],
+        width: int,
+        num_heads: int,
+        qkv_init: Initializer,
+        out_init: Initializer,
+        dropout_rate: float,
+        rngs: nnx.Rngs,
+    ):
+        heads = (num_heads, width // num_heads)
+        self.qkv = Linear((width,), (3, *heads), qkv_init, rngs)
+        self.out = Linear(heads, (width,), out_init, rngs)
+        self.dropout_rate = dropout_rate
+
+    def __call__(
+        self,
+        x: Float[Array, "B T D"],
+        mask: Bool[Array, "#B 1 #T T"],
         *,
+        positions: Int[Array, "B P"] | None = None,
         key: PRNGKeyArray | None,
-        compute: Compute,
-    ) -> Float[Array, "B T D"]:
-        """Lets every query look at the keys that the mask allows, and maps the heads to D."""
-        implementation, rate = compute.attention, self.dropout_rate
-        mixed_BTHK = dot_product_attention(
-            q, k, v, mask, implementation=implementation, key=key, dropout_rate=rate
+        execution: Execution,
+    ) -> Float[Array, "B P D"]:
+        """Attend from every token, or only from those at `positions` (P = T if None)."""
+        q, k, v = self.project(x)
+        if positions is not None:  # few queries, perhaps an odd number, which cuDNN rejects
+            q, mask = gather_positions(q, positions), gather_queries(mask, positions)
+            execution = dataclasses.replace(execution, attention="xla")
+        context_BPHK = dot_product_attention(
+            q,
+            k,
+            v,
+            mask,
+            implementation=execution.attention,
+            key=key,
+            dropout_rate=self.dropout_rate,
         )
-        return self.out(mixed_BTHK)
-
-
-class SelfAttention(Attention):
-    """Queries, keys and values come from one product with a kernel [D, 3, H, K]."""
-
-    def __init__(self, config: BlockConfig, rngs: nnx.Rngs):
-        width = config.hidden_size
-        init = kernel_init(config, width, 3 * width)
-        heads = (config.num_attention_heads, width // config.num_attention_heads)
-        self.qkv = Linear((width,), (3, *heads), init, rngs)
-        super().__init__(config, rngs)
+        return self.out(context_BPHK)
 
     def project(
         self, x: Float[Array, "B T D"]
     ) -> tuple[Float[Array, "B T H K"], Float[Array, "B T H K"], Float[Array, "B T H K"]]:
-        """Queries, keys and values."""
+        """Return queries, keys and values."""
         qkv_BT3HK = self.qkv(x)
         return qkv_BT3HK[:, :, 0], qkv_BT3HK[:, :, 1], qkv_BT3HK[:, :, 2]
 
-    def __call__(
-        self,
-        x: Float[Array, "B T D"],
-        mask: Bool[Array, "#B 1 T T"],
-        *,
-        at: Int[Array, "B P"] | None,
-        key: PRNGKeyArray | None,
-        compute: Compute,
-    ) -> Float[Array, "B P D"]:
-        """Lets every token, or those at some positions, look at those that the mask allows."""
-        q, k, v = self.project(x)
-        if at is not None:  # few queries, and perhaps an odd number, which cuDNN does not take
-            q, mask = gather_positions(q, at), gather_positions(mask[:, 0], at)[:, None]
-            compute = dataclasses.replace(compute, attention="xla")
-        return self.mix(q, k, v, mask, key=key, compute=compute)
+
+def gather_queries(
+    mask: Bool[Array, "B 1 T S"], positions: Int[Array, "B P"]
+) -> Bool[Array, "B 1 P S"]:
+    """Return the mask's rows of the queries at some positions."""
+    return gather_positions(mask[:, 0], positions)[:, None]
 
 
-class CrossAttention(Attention):
-    """Queries come from the decoder, keys and values from the encoder's output, the memory."""
-
-    def __init__(self, config: BlockConfig, rngs: nnx.Rngs):
-        super().__init__(config, rngs)
-        width = config.hidden_size
-        init = kernel_init(config, width, 3 * width)
-        self.q = Linear((width,), self.heads, init, rngs)
-        self.kv = Linear((width,), (2, *self.heads), init, rngs)
-
-    def read(self, memory: Float[Array, "B S D"]) -> KeyValues:
-        """Keys and values of a memory: the same for every step of decoding."""
-        kv_BS2HK = self.kv(memory)
-        return KeyValues(kv_BS2HK[:, :, 0], kv_BS2HK[:, :, 1])
+# --- Feed-forward --------------------------------------------------------------------------------
 
 
 class FeedForward(nnx.Module):
-    """act(x W₁ + b₁) W₂ + b₂ (Vaswani et al. 2017, equation 2)."""
+    """act(x W₁ + b₁) W₂ + b₂ (Vaswani et al. 2017, equation 2).
 
-    def __init__(self, config: BlockConfig, rngs: nnx.Rngs):
-        width, hidden = config.hidden_size, config.intermediate_size
-        init = kernel_init(config, width, hidden)
+    Args:
+        width: model width D.
+        hidden: width F between the two linear layers.
+        activation: activation name; see `activate`.
+        init: initial values of both kernels.
+        rngs: RNG streams of the initial values.
+    """
+
+    def __init__(self, width: int, hidden: int, activation: str, init: Initializer, rngs: nnx.Rngs):
         self.up = Linear((width,), (hidden,), init, rngs)
         self.down = Linear((hidden,), (width,), init, rngs)
-        self.activation = config.hidden_act
+        self.activation = activation
 
     def __call__(self, x: Float[Array, "*batch D"]) -> Float[Array, "*batch D"]:
-        """Applies the two layers to every token."""
+        """Apply both linear layers to every token."""
         return self.down(activate(self.activation, self.up(x)))
 
 
-class Connection(NamedTuple):
-    """The way around a sublayer f: LN(x + dropout(f(x))), or x + dropout(f(LN(x)))."""
-
-    norm: LayerNorm
-    norm_first: bool
-    dropout_rate: float
-
-    def enter(self, x: Float[Array, "B T D"]) -> Float[Array, "B T D"]:
-        """What the sublayer sees."""
-        return self.norm(x) if self.norm_first else x
-
-    def leave(
-        self, x: Float[Array, "B T D"], added: Float[Array, "B T D"], key: PRNGKeyArray | None
-    ) -> Float[Array, "B T D"]:
-        """What comes out, from the input and what the sublayer says."""
-        y = x + dropout(added, key, self.dropout_rate)
-        return y if self.norm_first else self.norm(y)
+# --- The layer -----------------------------------------------------------------------------------
 
 
-class Block(nnx.Module):
-    """What both kinds of layer have: self-attention and feed-forward, with connections."""
+class EncoderLayer(nnx.Module):
+    """x ← LN(x + attention(x)), x ← LN(x + feed-forward(x)) (Devlin et al. 2019, section 3)."""
 
-    def __init__(self, config: BlockConfig, rngs: nnx.Rngs):
+    def __init__(self, config: BertConfig, rngs: nnx.Rngs):
         width, eps = config.hidden_size, config.layer_norm_eps
-        self.attention = SelfAttention(config, rngs)
-        self.attention_norm = LayerNorm(width, eps)
-        self.feed_forward = FeedForward(config, rngs)
-        self.feed_forward_norm = LayerNorm(width, eps)
-        self.norm_first, self.dropout_rate = config.norm_first, config.hidden_dropout_prob
-
-    def around(self, norm: LayerNorm) -> Connection:
-        """The connection around a sublayer."""
-        return Connection(norm, self.norm_first, self.dropout_rate)
-
-    def attend(
-        self,
-        x: Float[Array, "B T D"],
-        mask: Bool[Array, "#B 1 T T"],
-        keys: Sequence[PRNGKeyArray | None],
-        compute: Compute,
-        at: Int[Array, "B P"] | None = None,
-    ) -> Float[Array, "B P D"]:
-        """The sublayer of self-attention; two keys."""
-        around = self.around(self.attention_norm)
-        attended = self.attention(around.enter(x), mask, at=at, key=keys[0], compute=compute)
-        x = x if at is None else gather_positions(x, at)
-        return around.leave(x, attended, keys[1])
-
-    def forward(self, x: Float[Array, "B T D"], key: PRNGKeyArray | None) -> Float[Array, "B T D"]:
-        """The feed-forward sublayer."""
-        around = self.around(self.feed_forward_norm)
-        return around.leave(x, self.feed_forward(around.enter(x)), key)
-
-
-class EncoderLayer(Block):
-    """Self-attention and feed-forward."""
-
-    def __call__(
-        self,
-        x: Float[Array, "B T D"],
-        mask: Bool[Array, "#B 1 T T"],
-        *,
-        at: Int[Array, "B P"] | None = None,
-        key: PRNGKeyArray | None,
-        compute: Compute,
-    ) -> Float[Array, "B P D"]:
-        """Applies the layer, or gives its output `at` some positions; no key means no dropout."""
-        keys = split_key(key, 3)
-        return self.forward(self.attend(x, mask, keys[:2], compute, at), keys[2])
-
-
-class DecoderLayer(Block):
-    """Self-attention, attention to the memory, and feed-forward."""
-
-    def __init__(self, config: BlockConfig, rngs: nnx.Rngs):
-        super().__init__(config, rngs)
-        self.cross = CrossAttention(config, rngs)
-        self.cross_norm = LayerNorm(config.hidden_size, config.layer_norm_eps)
-
-    def __call__(
-        self,
-        x: Float[Array, "B T D"],
-        mask: Bool[Array, "#B 1 T T"],
-        memory: Float[Array, "B S D"],
-        memory_mask: Bool[Array, "B 1 1 S"],
-        *,
-        key: PRNGKeyArray | None,
-        compute: Compute,
-    ) -> Float[Array, "B T D"]:
-        """Applies the layer to whole sequences; `key=None` means no dropout."""
-        keys = split_key(key, 5)
-        x = self.attend(x, mask, keys[:2], compute)
-        x = self.look(x, self.cross.read(memory), memory_mask, keys[2:4], compute)
-        return self.forward(x, keys[4])
-
-    def step(
-        self,
-        x: Float[Array, "B 1 D"],
-        cache: KeyValues,
-        t: Array,
-        read: KeyValues,
-        memory_mask: Bool[Array, "B 1 1 S"],
-    ) -> tuple[Float[Array, "B 1 D"], KeyValues, Float[Array, "B S"]]:
-        """Applies the layer to token `t`, with the keys and values of those before in the cache.
-
-        Returns:
-            The token's output, the cache with it, and how much of each place of the memory it
-            read, the mean over the heads.
-        """
-        around = self.around(self.attention_norm)
-        q, k, v = self.attention.project(around.enter(x))
-        cache = KeyValues(
-            jax.lax.dynamic_update_slice_in_dim(cache.k, k, t, axis=1),
-            jax.lax.dynamic_update_slice_in_dim(cache.v, v, t, axis=1),
+        init = truncated_normal(config.initializer_range)
+        self.attention = SelfAttention(
+            width,
+            config.num_attention_heads,
+            qkv_init=init,
+            out_init=init,
+            dropout_rate=config.attention_probs_dropout_prob,
+            rngs=rngs,
         )
-        seen = (jnp.arange(cache.k.shape[1]) <= t)[None, None, None]
-        attended = self.attention.mix(q, *cache, seen, key=None, compute=PLAIN)
-        x = around.leave(x, attended, None)
-        query = self.cross.q(self.around(self.cross_norm).enter(x))
-        weights = attention_weights(query, read.k, memory_mask).mean(axis=1)[:, 0]
-        x = self.look(x, read, memory_mask, [None] * 2, PLAIN)
-        return self.forward(x, None), cache, weights
+        self.attention_norm = LayerNorm(width, eps)
+        self.feed_forward = FeedForward(
+            width, config.intermediate_size, config.hidden_act, init, rngs
+        )
+        self.feed_forward_norm = LayerNorm(width, eps)
+        self.dropout_rate = config.hidden_dropout_prob
 
-    def look(
+    def __call__(
         self,
         x: Float[Array, "B T D"],
-        read: KeyValues,
-        memory_mask: Bool[Array, "B 1 1 S"],
-        keys: Sequence[PRNGKeyArray | None],
-        compute: Compute,
-    ) -> Float[Array, "B T D"]:
-        """The sublayer of attention to the memory; two keys."""
-        around = self.around(self.cross_norm)
-        q = self.cross.q(around.enter(x))
-        attended = self.cross.mix(q, *read, memory_mask, key=keys[0], compute=compute)
-        return around.leave(x, attended, keys[1])
+        mask: Bool[Array, "#B 1 #T T"],
+        *,
+        positions: Int[Array, "B P"] | None = None,
+        key: PRNGKeyArray | None,
+        execution: Execution,
+    ) -> Float[Array, "B P D"]:
+        """Apply the layer to every token, or compute its output only at `positions`."""
+        attention_key, key_1, key_2 = split_key(key, 3)
+        attended = self.attention(
+            x, mask, positions=positions, key=attention_key, execution=execution
+        )
+        x = x if positions is None else gather_positions(x, positions)
+        x = self.attention_norm(x + dropout(attended, key_1, self.dropout_rate))
+        return self.feed_forward_norm(x + dropout(self.feed_forward(x), key_2, self.dropout_rate))
+
+
+# --- The stack -----------------------------------------------------------------------------------
+
+Layer = TypeVar("Layer", bound=nnx.Module)
+
+
+def stack_layers(build: Callable[[nnx.Rngs], Layer], num_layers: int, rngs: nnx.Rngs) -> Layer:
+    """Build identical layers as one stacked module, whose parameters have a leading axis L."""
+    stack = nnx.vmap(build, in_axes=0, out_axes=0, transform_metadata={nnx.PARTITION_NAME: None})
+    return nnx.split_rngs(splits=num_layers)(stack)(rngs)
+
+
+def unstack_layers(layers: Layer) -> list[Layer]:
+    """Return the individual layers of a stack."""
+    graphdef, params = nnx.split(layers)
+    num_layers = jax.tree.leaves(params)[0].shape[0]
+    parts = (jax.tree.map(lambda x, i=i: x[i], params) for i in range(num_layers))
+    return [nnx.merge(graphdef, part) for part in parts]
+
+
+def apply_layers(
+    layers: nnx.Module,
+    x: Float[Array, "B T D"],
+    *layer_args: Array,
+    positions: Int[Array, "B P"] | None = None,
+    key: PRNGKeyArray | None,
+    execution: Execution,
+) -> Float[Array, "B P D"]:
+    """Apply stacked layers one after the other, in a scan; `others` are passed to each.
+
+    With `positions` [B, P], the last layer computes its output only there, [B, P, D].
+    """
+    graphdef, params = nnx.split(layers)
+    params = cast_kernels(params, execution.dtype)
+    num_layers = jax.tree.leaves(params)[0].shape[0]
+    keys = None if key is None else jax.random.split(key, num_layers)
+
+    def body(x, layer, **last):
+        params, key = layer
+        layer = nnx.merge(graphdef, params)
+        return layer(x, *layer_args, key=key, execution=execution, **last), None
+
+    if execution.remat:
+        # Inside a scan XLA cannot undo the recomputation by CSE; unrolled it can, hence
+        # prevent_cse.
+        body = jax.checkpoint(body, prevent_cse=execution.unroll)
+    stacked = (params, keys)
+    unroll = num_layers if execution.unroll else 1
+    if positions is None:
+        return jax.lax.scan(body, x, stacked, unroll=unroll)[0]
+    all_but_last = jax.tree.map(lambda x: x[:-1], stacked)
+    x, _ = jax.lax.scan(body, x, all_but_last, unroll=unroll)
+    return body(x, jax.tree.map(lambda x: x[-1], stacked), positions=positions)[0]

@@ -1,1 +1,1 @@
-"""What a fine-tuned model is worth: report.json, report.html, and the model card."""
+"""Results of a fine-tuned model: report.json, report.html, and the model card."""

@@ -5,35 +5,46 @@ from collections.abc import Mapping
 from typing import Any
 
 from bert_jax.config import FinetuneConfig
-from bert_jax.data.tokenizer import Tokenizer
-from bert_jax.interop.huggingface import Exported
+from bert_jax.interop.huggingface import PretrainedModel
 from bert_jax.tasks.task import Task
+from bert_jax.tokenizer.tokenizer import Tokenizer
 
-_AUTO = {
+_AUTO_MODELS = {
     "BertForSequenceClassification": "AutoModelForSequenceClassification",
     "BertForTokenClassification": "AutoModelForTokenClassification",
     "BertForQuestionAnswering": "AutoModelForQuestionAnswering",
 }
-_TAGS = {
+_PIPELINE_TAGS = {
     "classification": "text-classification", "regression": "text-classification",
     "tagging": "token-classification", "question_answering": "question-answering",
 }  # fmt: skip
-_INPUTS = {
+_EXAMPLE_INPUTS = {
     "classification": '["A text to classify."]',
     "regression": '[("One sentence.", "Another sentence.")]',
-    "tagging": '["Words that are tagged one by one"]',
+    "tagging": '["Ada wrote it in London"]',
     "question_answering": '[{"question": "Who wrote it?", "context": "Ada wrote it."}]',
 }
 
 
 def model_card(
-    config: FinetuneConfig, encoder: Exported, task: Task, reports: Mapping[str, Mapping[str, Any]]
+    config: FinetuneConfig,
+    model: PretrainedModel,
+    task: Task,
+    reports: Mapping[str, Mapping[str, Any]],
 ) -> str:
-    """Data, tokenizer, training, scores with intervals, and how to use the model."""
+    """Return README.md: scores with intervals, how to use the model, its shape, its training.
+
+    Args:
+        config: the configuration of the run.
+        model: the exported model; its shape and tokenizer are listed.
+        task: the task, with its labels.
+        reports: reports by the name of the data set, as `make_report` gives them.
+    """
+    auto_model = _AUTO_MODELS.get(task.architecture, "AutoModel")
     lines = [
         "---",
         "library_name: transformers",
-        f"pipeline_tag: {_TAGS.get(config.task, 'feature-extraction')}",
+        f"pipeline_tag: {_PIPELINE_TAGS.get(config.task, 'feature-extraction')}",
         "tags: [bert, bert_jax]",
         "---",
         "",
@@ -47,13 +58,13 @@ def model_card(
         "|---|---|---|---|",
     ]
     for name, report in reports.items():
-        for score, found in report["scores"].items():
-            interval = f"{found['low']:.4f} … {found['high']:.4f}"
-            value = f"{found['value']:.4f}"
+        for score, values in report["scores"].items():
+            interval = f"{values['low']:.4f} … {values['high']:.4f}"
+            value = f"{values['value']:.4f}"
             lines.append(f"| {name}, {report['examples']:,} | {score} | {value} | {interval} |")
     lines += [
         "",
-        "The interval comes from resampling the examples of one run; other seeds differ too.",
+        "Intervals are bootstrapped over the examples of one run and do not cover other seeds.",
         "",
         "## Use",
         "",
@@ -61,19 +72,19 @@ def model_card(
         "import bert_jax",
         "",
         'model = bert_jax.load("THIS DIRECTORY")',
-        f"print(model.predict({_INPUTS.get(config.task, '[...]')}))",
+        f"print(model.predict({_EXAMPLE_INPUTS.get(config.task, '[...]')}))",
         "```",
         "",
         "```python",
-        f"from transformers import AutoTokenizer, {_AUTO.get(task.architecture, 'AutoModel')}",
+        f"from transformers import AutoTokenizer, {auto_model}",
         "",
         'tokenizer = AutoTokenizer.from_pretrained("THIS DIRECTORY")',
-        f'model = {_AUTO.get(task.architecture, "AutoModel")}.from_pretrained("THIS DIRECTORY")',
+        f'model = {auto_model}.from_pretrained("THIS DIRECTORY")',
         "```",
         "",
         "## Model",
         "",
-        *_model(encoder, task, config),
+        *_describe_model(model, task, config),
         "",
         "## Training",
         "",
@@ -86,16 +97,16 @@ def model_card(
     return "\n".join(lines) + "\n"
 
 
-def _model(encoder: Exported, task: Task, config: FinetuneConfig) -> list[str]:
-    shape, tokenizer = encoder.config, encoder.tokenizer
+def _describe_model(model: PretrainedModel, task: Task, config: FinetuneConfig) -> list[str]:
+    shape, tokenizer = model.config, model.tokenizer
     labels = f"Labels: {', '.join(task.labels)}." if task.labels else ""
     return [
         f"{shape.num_hidden_layers} layers, width {shape.hidden_size}, "
         f"{shape.num_attention_heads} heads, vocabulary {shape.vocab_size:,}, "
-        f"up to {config.max_length} tokens. {_casing(tokenizer)} {labels}".rstrip(),
+        f"up to {config.max_length} tokens. {_describe_casing(tokenizer)} {labels}".rstrip(),
     ]
 
 
-def _casing(tokenizer: Tokenizer) -> str:
+def _describe_casing(tokenizer: Tokenizer) -> str:
     cased = "uncased" if tokenizer.casing.lowercase else "cased"
     return f"WordPiece, {cased}, accents {'off' if tokenizer.casing.strips_accents else 'kept'}."

@@ -1,4 +1,7 @@
-"""An evaluation's report: numbers as JSON, and a page that needs nothing beside itself."""
+"""Evaluation reports, report.json and report.html: scores, confusion matrix, calibration, errors.
+
+The page is self-contained: it loads nothing and runs no script.
+"""
 
 import json
 import math
@@ -9,14 +12,15 @@ from typing import Any
 
 import numpy as np
 
-from bert_jax.data.batching import EncodedText
-from bert_jax.reports.charts import bars, heat_map, reliability
-from bert_jax.tasks.task import Prediction, Rated, Task
-from bert_jax.training.metrics import by_class, calibration, confusion
+from bert_jax.drawing.charts import bar_chart, confusion_matrix, reliability_diagram
+from bert_jax.drawing.svg import STYLE as SVG_STYLE
+from bert_jax.labelled.batching import EncodedText
+from bert_jax.tasks.metrics import calibration, class_scores, confusion_counts
+from bert_jax.tasks.task import Comparison, Prediction, Task
 
 Report = dict[str, Any]
-WRONG_SHOWN = 100
-LENGTH_GROUPS = 6
+MAX_ERRORS = 100
+NUM_LENGTH_GROUPS = 6
 MAX_CLASSES_DRAWN = 30
 
 
@@ -27,18 +31,21 @@ def make_report(
     predictions: Sequence[Prediction],
     seed: int = 0,
 ) -> Report:
-    """Scores with intervals, per class, confusion, calibration, lengths, and what went wrong.
+    """Build the report of one evaluation, as report.json holds it.
+
+    It has scores with intervals, mean correctness by length and the errors; with classes, also
+    scores by class and the confusion matrix; with confidences, also the calibration.
 
     Args:
-        task: what was learned.
+        task: the task, with its labels.
         examples: the labelled data.
         encoded: the examples as tokens, for their lengths.
         predictions: one for each example.
-        seed: of the intervals' resampling.
+        seed: seed of the resampling for the intervals.
     """
-    rated = task.rate(examples, predictions)
-    correct = np.array([r.correct for r in rated])
-    confidence = np.array([r.confidence for r in rated])
+    comparisons = task.compare(examples, predictions)
+    correct = np.array([r.correct for r in comparisons])
+    confidence = np.array([r.confidence for r in comparisons])
     lengths = np.zeros(len(examples), np.int64)
     for text in encoded:
         lengths[text.example] += len(text.tokens)
@@ -46,25 +53,25 @@ def make_report(
         "examples": len(examples),
         "scores": _with_intervals(task, examples, predictions, seed),
         "by_length": _by_length(lengths, correct),
-        "wrong": _wrong(rated),
+        "wrong": _errors(comparisons),
     }
     if not np.isnan(confidence).any():
         error, bins = calibration(confidence, (correct > 0.999).astype(float))
         report["calibration"] = {"expected_error": error, "bins": bins}
-    found = task.classes(examples, predictions)
-    if found is not None:
-        counts = confusion(*found, len(task.labels))
-        of_class = by_class(counts)
+    classes = task.class_indices(examples, predictions)
+    if classes is not None:
+        counts = confusion_counts(*classes, len(task.labels))
+        scores = class_scores(counts)
         report["confusion"] = {"labels": list(task.labels), "counts": counts.tolist()}
         report["by_class"] = {
-            label: {name: float(values[i]) for name, values in of_class.items()}
+            label: {name: float(values[i]) for name, values in scores.items()}
             for i, label in enumerate(task.labels)
         }
     return report
 
 
 def write_report(folder: Path, title: str, reports: Mapping[str, Report]) -> None:
-    """Writes report.json and report.html for the sets of data by name."""
+    """Write report.json and report.html, with one report for each data set by its name."""
     folder.mkdir(parents=True, exist_ok=True)
     text = json.dumps(reports, indent=1, ensure_ascii=False) + "\n"
     for name, content in (("report.json", text), ("report.html", _page(title, reports))):
@@ -75,12 +82,12 @@ def write_report(folder: Path, title: str, reports: Mapping[str, Report]) -> Non
 def _with_intervals(
     task: Task, examples: Sequence[Any], predictions: Sequence[Prediction], seed: int
 ) -> dict[str, dict[str, float]]:
-    """Each score with its 95 % interval by resampling the examples (Efron 1979, percentiles)."""
+    """Return each score with a 95 % bootstrap interval over examples (Efron 1979, percentiles)."""
     scores, count = task.score(examples, predictions), len(examples)
     rng = np.random.default_rng(seed)
-    repeats = min(1000, max(50, 400_000 // count))
+    num_resamples = min(1000, max(50, 400_000 // count))
     samples = []
-    for _ in range(repeats):
+    for _ in range(num_resamples):
         picks = rng.integers(0, count, count).tolist()
         samples.append(task.score([examples[i] for i in picks], [predictions[i] for i in picks]))
     intervals = {}
@@ -91,7 +98,7 @@ def _with_intervals(
 
 
 def _by_length(lengths: np.ndarray, correct: np.ndarray) -> list[dict[str, float]]:
-    """Mean correctness of the shortest, …, the longest examples, in groups of one size."""
+    """Return the mean correctness of examples from short to long, in groups of equal size."""
     order = np.argsort(lengths, kind="stable")
     return [
         {
@@ -100,24 +107,24 @@ def _by_length(lengths: np.ndarray, correct: np.ndarray) -> list[dict[str, float
             "examples": len(group),
             "correct": float(correct[group].mean()),
         }
-        for group in np.array_split(order, LENGTH_GROUPS)
+        for group in np.array_split(order, NUM_LENGTH_GROUPS)
         if len(group)
     ]
 
 
-def _wrong(rated: Sequence[Rated]) -> list[dict[str, Any]]:
-    """What is wrong, the most confident first; without confidence, the worst first."""
-    wrong = [r for r in rated if r.correct < 0.999]
-    wrong.sort(key=lambda r: r.correct if math.isnan(r.confidence) else -r.confidence)
+def _errors(comparisons: Sequence[Comparison]) -> list[dict[str, Any]]:
+    """List the errors, the most confident first; without confidences, the worst first."""
+    errors = [r for r in comparisons if r.correct < 0.999]
+    errors.sort(key=lambda r: r.correct if math.isnan(r.confidence) else -r.confidence)
     return [
         {
             "text": r.text[:500],
             "gold": r.gold[:200],
-            "said": r.said[:200],
+            "predicted": r.predicted[:200],
             "correct": round(r.correct, 4),
             "confidence": None if math.isnan(r.confidence) else round(r.confidence, 4),
         }
-        for r in wrong[:WRONG_SHOWN]
+        for r in errors[:MAX_ERRORS]
     ]
 
 
@@ -128,7 +135,6 @@ _STYLE = """
   th, td { text-align: left; padding: .25rem .75rem; border-bottom: 1px solid #d0d7de;
            vertical-align: top; }
   td.number { text-align: right; font-variant-numeric: tabular-nums; }
-  svg text { font: 12px system-ui, sans-serif; fill: currentColor; }
   @media (prefers-color-scheme: dark) {
     body { color: #e6edf3; background: #0d1117; } th, td { border-color: #30363d; }
   }
@@ -139,7 +145,7 @@ def _page(title: str, reports: Mapping[str, Report]) -> str:
     parts = [
         '<!doctype html><html lang="en"><head><meta charset="utf-8">',
         '<meta name="viewport" content="width=device-width, initial-scale=1">',
-        f"<title>{escape(title)}</title><style>{_STYLE}</style></head><body>",
+        f"<title>{escape(title)}</title><style>{_STYLE}{SVG_STYLE}</style></head><body>",
         f"<h1>{escape(title)}</h1>",
     ]
     for name, report in reports.items():
@@ -159,35 +165,36 @@ def _section(report: Report) -> list[str]:
              f"{values['support']:,.0f}")
             for label, values in report["by_class"].items()
         ]  # fmt: skip
-        parts += ["<h3>By class</h3>", _table(("class", "precision", "recall", "F1", "true"), rows)]
+        header = ("class", "precision", "recall", "F1", "support")
+        parts += ["<h3>By class</h3>", _table(header, rows)]
         labels, counts = report["confusion"]["labels"], report["confusion"]["counts"]
         if len(labels) <= MAX_CLASSES_DRAWN:
-            parts += ["<h3>Confusion: true class by row, guessed class by column</h3>"]
-            parts += [heat_map(labels, counts)]
+            parts += ["<h3>Confusion matrix (rows: true class, columns: predicted class)</h3>"]
+            parts += [confusion_matrix(labels, counts)]
     if "calibration" in report:
-        error = report["calibration"]["expected_error"]
-        parts += [f"<h3>Calibration: expected error {error:.4f}</h3>"]
-        parts += [reliability(report["calibration"]["bins"])]
+        ece = report["calibration"]["expected_error"]
+        parts += [f"<h3>Calibration (expected calibration error: {ece:.4f})</h3>"]
+        parts += [reliability_diagram(report["calibration"]["bins"])]
     groups = [(f"{g['shortest']}–{g['longest']}", g["correct"]) for g in report["by_length"]]
-    parts += ["<h3>Share right, by length in tokens</h3>", bars(groups)]
+    parts += ["<h3>Mean correctness by length in tokens</h3>", bar_chart(groups)]
     rows = [
         (
-            w["text"],
-            w["gold"],
-            w["said"],
-            "" if w["confidence"] is None else f"{w['confidence']:.3f}",
+            error["text"],
+            error["gold"],
+            error["predicted"],
+            "" if error["confidence"] is None else f"{error['confidence']:.3f}",
         )
-        for w in report["wrong"]
+        for error in report["wrong"]
     ]
-    parts += ["<h3>Wrong, the most confident first</h3>"]
-    return [*parts, _table(("text", "true", "said", "confidence"), rows)]
+    parts += ["<h3>Errors, most confident first</h3>"]
+    return [*parts, _table(("text", "true", "predicted", "confidence"), rows)]
 
 
-def _table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+def _table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     def cell(text: str) -> str:
         kind = ' class="number"' if text[:1].isdigit() and " " not in text else ""
         return f"<td{kind}>{escape(text)}</td>"
 
-    head = "".join(f"<th>{escape(text)}</th>" for text in heads)
+    head = "".join(f"<th>{escape(text)}</th>" for text in header)
     body = "".join(f"<tr>{''.join(cell(text) for text in row)}</tr>" for row in rows)
     return f"<table><tr>{head}</tr>{body}</table>"

@@ -1,11 +1,15 @@
-"""Several runs from different seeds, summed up."""
+"""Mean and standard deviation of scores over runs with different seeds."""
 
 import statistics
 from collections.abc import Mapping
 
 
 def describe_seeds(results: Mapping[int, Mapping[str, float]]) -> str:
-    """Mean and standard deviation of every score over the seeds, a line each."""
+    """Return a line for each score with its mean and sample standard deviation over seeds.
+
+    Args:
+        results: scores by name, by seed; at least two seeds.
+    """
     lines = [f"{len(results)} seeds, mean ± standard deviation:"]
     for name in next(iter(results.values())):
         values = [scores[name] for scores in results.values()]

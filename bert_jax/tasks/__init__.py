@@ -1,1 +1,1 @@
-"""One file per task: how its batches become a loss and its metrics."""
+"""Tasks, one file each: read, encode, loss, decode, score; and what they share."""

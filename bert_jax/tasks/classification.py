@@ -1,4 +1,4 @@
-"""Texts and pairs of texts into classes: sentiment, entailment (Devlin et al. 2019, 4.1)."""
+"""Classification of texts and pairs: sentiment, entailment (Devlin et al. 2019, section 4.1)."""
 
 import dataclasses
 import math
@@ -10,14 +10,14 @@ import scipy.special
 from jax import Array
 
 from bert_jax.config import FinetuneConfig
-from bert_jax.data.batching import EncodedText
-from bert_jax.data.rejects import Rejects
-from bert_jax.data.tokenizer import Tokenizer
 from bert_jax.errors import DataError
-from bert_jax.tasks.task import Prediction, Rated, Say, is_text
-from bert_jax.tasks.texts import TextExample, encode_texts, parse_text, read_texts
-from bert_jax.training.losses import cross_entropy
-from bert_jax.training.metrics import classification_scores, confusion
+from bert_jax.labelled.batching import EncodedText
+from bert_jax.labelled.rejects import Rejects
+from bert_jax.labelled.texts import TextExample, encode_texts, parse_text, read_text_examples
+from bert_jax.tasks.losses import cross_entropy
+from bert_jax.tasks.metrics import classification_scores, confusion_counts
+from bert_jax.tasks.task import Comparison, LogFunction, Prediction, text_mask
+from bert_jax.tokenizer.tokenizer import Tokenizer
 from bert_jax.training.step import Batch
 
 MAX_CLASSES = 1000
@@ -25,7 +25,7 @@ MAX_CLASSES = 1000
 
 @dataclasses.dataclass(frozen=True)
 class Classification:
-    """One class for each text or pair: pooled [CLS] → dropout → dense → softmax."""
+    """One class per text or pair: pooled [CLS] → dropout → dense → softmax."""
 
     labels: tuple[str, ...]
     kind: ClassVar[str] = "classification"
@@ -34,28 +34,28 @@ class Classification:
 
     @property
     def metrics(self) -> dict[str, int]:
-        """F1 of the second class only where there are two."""
+        """All scores; F1 of the second class only if there are two."""
         return {"accuracy": 1, "f1_macro": 1, "mcc": 1} | (
             {"f1": 1} if len(self.labels) == 2 else {}
         )
 
     @classmethod
     def read(
-        cls, source: str, split: str, config: FinetuneConfig, rejects: Rejects, say: Say
+        cls, source: str, split: str, config: FinetuneConfig, rejects: Rejects, log: LogFunction
     ) -> list[TextExample]:
-        """The labelled texts of a table."""
-        return read_texts(source, split, config, rejects, say)
+        """Read the labelled texts of a table."""
+        return read_text_examples(source, split, config, rejects, log)
 
     @classmethod
     def from_examples(
         cls, examples: Sequence[TextExample], config: FinetuneConfig
     ) -> "Classification":
-        """Takes the labels that were given, or all that occur, numbers in their own order."""
-        found = {str(example.label) for example in examples}
-        labels = config.labels or tuple(sorted(found, key=_natural))
-        if len(labels) < 2 or len(found & set(labels)) < 2:
+        """Take the configured labels, or all that occur, sorted (numbers by value)."""
+        occurring = {str(example.label) for example in examples}
+        labels = config.labels or tuple(sorted(occurring, key=_numbers_first))
+        if len(labels) < 2 or len(occurring & set(labels)) < 2:
             raise DataError(
-                f"{config.train}: its labels are {sorted(found)[:5]}",
+                f"{config.train}: its labels are {sorted(occurring)[:5]}",
                 "at least two classes",
                 "check the label column, or --labels",
             )
@@ -63,46 +63,49 @@ class Classification:
             raise DataError(
                 f"{config.train}: {len(labels):,} different labels, such as {labels[0]!r}",
                 f"at most {MAX_CLASSES} classes",
-                "name the label column with --columns.label, or take --task regression",
+                "name the label column with --columns.label, or use --task regression",
             )
         return cls(labels)
 
     @classmethod
     def from_labels(cls, labels: tuple[str, ...]) -> "Classification":
-        """The task of a saved model."""
+        """Return the task of a saved model."""
         return cls(labels)
 
     def accept(self, examples: Sequence[TextExample], rejects: Rejects) -> list[TextExample]:
-        """Rejects labels that are none of the classes."""
+        """Reject examples whose label is not one of the classes."""
         known, accepted = set(self.labels), []
         for example in examples:
             if example.label in known:
                 accepted.append(example)
             else:
-                reason = f"label {example.label!r} is none of {', '.join(self.labels[:8])}"
+                reason = f"label {example.label!r} is not one of {', '.join(self.labels[:8])}"
                 rejects.add(example.place, reason, example._asdict())
         return accepted
 
     def encode(
         self, examples: Sequence[TextExample], tokenizer: Tokenizer, max_length: int
     ) -> list[EncodedText]:
-        """Each example, with its class as "label"."""
-        number = {label: i for i, label in enumerate(self.labels)}
+        """Encode each example, with the index of its class as "label"."""
+        index = {label: i for i, label in enumerate(self.labels)}
         encoded = encode_texts(examples, tokenizer, max_length)
         return [
             text
             if example.label is None
-            else text._replace(targets={"label": number[example.label]})
+            else text._replace(targets={"label": index[example.label]})
             for text, example in zip(encoded, examples, strict=True)
         ]
 
     def num_targets(self, batch: Batch) -> Array:
-        """Texts that are there."""
-        return is_text(batch).sum()
+        """Return the number of texts."""
+        return text_mask(batch).sum()
 
     def loss_sum(self, outputs: Array, batch: Batch) -> Array:
-        """Σ cross-entropy."""
-        return (is_text(batch) * cross_entropy(outputs, batch["label"])).sum()
+        """Return Σ cross-entropy over the texts.
+
+        Class weights would multiply each text's term, here and in `num_targets`.
+        """
+        return (text_mask(batch) * cross_entropy(outputs, batch["label"])).sum()
 
     def decode(
         self,
@@ -110,11 +113,11 @@ class Classification:
         encoded: Sequence[EncodedText],
         outputs: Sequence[np.ndarray],
     ) -> list[Prediction]:
-        """The best class, and the probability of each."""
+        """Return the most probable class, and the probability of each."""
         if not outputs:
             return []
-        scores = np.stack([output[0] for output in outputs]).astype(np.float64)
-        probabilities = scipy.special.softmax(scores, axis=-1)
+        logits = np.stack([output[0] for output in outputs]).astype(np.float64)
+        probabilities = scipy.special.softmax(logits, axis=-1)
         return [
             {
                 "label": self.labels[int(row.argmax())],
@@ -127,21 +130,21 @@ class Classification:
     def score(
         self, examples: Sequence[TextExample], predictions: Sequence[Prediction]
     ) -> dict[str, float]:
-        """Accuracy, macro F1 and Matthews' correlation; for two classes F1 of the second."""
-        gold, guessed = self.classes(examples, predictions)
-        counts = confusion(gold, guessed, len(self.labels))
+        """Return accuracy, macro F1 and Matthews' correlation; of two classes, F1 of the second."""
+        gold, predicted = self.class_indices(examples, predictions)
+        counts = confusion_counts(gold, predicted, len(self.labels))
         scores = classification_scores(counts)
         if len(self.labels) == 2:
-            positive = counts[1, 1]
-            scores["f1"] = float(2 * positive / max(counts[1].sum() + counts[:, 1].sum(), 1))
+            true_positives = counts[1, 1]
+            scores["f1"] = float(2 * true_positives / max(counts[1].sum() + counts[:, 1].sum(), 1))
         return scores
 
-    def rate(
+    def compare(
         self, examples: Sequence[TextExample], predictions: Sequence[Prediction]
-    ) -> list[Rated]:
-        """Right or wrong, with the probability of the best class."""
+    ) -> list[Comparison]:
+        """Return right or wrong, with the probability of the predicted class."""
         return [
-            Rated(
+            Comparison(
                 example.text if example.text_b is None else f"{example.text} | {example.text_b}",
                 str(example.label),
                 p["label"],
@@ -151,20 +154,21 @@ class Classification:
             for example, p in zip(examples, predictions, strict=True)
         ]
 
-    def classes(
+    def class_indices(
         self, examples: Sequence[TextExample], predictions: Sequence[Prediction]
     ) -> tuple[np.ndarray, np.ndarray]:
-        """Classes of the examples."""
-        number = {label: i for i, label in enumerate(self.labels)}
-        gold = np.array([number[str(example.label)] for example in examples])
-        return gold, np.array([number[p["label"]] for p in predictions])
+        """Return the true and the predicted class of each example."""
+        index = {label: i for i, label in enumerate(self.labels)}
+        gold = np.array([index[str(example.label)] for example in examples])
+        return gold, np.array([index[p["label"]] for p in predictions])
 
     def parse(self, values: dict[str, Any], place: str) -> TextExample:
-        """A text, or a pair."""
+        """Return a text, or a pair."""
         return parse_text(values, place)
 
 
-def _natural(label: str) -> tuple[float, str]:
+def _numbers_first(label: str) -> tuple[float, str]:
+    """Sorting key: numbers by value, then everything else by its text."""
     try:
         number = float(label)
     except ValueError:

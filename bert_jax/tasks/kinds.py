@@ -1,5 +1,8 @@
-"""All kinds of tasks by name; a new one is a file beside these and a line here."""
+"""The kinds of fine-tuning tasks by name; a new one is a file in this folder and a line here."""
 
+from typing import Any
+
+from bert_jax.errors import ConfigError
 from bert_jax.tasks.classification import Classification
 from bert_jax.tasks.question_answering import QuestionAnswering
 from bert_jax.tasks.regression import Regression
@@ -11,10 +14,51 @@ KINDS: dict[str, type[Task]] = {
 }
 
 
-def kind_of(architecture: str, labels: tuple[str, ...], problem_type: str | None) -> str | None:
-    """The kind of task that a model from elsewhere was trained for; None for an encoder."""
+def restore_task(
+    architecture: str,
+    labels: tuple[str, ...],
+    problem_type: str | None,
+    saved: dict[str, Any] | None,
+) -> Task | None:
+    """Return the task that a saved model was fine-tuned for; None for an encoder.
+
+    Args:
+        architecture: one of `models.architectures.ARCHITECTURES`.
+        labels: names of its outputs.
+        problem_type: Hugging Face's, if known.
+        saved: the task's "kind" and options, as saved by finetune.py; None for other models.
+
+    Raises:
+        ConfigError: several labels per text, or a kind unknown or of a different architecture.
+    """
+    is_sequence = architecture == "BertForSequenceClassification"
+    if is_sequence and problem_type == "multi_label_classification":
+        raise ConfigError(
+            "the model predicts several labels per text (multi_label_classification)",
+            "a model that predicts one label, or a number",
+            "fine-tune its encoder, or export that alone: convert.py --architecture BertModel",
+        )
+    kind = (saved or {}).get("kind", _infer_kind(architecture, labels, problem_type))
+    if kind is None:
+        return None
+    if not isinstance(kind, str) or kind not in KINDS:
+        raise ConfigError(
+            f"the model was fine-tuned for {kind!r}"[:200],
+            f"one of {', '.join(KINDS)}",
+            "update bert_jax",
+        )
+    if KINDS[kind].architecture != architecture:
+        raise ConfigError(
+            f"the model was fine-tuned for {kind!r}, but is a {architecture}",
+            f"a {KINDS[kind].architecture}",
+            "restore the directory's files; they do not belong together",
+        )
+    return KINDS[kind].from_labels(labels)
+
+
+def _infer_kind(architecture: str, labels: tuple[str, ...], problem_type: str | None) -> str | None:
+    """Return the kind of task of a model without a saved task; None for an encoder."""
     if architecture == "BertForSequenceClassification":
         is_number = problem_type == "regression" or len(labels) == 1
         return Regression.kind if is_number else Classification.kind
-    found = [name for name, kind in KINDS.items() if kind.architecture == architecture]
-    return found[0] if found else None
+    return next((k for k, task in KINDS.items() if task.architecture == architecture), None)

@@ -1,10 +1,10 @@
 """Pretraining: masked language modelling and next-sentence prediction on packed rows.
 
-A batch is what `data.loader` yields (docs/design.md lists it):
+Batches come from `corpus.loader` (see docs/design.md):
 
     tokens [B, T] · lengths [B, J, 2] · is_random_next [B, J] · row [B] · epoch [B]
 
-Masked on the device, it becomes what the loss takes:
+Masking, on the device, turns them into the inputs of the loss:
 
     tokens [B, T] · positions, labels, weights, kind [B, P]
     lengths [B, J, 2] · is_random_next [B, J]
@@ -18,42 +18,43 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
-from bert_jax.nn.compute import Compute
+from bert_jax.nn.execution import Execution
 from bert_jax.nn.layout import row_layout
-from bert_jax.training.losses import (
+from bert_jax.tasks.losses import (
     MLM_EPSILON,
     accuracy_sums,
     masked_language_model_sums,
     next_sentence_sums,
 )
-from bert_jax.training.masking import MaskingRules, mask_rows
+from bert_jax.tasks.masking import MaskingRules, mask_rows
 from bert_jax.training.step import Batch, Metrics, Objective, Params
 
-KINDS = ("mask", "random", "kept")  # what stands at a predicted position, as numbered by masking
+# Input at a predicted position, indexed by `MaskedRow.kind`.
+MASK_OUTCOMES = ("mask", "random", "kept")
 
 
-def make_objective(
-    bind: Callable[[Params], Any],
+def make_pretraining_objective(
+    merge: Callable[[Params], Any],
     mask_key: Array,
     rules: MaskingRules,
     is_continuation: np.ndarray,
-    compute: Compute,
+    execution: Execution,
 ) -> Objective:
-    """MLM + NSP (Devlin et al. 2019, section 3.1): the sum of both mean losses.
+    """Build the sum of the mean MLM and NSP losses (Devlin et al. 2019, section 3.1).
 
     Args:
-        bind: `build(config)[1]` of `BertForPreTraining`.
-        mask_key: masks are a function of it and of each row's epoch and number, of nothing else.
-        rules: how tokens are masked.
-        is_continuation: bool [V]: "##" pieces, for whole-word masking.
-        compute: types and kernels.
+        merge: from `init, merge = build(config)`, of `BertForPreTraining`.
+        mask_key: PRNG key; a row's mask depends only on this key, its epoch and its row number.
+        rules: rates and special tokens.
+        is_continuation: bool [V], True for "##" pieces, for whole-word masking.
+        execution: dtypes and kernels.
     """
 
     def prepare(batch: Batch) -> Batch:
         layout = row_layout(batch["lengths"], batch["tokens"].shape[1])
-        place = (batch["epoch"], batch["row"])
+        epoch_and_row = (batch["epoch"], batch["row"])
         continues = jnp.asarray(is_continuation)
-        masked = mask_rows(mask_key, batch["tokens"], layout, place, rules, continues)
+        masked = mask_rows(mask_key, batch["tokens"], layout, epoch_and_row, rules, continues)
         pairs = {name: batch[name] for name in ("lengths", "is_random_next")}
         return masked._asdict() | pairs
 
@@ -65,8 +66,8 @@ def make_objective(
         params: Params, batch: Batch, counts: dict[str, Array], key: Array | None
     ) -> tuple[Array, Metrics]:
         layout = row_layout(batch["lengths"], batch["tokens"].shape[1])
-        mlm_logits, nsp_logits = bind(params)(
-            batch["tokens"], layout, batch["positions"], key=key, compute=compute
+        mlm_logits, nsp_logits = merge(params)(
+            batch["tokens"], layout, batch["positions"], key=key, execution=execution
         )
         labels, weights = batch["labels"], batch["weights"]
         mlm_loss, num_masked = masked_language_model_sums(mlm_logits, labels, weights)
@@ -87,54 +88,55 @@ def make_objective(
                 (row_lengths > 0).sum() * 1.0,
             ),
         }
-        for number, kind in enumerate(KINDS):
-            of_kind = weights * (batch["kind"] == number)
-            metrics[f"mlm_accuracy_{kind}"] = accuracy_sums(mlm_logits, labels, of_kind)
+        for number, outcome in enumerate(MASK_OUTCOMES):
+            outcome_weights = weights * (batch["kind"] == number)
+            metrics[f"mlm_accuracy_{outcome}"] = accuracy_sums(mlm_logits, labels, outcome_weights)
         return total, metrics
 
     return Objective(prepare, counts, loss)
 
 
-def finish_metrics(sums: dict[str, tuple[Any, Any]]) -> dict[str, float]:
-    """Means from summed metrics; "loss" is MLM's plus NSP's."""
+def mean_metrics(sums: dict[str, tuple[Any, Any]]) -> dict[str, float]:
+    """Return the means of summed metrics; "loss" is the sum of the MLM and NSP losses."""
     means = {name: float(total / count) for name, (total, count) in sums.items() if count}
     return {"loss": means["mlm_loss"] + means["nsp_loss"], **means}
 
 
 @dataclasses.dataclass(frozen=True)
 class Baselines:
-    """What knows nothing of the text reaches: numbers that make the losses readable."""
+    """Trivial baselines, to compare losses and accuracies with."""
 
     unigram_loss: float
-    """Of held-out text, in nats, by the frequencies of words in training text alone."""
+    """Loss on held-out text, in nats, of a unigram model of the training text."""
     nsp_majority: Mapping[int, float]
-    """Share of the more frequent NSP label, by the length of rows: short ones have fewer B's."""
+    """Share of the more frequent NSP label, by row length: short rows have fewer B
+    segments that actually follow A."""
 
     @property
     def losses(self) -> dict[str, float]:
         """Baselines of the MLM loss by name, for plots."""
-        return {"word frequencies alone": self.unigram_loss}
+        return {"unigram model": self.unigram_loss}
 
     def __str__(self) -> str:
         shares = ", ".join(f"{share:.3f} (T={t})" for t, share in self.nsp_majority.items())
         return (
-            f"baselines: MLM loss {self.unigram_loss:.3f} by word frequencies alone, "
-            f"NSP accuracy {shares} by always guessing the majority"
+            f"baselines: MLM loss {self.unigram_loss:.3f} (unigram model), "
+            f"NSP accuracy {shares} (majority class)"
         )
 
-    def advice(self, values: dict[str, float], progress: float) -> str | None:
-        """A sentence of warning where an evaluation shows that the run learns nothing.
+    def plateau_warning(self, values: dict[str, float], progress: float) -> str | None:
+        """Return a warning if an evaluation shows that the model has learned only unigrams.
 
         Args:
             values: the evaluation's metrics.
-            progress: share of the run's steps that are done, from 0 to 1.
+            progress: share of the run's steps that are complete, from 0 to 1.
         """
         if progress < 0.1 or values["mlm_loss"] < 0.97 * self.unigram_loss:
             return None
         return (
             f"warning: after {progress:.0%} of the run the held-out MLM loss "
-            f"{values['mlm_loss']:.3f} still sits on the unigram plateau "
-            f"({self.unigram_loss:.3f}): the model knows word frequencies and nothing else. "
-            "Try another learning rate or a longer warm-up, and look for duplicated lines in "
-            "prepare.py's report."
+            f"{values['mlm_loss']:.3f} is still on the unigram plateau "
+            f"({self.unigram_loss:.3f}): the model has learned word frequencies, but no context. "
+            "Try another learning rate or a longer warm-up, and check prepare.py's report for "
+            "duplicated lines."
         )

@@ -1,4 +1,4 @@
-"""Texts and pairs of texts into a number: semantic similarity (STS-B, KorSTS)."""
+"""Regression of a number from texts and pairs: semantic similarity (STS-B, KorSTS)."""
 
 import dataclasses
 import math
@@ -10,18 +10,18 @@ import numpy as np
 from jax import Array
 
 from bert_jax.config import FinetuneConfig
-from bert_jax.data.batching import EncodedText
-from bert_jax.data.rejects import Rejects
-from bert_jax.data.tokenizer import Tokenizer
-from bert_jax.tasks.task import Prediction, Rated, Say, is_text
-from bert_jax.tasks.texts import TextExample, encode_texts, parse_text, read_texts
-from bert_jax.training.metrics import correlations
+from bert_jax.labelled.batching import EncodedText
+from bert_jax.labelled.rejects import Rejects
+from bert_jax.labelled.texts import TextExample, encode_texts, parse_text, read_text_examples
+from bert_jax.tasks.metrics import correlations
+from bert_jax.tasks.task import Comparison, LogFunction, Prediction, text_mask
+from bert_jax.tokenizer.tokenizer import Tokenizer
 from bert_jax.training.step import Batch
 
 
 @dataclasses.dataclass(frozen=True)
 class Regression:
-    """One number for each text or pair: pooled [CLS] → dropout → dense, squared error."""
+    """One number per text or pair: pooled [CLS] → dropout → dense, squared error."""
 
     labels: tuple[str, ...] = ("score",)
     kind: ClassVar[str] = "regression"
@@ -30,41 +30,41 @@ class Regression:
 
     @property
     def metrics(self) -> dict[str, int]:
-        """All scores; of the error, lower is better."""
+        """All scores; a lower error is better."""
         return {"pearson": 1, "spearman": 1, "mean_squared_error": -1}
 
     @classmethod
     def read(
-        cls, source: str, split: str, config: FinetuneConfig, rejects: Rejects, say: Say
+        cls, source: str, split: str, config: FinetuneConfig, rejects: Rejects, log: LogFunction
     ) -> list[TextExample]:
-        """The scored texts of a table."""
-        return read_texts(source, split, config, rejects, say)
+        """Read the scored texts of a table."""
+        return read_text_examples(source, split, config, rejects, log)
 
     @classmethod
     def from_examples(cls, examples: Sequence[TextExample], config: FinetuneConfig) -> "Regression":
-        """There is one output, whatever the data."""
+        """Return the task; it has one output, whatever the data."""
         return cls()
 
     @classmethod
     def from_labels(cls, labels: tuple[str, ...]) -> "Regression":
-        """The task of a saved model."""
+        """Return the task of a saved model."""
         return cls(labels)
 
     def accept(self, examples: Sequence[TextExample], rejects: Rejects) -> list[TextExample]:
-        """Rejects scores that are no finite numbers."""
+        """Reject examples whose score is not a finite number."""
         accepted = []
         for example in examples:
             if _is_number(example.label):
                 accepted.append(example)
             else:
-                reason = f"score {example.label!r} is no number"
+                reason = f"score {example.label!r} is not a finite number"
                 rejects.add(example.place, reason, example._asdict())
         return accepted
 
     def encode(
         self, examples: Sequence[TextExample], tokenizer: Tokenizer, max_length: int
     ) -> list[EncodedText]:
-        """Each example, with its score."""
+        """Encode each example, with its score as "score"."""
         encoded = encode_texts(examples, tokenizer, max_length)
         return [
             text
@@ -74,12 +74,12 @@ class Regression:
         ]
 
     def num_targets(self, batch: Batch) -> Array:
-        """Texts that are there."""
-        return is_text(batch).sum()
+        """Return the number of texts."""
+        return text_mask(batch).sum()
 
     def loss_sum(self, outputs: Array, batch: Batch) -> Array:
-        """Σ (score − output)²."""
-        return (is_text(batch) * jnp.square(outputs[..., 0] - batch["score"])).sum()
+        """Return Σ (score − output)² over the texts."""
+        return (text_mask(batch) * jnp.square(outputs[..., 0] - batch["score"])).sum()
 
     def decode(
         self,
@@ -87,40 +87,42 @@ class Regression:
         encoded: Sequence[EncodedText],
         outputs: Sequence[np.ndarray],
     ) -> list[Prediction]:
-        """The number."""
+        """Return the number."""
         return [{"score": float(output[0, 0])} for output in outputs]
 
     def score(
         self, examples: Sequence[TextExample], predictions: Sequence[Prediction]
     ) -> dict[str, float]:
-        """Pearson's and Spearman's correlation, and the mean squared error."""
+        """Return Pearson's and Spearman's correlation, and the mean squared error."""
         gold = np.array([float(str(example.label)) for example in examples])
-        guessed = np.array([p["score"] for p in predictions])
-        error = {"mean_squared_error": float(np.square(gold - guessed).mean())}
-        return correlations(gold, guessed) | error
+        predicted = np.array([p["score"] for p in predictions])
+        error = {"mean_squared_error": float(np.square(gold - predicted).mean())}
+        return correlations(gold, predicted) | error
 
-    def rate(
+    def compare(
         self, examples: Sequence[TextExample], predictions: Sequence[Prediction]
-    ) -> list[Rated]:
-        """1 − the error over the widest gap between two scores, at least 0."""
+    ) -> list[Comparison]:
+        """Return 1 − error / (range of the true scores), at least 0, as correctness."""
         gold = [float(str(example.label)) for example in examples]
-        width = max(gold) - min(gold) or 1.0
+        score_range = max(gold) - min(gold) or 1.0
         return [
-            Rated(
+            Comparison(
                 example.text if example.text_b is None else f"{example.text} | {example.text_b}",
-                f"{wanted:.2f}",
+                f"{score:.2f}",
                 f"{p['score']:.2f}",
-                max(0.0, 1.0 - abs(wanted - p["score"]) / width),
+                max(0.0, 1.0 - abs(score - p["score"]) / score_range),
                 math.nan,
             )
-            for example, wanted, p in zip(examples, gold, predictions, strict=True)
+            for example, score, p in zip(examples, gold, predictions, strict=True)
         ]
 
-    def classes(self, examples: Sequence[TextExample], predictions: Sequence[Prediction]) -> None:
-        """There are none."""
+    def class_indices(
+        self, examples: Sequence[TextExample], predictions: Sequence[Prediction]
+    ) -> None:
+        """Return None: there are no classes."""
 
     def parse(self, values: dict[str, Any], place: str) -> TextExample:
-        """A text, or a pair."""
+        """Return a text, or a pair."""
         return parse_text(values, place)
 
 

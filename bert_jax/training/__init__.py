@@ -1,1 +1,1 @@
-"""Training: losses, optimizers, masking, the step and how it is spread, the loop, checkpoints."""
+"""Training: the step, data parallelism, the loop, optimizers, checkpoints, run directories."""

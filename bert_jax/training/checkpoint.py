@@ -1,7 +1,8 @@
-"""Checkpoints that are absent, complete, or detected as bad: Orbax, and a SHA-256 manifest on top.
+"""Verified checkpoints: Orbax, with a SHA-256 manifest for each step.
 
-Orbax writes and reads the arrays; it does not notice a flipped bit. A step is therefore written to
-`<step>.saving/`, hashed, renamed to `<step>/` and vouched for by `<step>.manifest.json`, last.
+A step is absent, complete, or detected as bad. Orbax writes and reads the arrays, but does not
+notice a flipped bit. A step is therefore written to `<step>.saving/`, hashed and renamed to
+`<step>/`; its manifest, `<step>.manifest.json`, is written last.
 """
 
 import functools
@@ -10,7 +11,7 @@ import os
 import shutil
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ from jax.experimental import multihost_utils
 from bert_jax.errors import CheckpointError, ConfigError, one_line
 from bert_jax.training.manifest import (
     BadStep,
+    criterion,
     hash_files,
     list_steps,
     manifest_path,
@@ -29,42 +31,47 @@ from bert_jax.training.manifest import (
     read_manifests,
     remove_leftovers,
     remove_step,
-    score,
     set_aside,
     verify_files,
     write_manifest,
 )
 from bert_jax.training.rundir import versions
-from bert_jax.training.store import ArrayStore, not_finite
+from bert_jax.training.store import ArrayStore, find_non_finite
 
-MAX_FAILURES = 3  # saves that may fail in a row before the run ends
+MAX_FAILURES = 3  # consecutive failed saves after which the run ends
 
 
 class Checkpoints:
-    """The checkpoints of one run; every process makes one and calls its methods in the same order.
+    """Checkpoints of one run.
 
-    Train inside of `with checkpoints:`, which waits for the save under way however the run ends.
+    Every process creates one and calls its methods in the same order. Train inside
+    `with checkpoints:`, which waits for a save in progress however the run ends.
 
     Args:
-        folder: where the steps are; made if absent. Hold the run's lock before.
+        folder: folder of the steps; created if absent. Hold the run's lock first.
         identity: values on which a run and its checkpoints must agree.
-        keep_last: newest steps that are kept, beside the one with the lowest `extra["metric"]`.
+        keep_last: number of newest steps to keep, in addition to the one with the lowest
+            `extra["metric"]`.
+        may_differ: names that are ignored if they are in an older checkpoint's identity and not in
+            `identity`.
         allow_unverified: use a step whose manifest is missing.
-        say: prints one message to the user.
+        log: prints one message to the user.
     """
 
     def __init__(
         self,
         folder: Path,
-        identity: Mapping[str, str],
+        identity: Mapping[str, str | None],
         keep_last: int,
         *,
+        may_differ: Collection[str] = (),
         allow_unverified: bool = False,
-        say: Callable[[str], None] = print,
+        log: Callable[[str], None] = print,
     ):
         self.folder = Path(folder).absolute()
         self._identity, self._keep_last = dict(identity), keep_last
-        self._allow_unverified, self._say = allow_unverified, say
+        self._may_differ = frozenset(may_differ)
+        self._allow_unverified, self._log = allow_unverified, log
         self._first = jax.process_index() == 0
         self._store = ArrayStore()
         self._thread: threading.Thread | None = None
@@ -77,7 +84,7 @@ class Checkpoints:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, *error: object) -> None:
-        """Waits for the save under way; that it failed hides no error that passes already."""
+        """Wait for a save in progress; its failure does not mask an exception from the body."""
         if kind is None:
             self.close()
         else:
@@ -85,17 +92,19 @@ class Checkpoints:
             self._store.close()
 
     def save(self, step: int, state: Any, extra: dict[str, Any], *, block: bool = False) -> None:
-        """Starts to save a pytree of global arrays; returns once they are copied to the host.
+        """Start saving a pytree of global arrays; return once they are copied to the host.
 
-        A save that fails says so and is forgotten; the third in a row, and any failure under
-        `block`, raises CheckpointError. A step that is already saved is not saved again.
+        A failed save is logged and dropped. A step that is already saved is not saved again.
 
         Args:
-            step: the number of updates that `state` has seen.
-            state: the arrays; their paths are the names under which they are stored.
-            extra: what else to keep, as JSON; the lowest `extra["metric"]` (a number, or several
-                that are compared one by one) makes the best step.
-            block: wait until the step is verified on disk.
+            step: number of steps taken.
+            state: arrays, stored under their paths.
+            extra: JSON values to store with them. The step with the lowest `extra["metric"]` (a
+                number, or several compared in order) is the best.
+            block: wait until the step and its manifest are on disk.
+
+        Raises:
+            CheckpointError: three saves in a row failed, or one with `block`.
         """
         self._wait()
         done = self._agree(lambda: [manifest_path(self.folder, step).exists(), self._failures])
@@ -116,39 +125,41 @@ class Checkpoints:
             self._raise_if_failed(self._agree(lambda: self._failures), 1)
 
     def restore(self, abstract_state: Any) -> tuple[Any, int, dict[str, Any]] | None:
-        """Reads the newest step that is good, into the shapes, types and shardings asked for.
+        """Restore the newest good step, with the shapes, dtypes and shardings of `abstract_state`.
+
+        Newer steps that are bad are set aside, with a message for each.
 
         Args:
             abstract_state: a pytree of `jax.ShapeDtypeStruct` with shardings, or of arrays.
 
         Returns:
-            The state, its step and its `extra`; None where there are no steps at all.
+            The state, its step and its `extra`; None if there are no steps.
 
         Raises:
-            ConfigError: the step belongs to another run: other identity, names, shapes or types.
+            ConfigError: the step belongs to another run: other identity, names, shapes or dtypes.
             CheckpointError: there are steps, and none of them is good.
         """
         self._wait()
         bad: dict[int, str] = {}
         while True:
-            found = self._agree(lambda: self._choose(bad))
-            if found is None:
+            choice = self._agree(lambda: self._choose(bad))
+            if choice is None:
                 return None
-            if "error" in found:
-                kind = ConfigError if found["kind"] == "config" else CheckpointError
-                raise kind(*found["error"])
-            state = self._read(found["step"], abstract_state)
-            wrong = self._agree(functools.partial(not_finite, state))
-            if not wrong:
+            if "error" in choice:
+                kind = ConfigError if choice["kind"] == "config" else CheckpointError
+                raise kind(*choice["error"])
+            state = self._read(choice["step"], abstract_state)
+            name = self._agree(functools.partial(find_non_finite, state))
+            if not name:
                 break
-            bad[found["step"]] = f"{wrong} holds NaN or Inf"
+            bad[choice["step"]] = f"{name} holds NaN or Inf"
         if self._first:
             for step, reason in bad.items():
                 self._set_aside(step, reason)
             if bad:
-                lost = max(bad) - found["step"]
-                self._say(f"resuming from step {found['step']}: {lost} steps are lost")
-        return state, found["step"], found["extra"]
+                lost = max(bad) - choice["step"]
+                self._log(f"resuming from step {choice['step']}: {lost} steps are lost")
+        return state, choice["step"], choice["extra"]
 
     def _read(self, step: int, abstract_state: Any) -> Any:
         try:
@@ -158,12 +169,12 @@ class Checkpoints:
         except Exception as error:
             raise CheckpointError(
                 f"checkpoint {step} in {self.folder} cannot be read: {one_line(error)}",
-                "files that this version of orbax-checkpoint reads",
-                "install the versions that the manifest names, or restore the files from a copy",
+                "files that this version of orbax-checkpoint can read",
+                "install the versions listed in the manifest, or restore the files from a backup",
             ) from error
 
     def close(self) -> None:
-        """Waits for the save under way; raises CheckpointError if the last three have failed."""
+        """Wait for a save in progress; raise CheckpointError if the last three saves failed."""
         self._wait()
         self._store.close()
         self._raise_if_failed(self._failures, MAX_FAILURES)
@@ -189,7 +200,7 @@ class Checkpoints:
         final = self.folder / str(step)
         files = hash_files(self._saving(step), sync=True)
         if final.exists():
-            self._set_aside(step, "it has no manifest, and a new save takes its place")
+            self._set_aside(step, "it has no manifest, and a new save replaces it")
         os.rename(self._saving(step), final)
         manifest = {"step": step, "files": files, "identity": self._identity, "extra": extra}
         try:
@@ -206,37 +217,37 @@ class Checkpoints:
                 shutil.rmtree(path, ignore_errors=True)
             manifest_path(self.folder, step).with_suffix(".tmp").unlink(missing_ok=True)
         self._error = f"step {step} was not saved: {one_line(error)}"
-        self._say(f"warning: {self._error} (failure {self._failures} in a row)")
+        self._log(f"warning: {self._error} (failure {self._failures} in a row)")
 
     def _raise_if_failed(self, failures: int, limit: int) -> None:
         if failures >= limit:
             raise CheckpointError(
                 self._error or "another process could not save its part of the state",
                 f"space for a checkpoint in {self.folder}",
-                "free some space, then run the same command again",
+                "free some space, then re-run the same command to resume",
             )
 
     def _prune(self) -> None:
         good = read_manifests(self.folder, {})
-        best = min(good, key=lambda step: (score(good[step]), -step), default=None)
+        best = min(good, key=lambda step: (criterion(good[step]), -step), default=None)
         for step in good.keys() - {*sorted(good)[-self._keep_last :], best}:
             try:
                 remove_step(self.folder, step)
             except OSError as error:
-                self._say(f"warning: step {step} could not be removed: {error}")
+                self._log(f"warning: step {step} could not be removed: {error}")
 
     def _set_aside(self, step: int, reason: str) -> None:
-        self._say(
+        self._log(
             f"checkpoint {step} is bad: {reason}; set aside as {set_aside(self.folder, step)}"
         )
 
     def _choose(self, bad: dict[int, str]) -> dict[str, Any] | None:
-        """The newest good step, as plain values that can be sent to the other processes."""
+        """Return the newest good step or an error, as JSON values for the other processes."""
         steps = list_steps(self.folder)
         for step in [step for step in reversed(steps) if step not in bad]:
             try:
                 if self._allow_unverified and not manifest_path(self.folder, step).exists():
-                    self._say(f"warning: step {step} has no manifest and is used unverified")
+                    self._log(f"warning: step {step} has no manifest and is used unverified")
                     return {"step": step, "extra": {}}
                 manifest = read_manifest(self.folder, step)
                 if error := self._identity_error(step, manifest["identity"]):
@@ -247,8 +258,9 @@ class Checkpoints:
                 bad[step] = str(reason)
         return {"kind": "checkpoint", "error": none_good(self.folder, bad)} if steps else None
 
-    def _identity_error(self, step: int, saved: dict[str, str]) -> list[str] | None:
+    def _identity_error(self, step: int, saved: dict[str, str | None]) -> list[str] | None:
         given = self._identity
+        saved = {k: v for k, v in saved.items() if k in given or k not in self._may_differ}
         names = [k for k in {**saved, **given} if saved.get(k) != given.get(k)]
         if not names:
             return None
@@ -258,12 +270,12 @@ class Checkpoints:
         )
         return [
             f"checkpoint {step} in {self.folder} comes from another run: {values}",
-            "the values with which the checkpoint was made",
-            "give the saved values, or choose another name for a new run",
+            "the values that the checkpoint was saved with",
+            "pass the saved values, or give a new run another name",
         ]
 
     def _agree(self, work: Callable[[], Any]) -> Any:
-        """Process 0's result of `work`, on every process."""
+        """Run `work` on process 0; return its result on every process."""
         if jax.process_count() == 1:
             return work()
         text = json.dumps(work()).encode() if self._first else b""

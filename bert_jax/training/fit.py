@@ -1,89 +1,83 @@
-"""The training loop: two calls from a script to the jitted step."""
+"""The training loop."""
 
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from bert_jax.config import LoopConfig
 from bert_jax.errors import DivergedError
-from bert_jax.training.checkpoint import Checkpoints
 from bert_jax.training.parallel import DataParallel
+from bert_jax.training.run import Run
+from bert_jax.training.runlog import Log, with_progress
 from bert_jax.training.signals import StopSignal
 from bert_jax.training.step import TrainState
 from bert_jax.training.watchdog import Watchdog
 
-MAX_IN_FLIGHT = 2  # more steps under way at once can deadlock collectives on CPU, and gain nothing
-
-
-class Log(Protocol):
-    """Where the loop writes what happened; `runlog.RunLog` is one."""
-
-    def train(self, step: int, values: dict[str, float]) -> None:
-        """Records the mean metrics of the steps since the last record."""
-
-    def eval(self, step: int, values: dict[str, float]) -> None:
-        """Records an evaluation."""
-
-    def say(self, text: str) -> None:
-        """Prints a line."""
+MAX_IN_FLIGHT = 2  # more can deadlock collectives on CPU, and gains nothing
 
 
 class Evaluation(NamedTuple):
-    """What an evaluation found."""
+    """Result of an evaluation."""
 
     values: dict[str, float]
     """Metrics to record."""
     criterion: float | tuple[float, ...]
-    """What decides which checkpoint is best: the lowest; of several numbers, one by one."""
+    """The checkpoint with the lowest criterion is the best; tuples are compared in order."""
     stop: bool = False
     """End the run here, as if it were the last step."""
+    carry: dict[str, Any] | None = None
+    """JSON values for later evaluations, saved with every checkpoint from here on; on resume they
+    are `Run.carry`. None keeps those of the previous evaluation."""
 
 
 class Outcome(NamedTuple):
-    """How the loop ended."""
+    """Result of `fit`."""
 
     state: TrainState
     step: int
-    stopped: bool  # by a signal, before the last step
+    """Steps taken."""
+    interrupted: bool
+    """True if a signal ended the run before its last step."""
 
 
 def fit(
-    state: TrainState,
+    run: Run,
     train_step: Callable[[Any, Any], tuple[Any, Any]],
     batches: Iterator[dict[str, np.ndarray]],
-    loop: LoopConfig,
     *,
-    parallel: DataParallel,
+    schedule: Callable[[int], Any],
     evaluate: Callable[[Any, int], Evaluation],
-    checkpoints: Checkpoints,
-    log: Log,
-    describe: Callable[[int, dict[str, float]], dict[str, float]],
+    add_metrics: Callable[[int, dict[str, float]], dict[str, float]] = lambda step, values: values,
 ) -> Outcome:
-    """Trains from `state.step` to `loop.steps`, evaluating and saving on the way.
+    """Train from `run.start_step` to `run.loop.steps`, evaluating and saving along the way.
 
     Args:
-        state: as `parallel.put_state` lays it out; its memory is reused.
-        train_step: as `parallel.spread` returns it.
-        batches: host batches, the first one for step `state.step`.
-        loop: how long, and what happens how often.
-        parallel: puts batches on devices and brings metrics back.
-        evaluate: `(params, step) -> Evaluation`; its criterion decides which checkpoint is
-            best, of those that are saved and evaluated at the same step.
-        checkpoints: where states go; the last step is always saved.
-        log: where metrics go.
-        describe: `(step, mean metrics) -> values` to record, for example with the learning rate;
+        run: from `open_run`; its state is donated. The last step is always saved.
+        train_step: as returned by `parallel.shard`.
+        batches: host batches, the first one for step `run.start_step` (from 0).
+        schedule: learning rate of each step, counted from 0, for the log.
+        evaluate: `(params, steps taken) -> Evaluation`; its criterion selects the best checkpoint,
+            among the steps that are both evaluated and saved.
+        add_metrics: `(steps taken, mean metrics) -> values` to record, for example with a speed;
             "steps_per_second" is among the metrics.
 
     Raises:
         DivergedError: after `loop.max_bad_steps` skipped steps in a row.
     """
-    step = int(parallel.get(state.step))
-    meter = Meter(loop, log, parallel, describe)
-    stacks = checkpoints.folder.parent / "train.log"
-    with StopSignal() as stop, Watchdog(loop.watchdog_seconds, stacks) as watchdog:
+    state, step, loop, carry = run.state, run.start_step, run.loop, run.carry
+    parallel, log, checkpoints = run.parallel, run.log, run.checkpoints
+
+    def record(step: int, values: dict[str, float]) -> dict[str, float]:
+        return with_progress(add_metrics(step, values), step, loop.steps, schedule)
+
+    meter = Meter(loop, log, parallel, record)
+    with (
+        StopSignal() as stop,
+        Watchdog(loop.watchdog_seconds, run.folder / "train.log") as watchdog,
+    ):
         while step < loop.steps:
             state, metrics = train_step(state, parallel.put_batch(next(batches)))
             step += 1
@@ -96,20 +90,21 @@ def fit(
                 evaluated = evaluate(state.params, step)
                 log.eval(step, evaluated.values)
                 last = last or evaluated.stop
+                carry = carry if evaluated.carry is None else evaluated.carry
                 meter.start_clock()
                 watchdog.beat()
-            stopped = stop.requested(step)
-            if last or stopped or step % loop.checkpoint_every == 0:
+            interrupted = stop.requested(step)
+            if last or interrupted or step % loop.checkpoint_every == 0:
                 meter.finish()
-                extra: dict[str, Any] = {"step": step}
+                extra: dict[str, Any] = {"step": step, "carry": carry}
                 extra["metric"] = evaluated.criterion if evaluated else None
                 extra["evaluation"] = evaluated.values if evaluated else {}
-                checkpoints.save(step, parallel.get_state(state), extra, block=last or stopped)
+                checkpoints.save(step, parallel.get_state(state), extra, block=last or interrupted)
                 meter.start_clock()
                 watchdog.beat()
-            if last or stopped:
-                return Outcome(state, step, stopped=not last)
-    return Outcome(state, step, stopped=False)
+            if last or interrupted:
+                return Outcome(state, step, interrupted=not last)
+    return Outcome(state, step, interrupted=False)
 
 
 def sum_metrics(
@@ -118,7 +113,7 @@ def sum_metrics(
     batches: Iterable[dict[str, np.ndarray]],
     parallel: DataParallel,
 ) -> dict[str, tuple[np.ndarray, np.ndarray]]:
-    """Adds up an evaluation's metrics, sums and counts, over batches."""
+    """Add up an evaluation's metrics, as sums and counts, over batches."""
     totals: dict[str, Any] = {}
     for batch in batches:
         sums = parallel.get(eval_step(params, parallel.put_batch(batch)))
@@ -128,34 +123,34 @@ def sum_metrics(
 
 
 class Meter:
-    """Keeps at most two steps in flight, averages their metrics and watches for bad steps."""
+    """Running averages of step metrics, with at most two steps in flight."""
 
-    def __init__(self, loop: LoopConfig, log: Log, parallel: DataParallel, describe: Callable):
-        self._loop, self._log, self._parallel, self._describe = loop, log, parallel, describe
+    def __init__(self, loop: LoopConfig, log: Log, parallel: DataParallel, add_metrics: Callable):
+        self._loop, self._log, self._parallel, self._add_metrics = loop, log, parallel, add_metrics
         self._in_flight: deque[tuple[int, Any]] = deque()
         self._sums: dict[str, np.ndarray] = {}
         self._compiled = False
         self.start_clock()
 
     def start_clock(self) -> None:
-        """Leaves what happened since `finish`, such as an evaluation, out of the speed."""
+        """Restart timing, so that work since `finish`, such as an evaluation, does not count."""
         self._start, self._timed_steps = time.perf_counter(), 0
 
     def add(self, step: int, metrics: Any) -> None:
-        """Takes the metrics of a step that may still be running."""
+        """Add the metrics of a step that may still be running."""
         self._in_flight.append((step, metrics))
         if not self._compiled:
             began = self._start
             self.finish()
             self._compiled = True
             seconds = time.perf_counter() - began
-            self._log.say(f"first step took {seconds:.1f} s, compilation included")
+            self._log.info(f"first step took {seconds:.1f} s, compilation included")
             self.start_clock()
         while len(self._in_flight) > MAX_IN_FLIGHT:
             self._take()
 
     def finish(self) -> None:
-        """Waits for all steps in flight."""
+        """Wait for all steps in flight."""
         while self._in_flight:
             self._take()
 
@@ -164,15 +159,15 @@ class Meter:
         values = {
             name: np.array(pair, np.float64) for name, pair in self._parallel.get(metrics).items()
         }
-        self._timed_steps += self._compiled
+        self._timed_steps += self._compiled  # the first step, which compiles, does not count
         bad_steps = int(values.pop("bad_steps")[0])
         if bad_steps:
-            self._log.say(f"step {step}: NaN or Inf in the loss or gradient; the step is skipped")
+            self._log.info(f"step {step}: NaN or Inf in the loss or gradient; update skipped")
             if bad_steps >= self._loop.max_bad_steps:
                 raise DivergedError(
                     f"{bad_steps} steps in a row up to step {step} gave NaN or Inf",
                     "finite losses and gradients",
-                    "lower the learning rate or check the data; the last checkpoint is sound",
+                    "lower the learning rate or check the data; the last checkpoint is good",
                 )
         else:
             for name, pair in values.items():
@@ -185,6 +180,6 @@ class Meter:
         if self._timed_steps:
             seconds = time.perf_counter() - self._start
             means["steps_per_second"] = self._timed_steps / max(seconds, 1e-9)
-        self._log.train(step, self._describe(step, means))
+        self._log.train(step, self._add_metrics(step, means))
         self._sums = {}
         self.start_clock()

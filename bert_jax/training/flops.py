@@ -1,10 +1,14 @@
-"""Arithmetic and memory of pretraining, reckoned from the configuration alone."""
+"""Estimates of pretraining's FLOPs and memory from the configuration."""
 
 import dataclasses
+from collections.abc import Callable
 
-from bert_jax.config import BertConfig
+import jax
 
-# Dense bfloat16 peak of one device in FLOP/s, from the vendors' data sheets.
+from bert_jax.config import BertConfig, PretrainConfig, phase_at, phase_spans
+from bert_jax.nn.execution import Execution
+
+# Peak dense bfloat16 FLOP/s of one device, from the vendors' data sheets.
 PEAKS = {
     "v100": 125e12,
     "a100": 312e12,
@@ -24,9 +28,9 @@ PEAKS = {
 
 
 def peak_flops(device_kind: str) -> float | None:
-    """Peak of a device in FLOP/s by `jax.devices()[0].device_kind`; None where it is not known.
+    """Return the peak FLOP/s of a device kind, as `jax.devices()[0].device_kind`; None if unknown.
 
-    TPU v2 and v3 are counted by chip, and JAX shows two devices on each chip there.
+    The numbers of TPU v2 and v3 are per chip, on which JAX shows two devices.
     """
     kind = device_kind.lower()
     known = [name for name in PEAKS if name in kind]
@@ -34,17 +38,18 @@ def peak_flops(device_kind: str) -> float | None:
 
 
 def flops_per_token(config: BertConfig, attended: float, predicted: float) -> float:
-    """Floating-point operations of one training step for each token of text.
+    """Return the floating-point operations of one training step per token of text.
 
     3 · [2(L - 1 + p)(4D² + 2DF) + 4(1 - p)D² + 4(L - 1 + p)DS + p(2D² + 2DV)]: one forward pass and
-    twice as much backward. The last layer counts where it is read; keys and values, 4D², are needed
-    of every token there. Without this, as it is usually reckoned, `base` has 6 % more.
-    Multiplications and additions both count; recomputation, embeddings, norms and softmax do not.
+    twice as much backward. The last layer counts only for the tokens at which its output is used,
+    but its keys and values, 4D², count for every token. The usual estimate, which counts the whole
+    last layer, is 6 % higher for `base`. Multiplications and additions both count; recomputation,
+    embeddings, norms and softmax do not.
 
     Args:
         config: the model; vocab_size must be set.
-        attended: S, mean number of tokens that a token looks at: its sequence's length.
-        predicted: p, share of the tokens that are projected onto the vocabulary; [CLS] is left out.
+        attended: S, mean number of tokens that a token attends to: its sequence's length.
+        predicted: p, share of the tokens that are projected onto the vocabulary, without [CLS].
     """
     width, forward = config.hidden_size, config.intermediate_size
     layers = config.num_hidden_layers - 1 + predicted
@@ -56,21 +61,21 @@ def flops_per_token(config: BertConfig, attended: float, predicted: float) -> fl
 
 
 @dataclasses.dataclass(frozen=True)
-class Memory:
-    """Bytes on one device while it trains."""
+class MemoryEstimate:
+    """Bytes on one device during training."""
 
     parameters: int
-    """float32."""
+    """Parameters, float32."""
     optimizer: int
-    """Two moments in float32."""
+    """Two moments, float32."""
     gradients: int
-    """float32; twice that with accumulation."""
+    """Gradients, float32; accumulation takes twice as much."""
     activations: int
-    """What the forward pass keeps for the backward pass."""
+    """Activations that the forward pass keeps for the backward pass."""
 
     @property
     def total(self) -> int:
-        """All of it."""
+        """Sum of all four."""
         return self.parameters + self.optimizer + self.gradients + self.activations
 
 
@@ -79,39 +84,55 @@ def memory_estimate(
     num_parameters: int,
     tokens: int,
     length: int,
-    *,
-    dtype: str,
-    remat: bool,
-    fused_attention: bool,
-) -> Memory:
-    """Estimates what training needs on one device, within about a third.
+    execution: Execution,
+) -> MemoryEstimate:
+    """Estimate the memory that training needs on one device, within about a third.
 
-    Assumes: nothing is kept twice; a layer keeps, for each token, its input, q, k, v, the attention
-    output, both norms' inputs and the feed-forward's hidden values before and after activation, in
-    `dtype`, and its dropout masks as bytes; without fused attention also the probabilities before
-    and after dropout; with remat only its input, and one layer at a time the rest. The logits of
-    15 % of the tokens are kept twice in float32.
+    Assumes that nothing is kept twice and that a layer keeps, for each token, its input, q, k, v,
+    the attention output, both norms' inputs and the feed-forward's hidden values before and after
+    activation, in `dtype`, and its dropout masks as bytes; without fused attention also the
+    probabilities before and after dropout; with remat only its input, and the rest one layer at a
+    time. The logits of 15 % of the tokens are kept twice in float32.
 
     Args:
         config: the model.
         num_parameters: from `count_parameters`.
-        tokens: tokens that the device works on at once (rows of one accumulation step x T).
+        tokens: tokens that the device processes at once (rows of one accumulation step x T).
         length: T.
-        dtype: type of activations.
-        remat: layers are recomputed.
-        fused_attention: cuDNN's kernel, which keeps no probabilities.
+        execution: dtype of activations, attention kernel (cuDNN's keeps no probabilities), remat.
     """
     width, forward = config.hidden_size, config.intermediate_size
-    size = 2 if dtype == "bfloat16" else 4
+    size = 2 if execution.dtype == "bfloat16" else 4
     layer = size * (8 * width + 2 * forward) + 2 * width
-    if not fused_attention:
+    if execution.attention != "cudnn":
         layer += (2 * size + 1) * config.num_attention_heads * length
     layers = config.num_hidden_layers
-    kept = layers * size * width + layer if remat else layers * layer
+    kept = layers * size * width + layer if execution.remat else layers * layer
     logits = int(0.15 * 8 * (config.vocab_size or 0))
-    return Memory(
+    return MemoryEstimate(
         parameters=4 * num_parameters,
         optimizer=8 * num_parameters,
         gradients=4 * num_parameters,
         activations=tokens * (kept + logits),
     )
+
+
+def add_throughput(
+    config: PretrainConfig, num_devices: int
+) -> Callable[[int, dict[str, float]], dict[str, float]]:
+    """Build `fit`'s `add_metrics` that adds tokens per second and, on known devices, MFU."""
+    peak = peak_flops(jax.devices()[0].device_kind)
+
+    def add(step: int, values: dict[str, float]) -> dict[str, float]:
+        rate = values.get("steps_per_second")
+        if rate and "tokens_per_row" in values:
+            phase = phase_at(phase_spans(config), step)
+            tokens = rate * phase.batch_size * values["tokens_per_row"]
+            values = values | {"tokens_per_second": tokens}
+            if peak:
+                # Tokens of packed rows attend to fewer than T tokens: T is an upper bound.
+                flops = flops_per_token(config.model, phase.length, config.masking.rate)
+                values["mfu"] = tokens * flops / (peak * num_devices)
+        return values
+
+    return add

@@ -1,6 +1,6 @@
-"""A step's manifest: the SHA-256 of every file, so that a step is trusted because it was checked.
+"""Manifests of checkpoint hashes: the size and SHA-256 of every file of a step.
 
-`<step>.manifest.json` stands beside `<step>/` and is written last. It carries its own checksum too.
+`<step>.manifest.json` is written next to `<step>/`, last, and holds a checksum of itself too.
 """
 
 import concurrent.futures
@@ -15,22 +15,22 @@ from typing import Any
 
 
 class BadStep(Exception):
-    """A step that cannot be trusted; the text is the reason."""
+    """A step that is damaged or incomplete; the message is the reason."""
 
 
 def manifest_path(folder: Path, step: int) -> Path:
-    """Where the manifest of a step is."""
+    """Return the path of a step's manifest."""
     return folder / f"{step}.manifest.json"
 
 
 def list_steps(folder: Path) -> list[int]:
-    """Steps that have a directory or a manifest, ascending."""
+    """Return the steps that have a directory or a manifest, ascending."""
     names = (path.name.removesuffix(".manifest.json") for path in folder.glob("*"))
     return sorted({int(name) for name in names if name.isdecimal()})
 
 
 def remove_leftovers(folder: Path) -> None:
-    """Removes what a save or a removal left behind when the process died."""
+    """Remove the files of saves and removals that were cut short when the process died."""
     for path in folder.glob("*.deleting"):
         manifest_path(folder, int(path.stem)).unlink(missing_ok=True)
         shutil.rmtree(path, ignore_errors=True)
@@ -41,7 +41,7 @@ def remove_leftovers(folder: Path) -> None:
 
 
 def remove_step(folder: Path, step: int) -> None:
-    """Removes a step, so that at no moment half of it looks like a whole one."""
+    """Remove a step, so that a half-removed step is never taken for a complete one."""
     doomed = folder / f"{step}.deleting"
     if (folder / str(step)).exists():
         os.rename(folder / str(step), doomed)
@@ -50,7 +50,7 @@ def remove_step(folder: Path, step: int) -> None:
 
 
 def set_aside(folder: Path, step: int) -> str:
-    """Renames a step and its manifest to `<step>.bad-<utc>`; returns that name."""
+    """Rename a step and its manifest to `<step>.bad-<utc>`; return that name."""
     now = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime())
     aside, count = f"{step}.bad-{now}", 1
     while (folder / aside).exists():
@@ -65,7 +65,7 @@ def set_aside(folder: Path, step: int) -> str:
 
 
 def hash_files(directory: Path, sync: bool = False) -> dict[str, dict[str, Any]]:
-    """Size and SHA-256 of every file; `sync` brings each to the disk before it is vouched for."""
+    """Return the size and SHA-256 of every file in a directory; with `sync`, fsync each first."""
 
     def describe(path: Path) -> dict[str, Any]:
         with path.open("rb") as file:
@@ -76,14 +76,14 @@ def hash_files(directory: Path, sync: bool = False) -> dict[str, dict[str, Any]]
 
     paths = sorted(path for path in directory.rglob("*") if path.is_file())
     with concurrent.futures.ThreadPoolExecutor(4) as pool:
-        found = list(pool.map(describe, paths))
+        hashes = list(pool.map(describe, paths))
     for path in {path.parent for path in paths if sync}:
         _sync(path)
-    return {str(p.relative_to(directory)): about for p, about in zip(paths, found, strict=True)}
+    return {str(p.relative_to(directory)): about for p, about in zip(paths, hashes, strict=True)}
 
 
 def write_manifest(folder: Path, manifest: Mapping[str, Any]) -> None:
-    """Writes the manifest of `manifest["step"]`: to a temporary file, to the disk, to its name."""
+    """Write the manifest of `manifest["step"]` atomically: temporary file, fsync, rename."""
     path = manifest_path(folder, manifest["step"])
     partial = path.with_suffix(".tmp")
     with partial.open("w", encoding="utf-8") as file:
@@ -95,7 +95,7 @@ def write_manifest(folder: Path, manifest: Mapping[str, Any]) -> None:
 
 
 def read_manifest(folder: Path, step: int) -> dict[str, Any]:
-    """Reads a manifest and checks that it is whole; raises BadStep if it is not."""
+    """Read and check a manifest; raise BadStep if it is missing, damaged or another step's."""
     path = manifest_path(folder, step)
     try:
         manifest = json.loads(path.read_text(encoding="utf-8"))
@@ -115,7 +115,7 @@ def read_manifest(folder: Path, step: int) -> dict[str, Any]:
 
 
 def read_manifests(folder: Path, bad: dict[int, str]) -> dict[int, dict[str, Any]]:
-    """Every step's manifest; the reasons of those that are not whole go into `bad`."""
+    """Read every step's manifest; the reasons why others are bad are added to `bad`."""
     good = {}
     for step in list_steps(folder):
         try:
@@ -126,16 +126,16 @@ def read_manifests(folder: Path, bad: dict[int, str]) -> dict[int, dict[str, Any
 
 
 def verify_files(directory: Path, manifest: Mapping[str, Any]) -> None:
-    """Compares every file with the manifest, cheap checks first; raises BadStep naming the file."""
+    """Compare every file with the manifest, cheap checks first; raise BadStep naming the file."""
     for name, about in manifest["files"].items():
         path = directory / name
         if not path.is_file():
             raise BadStep(f"file {name} is missing")
         if path.stat().st_size != about["size"]:
             raise BadStep(f"file {name} has {path.stat().st_size} bytes, not {about['size']}")
-    found = hash_files(directory)
+    hashes = hash_files(directory)
     for name, about in manifest["files"].items():
-        if found[name] != about:
+        if hashes[name] != about:
             raise BadStep(f"file {name} was changed: its SHA-256 is not the one in the manifest")
 
 
@@ -151,23 +151,23 @@ def _sync(directory: Path) -> None:
         os.close(handle)
 
 
-def score(manifest: Mapping[str, Any]) -> tuple[float, ...]:
-    """What makes a step the best: the lowest `extra["metric"]`, a number or several in order.
+def criterion(manifest: Mapping[str, Any]) -> tuple[float, ...]:
+    """Return `extra["metric"]`, a number or several, as a tuple: the lowest is the best step's.
 
-    Infinite where there is none, or where it holds NaN.
+    It is infinite if there is none, or if it holds NaN.
     """
     metric = manifest["extra"].get("metric")
     numbers = tuple(metric) if isinstance(metric, list) else (metric,)
-    sound = all(isinstance(x, int | float) and x == x for x in numbers)
-    return numbers if sound else (float("inf"),)
+    valid = all(isinstance(x, int | float) and x == x for x in numbers)
+    return numbers if valid else (float("inf"),)
 
 
 def none_good(folder: Path, bad: Mapping[int, str]) -> tuple[str, str, str]:
-    """The three lines of an error for a folder without a good step."""
+    """Return the three lines of the error for a folder without a good step."""
     reasons = "".join(f"\n    step {step}: {reason}" for step, reason in sorted(bad.items()))
     return (
         f"no usable checkpoint in {folder}{reasons}",
         "a step whose files match its manifest",
-        "restore the files from a copy, or start again under another name"
+        "restore the files from a backup, or start a new run under another name"
         + (" (or pass --allow-unverified)" if "missing" in reasons else ""),
     )

@@ -1,4 +1,4 @@
-"""Optimizers and schedules: BERT's own Adam, AdamW, LAMB, RMSProp, all with decay by path."""
+"""Optimizers (BERT's own Adam, AdamW, LAMB, RMSProp) and learning-rate schedules."""
 
 from typing import Any, NamedTuple
 
@@ -13,14 +13,14 @@ from bert_jax.config import OptimizerConfig
 def make_optimizer(
     config: OptimizerConfig, steps: int
 ) -> tuple[optax.GradientTransformation, optax.Schedule]:
-    """Builds the optimizer and its learning-rate schedule.
+    """Build an optimizer and its learning-rate schedule.
 
-    The schedule counts updates from 0: with a warm-up, the first update has a learning rate of 0
-    ("inverse_sqrt" counts from 1, as the paper).
+    The schedule counts steps from 0: with a warm-up, the first step has a learning rate of 0
+    ("inverse_sqrt" counts from 1, as in the paper).
 
     Args:
-        config: which optimizer, and its numbers.
-        steps: updates in the whole run.
+        config: optimizer and hyperparameters.
+        steps: steps in the whole run.
     """
     direction: optax.GradientTransformation
     decay = optax.add_decayed_weights(config.weight_decay, mask=decayed)
@@ -35,7 +35,7 @@ def make_optimizer(
         else:
             schedule = warmup_linear_schedule(config.learning_rate, config.warmup_steps, steps)
         if config.name == "rmsprop":
-            # With epsilon inside the root, optax's default, the NTM needs far more updates.
+            # With epsilon inside the root, optax's default, the NTM needs far more steps.
             scale = optax.scale_by_rms(config.b2, config.eps, eps_in_sqrt=False)
             direction = optax.chain(scale, optax.trace(config.b1), decay)
         else:
@@ -51,10 +51,10 @@ def make_optimizer(
 
 
 def original_schedule(peak: float, warmup_steps: int, steps: int) -> optax.Schedule:
-    """The original's rate (`optimization.py`, `create_optimizer`): decay from step 0 on.
+    """Return the schedule of BERT's code (`optimization.py`, `create_optimizer`).
 
-    Linear decay to 0 at `steps`, counted from step 0, and replaced by peak · step / warmup_steps
-    while step < warmup_steps. So the peak is never reached, and the rate drops at the joint.
+    Linear decay to 0 at `steps`, counted from step 0, replaced by peak · step / warmup_steps while
+    step < warmup_steps. So the peak is never reached, and the rate drops when the warm-up ends.
     """
 
     def rate(step: Any) -> Float[Array, ""]:
@@ -67,7 +67,7 @@ def original_schedule(peak: float, warmup_steps: int, steps: int) -> optax.Sched
 
 
 def warmup_linear_schedule(peak: float, warmup_steps: int, steps: int) -> optax.Schedule:
-    """Linear from 0 to the peak at `warmup_steps`, then linear to 0 at `steps`."""
+    """Return a linear schedule from 0 to the peak at `warmup_steps`, then to 0 at `steps`."""
     down = optax.linear_schedule(peak, 0.0, max(steps - warmup_steps, 1))
     if warmup_steps == 0:
         return down
@@ -77,17 +77,17 @@ def warmup_linear_schedule(peak: float, warmup_steps: int, steps: int) -> optax.
 
 
 def warmup_constant_schedule(peak: float, warmup_steps: int) -> optax.Schedule:
-    """Linear from 0 to the peak at `warmup_steps`, then the peak."""
+    """Return a schedule linear from 0 to the peak at `warmup_steps`, then constant."""
     if warmup_steps == 0:
         return optax.constant_schedule(peak)
     return optax.linear_schedule(0.0, peak, warmup_steps)
 
 
 def decayed(params: Any) -> Any:
-    """Says for each parameter whether weight decay applies: not to biases and layer norms.
+    """Return a mask of the parameters with weight decay: all but biases and layer norms.
 
-    By path, as the original's regular expression does: stacking gives biases and norms a leading
-    axis L, so the number of axes says nothing. Embeddings are decayed.
+    It goes by path, as the regular expression in BERT's code: the number of axes does not tell,
+    because stacked biases and norms have a leading axis L. Embeddings are decayed.
     """
 
     def applies(path: tuple[Any, ...], _: Any) -> bool:
@@ -98,7 +98,7 @@ def decayed(params: Any) -> Any:
 
 
 def inverse_sqrt_schedule(peak: float, warmup_steps: int) -> optax.Schedule:
-    """peak · min(t / w, √(w / t)), t counted from 1 (Vaswani et al. 2017, equation 3).
+    """Return peak · min(t / w, √(w / t)), t counted from 1 (Vaswani et al. 2017, equation 3).
 
     The paper's rate, D^-0.5 · min(t^-0.5, t · w^-1.5), has its peak, (D w)^-0.5, at t = w.
     """
@@ -118,7 +118,7 @@ class OriginalAdamState(NamedTuple):
 
 
 def scale_by_original_adam(b1: float, b2: float, eps: float) -> optax.GradientTransformation:
-    """m / (√v + ε) without bias correction (`optimization.py`, `AdamWeightDecayOptimizer`)."""
+    """Scale by m / (√v + ε), without bias correction (`optimization.py` of BERT's code)."""
 
     def init(params: Any) -> OriginalAdamState:
         return OriginalAdamState(
@@ -136,10 +136,10 @@ def scale_by_original_adam(b1: float, b2: float, eps: float) -> optax.GradientTr
 
 
 def scale_by_layer_trust_ratio() -> optax.GradientTransformation:
-    """Scales each matrix's update to its own norm: ‖w‖ / ‖u‖ (You et al. 2020, algorithm 2).
+    """Scale the update of each matrix by ‖w‖ / ‖u‖ (You et al. 2020, algorithm 2).
 
-    `optax.scale_by_trust_ratio` takes one norm per array, which is wrong for stacked layers: here
-    every layer has its own ratio, and so have queries, keys and values in their fused kernel.
+    `optax.scale_by_trust_ratio` takes one norm per array, which is wrong for stacked layers. Here
+    every layer has its own ratio, and so have queries, keys and values within their fused kernel.
     Biases and layer norms keep a ratio of 1, as in the paper's code.
     """
 

@@ -1,7 +1,8 @@
-"""How the program of one device is spread over all devices: the only place that knows.
+"""Data parallelism: run a per-device function on all devices.
 
-`shard_map` is the default; `pmap`, which JAX keeps in maintenance mode (it has itself become a
-jitted shard_map since JAX 0.8), runs the same program and is tested equal.
+`shard_map` is the default. `pmap`, in maintenance mode since JAX 0.8 (it is now a jitted shard_map
+itself), runs the same function and is tested to give the same results. No other module depends on
+which of them is used.
 """
 
 import os
@@ -19,20 +20,20 @@ from bert_jax.training.watchdog import beat
 
 
 def start_processes() -> None:
-    """Joins the other processes of this job."""
+    """Join the other processes of this job."""
     count, number = os.environ.get("JAX_NUM_PROCESSES"), os.environ.get("JAX_PROCESS_ID")
-    if count is None or number is None:  # Slurm, MPI, Kubernetes, TPU pods: JAX asks them
+    if count is None or number is None:  # JAX detects Slurm, MPI, Kubernetes and TPU pods
         jax.distributed.initialize()
     else:
         jax.distributed.initialize(num_processes=int(count), process_id=int(number))
 
 
 class DataParallel:
-    """Spreads batches over every device of every process; parameters are replicated.
+    """Batches sharded over every device of every process, with replicated parameters.
 
     Args:
         mode: "shard_map" (`jax.jit(jax.shard_map(...))`) or "pmap" (`jax.pmap`).
-        num_devices: devices to use; None takes all.
+        num_devices: devices to use. None: all.
     """
 
     def __init__(
@@ -46,27 +47,37 @@ class DataParallel:
         self.num_devices = len(devices)
         self._local = [d for d in devices if d.process_index == jax.process_index()]
 
+    @property
+    def process(self) -> tuple[int, int]:
+        """Index of this process, and number of processes."""
+        return jax.process_index(), jax.process_count()
+
+    @property
+    def is_first_process(self) -> bool:
+        """True in process 0, which writes files."""
+        return jax.process_index() == 0
+
     def check_batch_size(self, batch_size: int, accumulation_steps: int = 1) -> None:
-        """Refuses a global batch that cannot be cut evenly over devices and accumulation steps."""
+        """Raise ConfigError if a global batch cannot be split over devices and accumulation."""
         parts = self.num_devices * accumulation_steps
         if batch_size % parts:
             raise ConfigError(
-                f"batch_size = {batch_size} cannot be cut into {parts} equal parts",
+                f"batch_size = {batch_size} cannot be split into {parts} equal parts",
                 f"a multiple of {self.num_devices} devices x {accumulation_steps} accumulation"
                 " steps",
                 f"pass a batch size of {max(parts, batch_size // parts * parts)}",
             )
 
-    def spread(self, step: Callable, donate: bool = True) -> Callable:
-        """Compiles `step(state, batch)`, the program of one device, for all of them.
+    def shard(self, step: Callable, donate: bool = True) -> Callable:
+        """Compile the per-device function `step(state, batch)` for all devices.
 
-        What `step` returns must be equal on every device. With `donate` the old state's memory is
-        reused for the new one.
+        The outputs of `step` must be equal on every device. With `donate`, the state's buffers are
+        reused for the new state.
         """
         donated = (0,) if donate else ()
         if self.mode == "pmap":
             return jax.pmap(step, AXIS, devices=self._pmap_devices(), donate_argnums=donated)
-        # check_vma=False gives pmap's semantics: gradients are this device's own until `psum`.
+        # check_vma=False gives pmap's semantics: gradients are per device until `psum`.
         mapped = jax.shard_map(
             step, mesh=self.mesh, in_specs=(P(), P(AXIS)), out_specs=P(), check_vma=False
         )
@@ -77,11 +88,11 @@ class DataParallel:
 
     @property
     def replicated(self) -> NamedSharding:
-        """The sharding of arrays that every device holds whole, as checkpoints want them."""
+        """Sharding of replicated arrays, as checkpoints store them."""
         return NamedSharding(self.mesh, P())
 
     def put_state(self, state: Any) -> Any:
-        """Lays a state (host arrays, or arrays with `replicated` sharding) out for `spread`."""
+        """Put a state (host arrays, or arrays with `replicated` sharding) onto the devices."""
         if self.mode == "pmap":
             local_mesh = jax.sharding.Mesh(np.array(self._local), (AXIS,))
             sharding = NamedSharding(local_mesh, P(AXIS))
@@ -94,7 +105,7 @@ class DataParallel:
         return jax.tree.map(lambda x: _replicate(x, self.replicated), state)
 
     def get_state(self, state: Any) -> Any:
-        """The state as global replicated arrays, whatever the mode."""
+        """Return the state as global arrays with `replicated` sharding, in either mode."""
         if self.mode == "pmap":
             return jax.tree.map(
                 lambda x: _replicate(np.asarray(_first_shard(x))[0], self.replicated), state
@@ -102,7 +113,7 @@ class DataParallel:
         return state
 
     def put_batch(self, batch: dict[str, np.ndarray]) -> dict[str, jax.Array]:
-        """Puts this process's rows of a global batch onto its devices."""
+        """Put this process's rows of a global batch onto its devices."""
         if self.mode == "pmap":
             n = len(self._local)
             return jax.tree.map(lambda x: x.reshape(n, x.shape[0] // n, *x.shape[1:]), batch)
@@ -110,9 +121,9 @@ class DataParallel:
         return jax.tree.map(lambda x: jax.make_array_from_process_local_data(sharding, x), batch)
 
     def get(self, values: Any) -> Any:
-        """Brings a replicated result, for example metrics, to the host; waits for it.
+        """Wait for a replicated result, for example metrics, and copy it to the host.
 
-        Each is a beat for the watchdog: so a long evaluation is no hang while batches come out.
+        Each call is a beat for the watchdog, so that a long evaluation is not taken for a hang.
         """
         arrays = jax.tree.map(lambda x: np.asarray(_first_shard(x)), values)
         beat()

@@ -1,4 +1,4 @@
-"""A run's directory: who holds it, and what was run there on which machine."""
+"""Lock of a run's directory, and a record of its command and environment."""
 
 import contextlib
 import fcntl
@@ -25,12 +25,12 @@ _PACKAGES = ("bert_jax", "jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "
 
 
 def redact(text: str) -> str:
-    """Takes logins out of URLs."""
+    """Replace the logins in URLs by "***"."""
     return _URL_LOGIN.sub(r"\1***@", text)
 
 
 def command_line(arguments: Sequence[str]) -> str:
-    """A command as a shell reads it, without the values of keys, tokens, secrets and passwords."""
+    """Return a command in shell syntax, without the values of keys, tokens and passwords."""
     shown, hide = [], False
     for argument in arguments:
         option = _SECRET_OPTION.match(argument)
@@ -44,16 +44,16 @@ def command_line(arguments: Sequence[str]) -> str:
 
 
 def versions() -> dict[str, str]:
-    """Versions of Python and of the packages that decide what a run computes and writes."""
-    found = {"python": platform.python_version()}
+    """Return the versions of Python and of the packages that affect a run's results."""
+    by_package = {"python": platform.python_version()}
     for package in _PACKAGES:
         with contextlib.suppress(metadata.PackageNotFoundError):
-            found[package] = metadata.version(package)
-    return found
+            by_package[package] = metadata.version(package)
+    return by_package
 
 
 def environment() -> dict[str, Any]:
-    """Versions, devices and the code's commit; no values of environment variables."""
+    """Return versions, devices and the code's commit; no values of environment variables."""
     return {
         "platform": platform.platform(),
         "versions": versions(),
@@ -64,7 +64,7 @@ def environment() -> dict[str, Any]:
 
 
 def _commit() -> str | None:
-    """The commit of this code, with "-dirty" if files differ from it; None outside a checkout."""
+    """Return this code's commit, with "-dirty" if files differ; None outside a checkout."""
     with contextlib.suppress(OSError, subprocess.SubprocessError):
         git = ["git", "-C", str(Path(__file__).parent)]
         call: Any = {"capture_output": True, "text": True, "timeout": 10, "check": True}
@@ -76,17 +76,17 @@ def _commit() -> str | None:
 
 @contextlib.contextmanager
 def run_lock(folder: Path) -> Iterator[None]:
-    """Holds a run's directory for this process; the kernel lets go of it when the process dies.
+    """Lock a run's directory for this process; the kernel releases it when the process dies.
 
     Raises:
-        ConfigError: another process holds it.
+        ConfigError: another process has locked it.
     """
     if jax.process_index() != 0:
         yield
         return
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / "LOCK"
-    # A lock of the process, not of the file: a forked data worker does not inherit it.
+    # `lockf` locks belong to the process: a forked data worker does not inherit them.
     with path.open("a+", encoding="utf-8") as file:
         try:
             fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -94,7 +94,7 @@ def run_lock(folder: Path) -> Iterator[None]:
             file.seek(0)
             raise ConfigError(
                 f"{folder} is in use by another run: {file.read().strip() or 'just starting'}",
-                "one run in a directory",
+                "one run per directory",
                 "wait for it or stop it, or give this run another name",
             ) from None
         about = {"host": socket.gethostname(), "pid": os.getpid(), "started": time.ctime()}

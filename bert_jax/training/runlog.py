@@ -1,7 +1,7 @@
-"""A run's directory: what was run, its metrics, its log, and what the terminal shows meanwhile.
+"""Logging of a run: its configuration, metrics and messages, in files and on the terminal.
 
-Only process 0 writes. Nothing here ends a training run: a full disk or a closed terminal is said
-once, and training goes on.
+Only process 0 writes. Nothing here ends a training run: after a full disk or a closed terminal,
+one warning is printed and training continues.
 """
 
 import contextlib
@@ -14,7 +14,7 @@ import threading
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any, Protocol, TextIO
 
 import jax
 import numpy as np
@@ -26,14 +26,27 @@ from bert_jax.errors import UserError
 from bert_jax.training.rundir import command_line, environment, redact
 
 
+class Log(Protocol):
+    """Log that the training loop writes to; `RunLog` is one."""
+
+    def train(self, step: int, values: dict[str, float]) -> None:
+        """Record the mean metrics of the steps since the last record."""
+
+    def eval(self, step: int, values: dict[str, float]) -> None:
+        """Record an evaluation."""
+
+    def info(self, text: str) -> None:
+        """Print a line."""
+
+
 class RunLog:
-    """Writes a run's directory and shows its progress; silent on all processes but the first.
+    """Log of a run in its directory and on the terminal; does nothing on other processes than 0.
 
     Args:
-        folder: the run's directory; made if absent.
+        folder: the run's directory; created if absent.
         config: the run's configuration, a dataclass.
-        total_steps: where the progress bar ends.
-        tensorboard: write TensorBoard files too.
+        total_steps: steps of the progress bar.
+        tensorboard: also write TensorBoard files.
 
     Raises:
         UserError: `tensorboard` without the [track] extra.
@@ -42,7 +55,7 @@ class RunLog:
     def __init__(self, folder: Path, config: Any, total_steps: int, tensorboard: bool = False):
         self.folder, self._config = Path(folder), config
         self._active = jax.process_index() == 0
-        self._lock = threading.Lock()  # checkpoints speak from their own thread
+        self._lock = threading.Lock()  # checkpoints log from their own thread
         self._total, self._warned = total_steps, False
         self._metrics: TextIO | None = None
         self._bar: rich.progress.Progress | None = None
@@ -53,27 +66,27 @@ class RunLog:
             self._attempt(self._start_bar)
 
     def resume(self, step: int) -> None:
-        """Writes down what is run, and cuts off what was recorded after `step` before.
+        """Write configuration, environment and command; drop earlier records after `step`.
 
         Call it once, before the first record; a new run starts at step 0. A run that is refused
-        earlier, as its configuration is not the checkpoint's, leaves the directory as it was.
+        earlier, because its configuration is not the checkpoint's, leaves the directory unchanged.
         """
         if self._active:
             self._attempt(self._describe_run)
             self._attempt(self._resume, step)
 
     def train(self, step: int, values: Mapping[str, float]) -> None:
-        """Records training metrics; "loss", "tokens_per_second", "mfu", "eta_seconds" are shown."""
+        """Record training metrics; the terminal shows loss, accuracy, speed, MFU and ETA."""
         self._record("train", step, values)
 
     def eval(self, step: int, values: Mapping[str, float]) -> None:
-        """Records metrics of the held-out split."""
+        """Record metrics of the held-out split."""
         self._record("eval", step, values)
 
-    def say(self, text: str) -> None:
-        """Prints a line, and keeps it in `train.log`."""
+    def info(self, text: str) -> None:
+        """Print a line and append it to `train.log`."""
         if self._active:
-            self._attempt(self._say, redact(text))
+            self._attempt(self._print, redact(text))
 
     def __enter__(self) -> "RunLog":
         return self
@@ -82,7 +95,7 @@ class RunLog:
         self.close()
 
     def close(self) -> None:
-        """Ends the progress bar and closes the files."""
+        """Stop the progress bar and close the files."""
         for part, end in (self._bar, "stop"), (self._metrics, "close"), (self._board, "close"):
             if part is not None:
                 self._attempt(getattr(part, end))
@@ -94,7 +107,7 @@ class RunLog:
             self._attempt(self._show, split, step, values)
 
     def _attempt(self, work: Callable, *args: Any) -> None:
-        """Does what writes to a file or a terminal; warns once if that cannot be done."""
+        """Run `work`, which writes to a file or a terminal; warn if it fails, but only once."""
         try:
             with self._lock:
                 work(*args)
@@ -163,16 +176,16 @@ class RunLog:
             self._bar.update(self._task, completed=step, **fields)
             return
         name = "" if split == "train" else f"{split} "
-        self._say(f"{name}step {step}/{self._total}  " + "  ".join(parts.values()))
+        self._print(f"{name}step {step}/{self._total}  " + "  ".join(parts.values()))
 
-    def _say(self, text: str) -> None:
+    def _print(self, text: str) -> None:
         try:
             if self._bar is not None:
                 self._bar.console.print(text, markup=False, highlight=False)
             else:
                 print(text, flush=True)
         except OSError:
-            # What the script itself prints later must not fail: that would change its exit code.
+            # Later prints of the script itself must not fail: that would change its exit code.
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             raise
         finally:
@@ -181,7 +194,7 @@ class RunLog:
 
 
 def read_metrics(path: Path) -> list[dict[str, Any]]:
-    """The lines of a `metrics.jsonl`; one that a crash cut short is left out."""
+    """Read the records of a `metrics.jsonl`, without a line that a crash cut short."""
     lines = []
     for text in path.read_text(encoding="utf-8", errors="replace").split("\n"):
         with contextlib.suppress(ValueError):
@@ -194,7 +207,7 @@ def read_metrics(path: Path) -> list[dict[str, Any]]:
 def with_progress(
     values: Mapping[str, float], step: int, num_steps: int, schedule: Callable[[int], Any]
 ) -> dict[str, float]:
-    """A step's metrics, with its learning rate and the time that is left."""
+    """Add the learning rate and the remaining time to a step's metrics."""
     progress = {"learning_rate": float(np.asarray(schedule(step - 1)))}
     if rate := values.get("steps_per_second"):
         progress["eta_seconds"] = (num_steps - step) / rate
@@ -202,7 +215,7 @@ def with_progress(
 
 
 def describe_values(values: Mapping[str, float]) -> dict[str, str]:
-    """Metrics as short texts, in reading order: {"loss": "loss 2.345", "mfu": "MFU 41.2%"}."""
+    """Format metrics as short texts: {"loss": "loss 2.3450", "mfu": "MFU 41.2%"}, loss first."""
     formats = {
         "loss": lambda x: f"loss {x:.4f}",
         "tokens_per_second": lambda x: f"{x:,.0f} tokens/s",
@@ -232,7 +245,7 @@ def _tensorboard_writer() -> Callable[..., Any]:
         import tensorboardX
     except ImportError:
         raise UserError(
-            "TensorBoard files were asked for, and tensorboardX is not installed",
+            "tensorboard = True needs tensorboardX, which is not installed",
             "the [track] extra",
             'pip install "bert_jax[track]", or run without tensorboard',
         ) from None

@@ -1,4 +1,4 @@
-"""SIGTERM and Ctrl-C become a question that the training loop asks after every step."""
+"""SIGTERM and Ctrl-C as a flag that the training loop checks after every step."""
 
 import contextlib
 import os
@@ -12,11 +12,11 @@ from jax.experimental import multihost_utils
 
 
 class StopSignal:
-    """Notes SIGTERM and SIGINT while it is entered; all processes learn of it at the same step.
+    """Context manager that catches SIGTERM and SIGINT; all processes stop at the same step.
 
-    The second SIGINT raises KeyboardInterrupt at once. Where `jax.distributed` is up, JAX's own
-    notifier takes SIGTERM and agrees on a step; SIGINT is handed on to it. Without it JAX's hook
-    does nothing, and the flag here is all there is.
+    The second SIGINT raises KeyboardInterrupt at once. With `jax.distributed`, JAX's own preemption
+    notifier handles SIGTERM and agrees on a step; SIGINT is forwarded to it. Without it JAX's hook
+    does nothing, and only the flag here counts.
     """
 
     def __init__(self) -> None:
@@ -28,9 +28,9 @@ class StopSignal:
         if threading.current_thread() is not threading.main_thread():
             raise RuntimeError("StopSignal needs the main thread: only it receives signals")
         self._distributed = jax.distributed.is_initialized()
-        # Python's handler for SIGTERM would take the signal away from JAX's notifier.
-        taken = [signal.SIGINT] if self._distributed else [signal.SIGINT, signal.SIGTERM]
-        self._old = {number: signal.signal(number, self._receive) for number in taken}
+        # A Python handler for SIGTERM would take the signal away from JAX's notifier.
+        caught = [signal.SIGINT] if self._distributed else [signal.SIGINT, signal.SIGTERM]
+        self._old = {number: signal.signal(number, self._receive) for number in caught}
         return self
 
     def __exit__(self, *error: object) -> None:
@@ -38,7 +38,7 @@ class StopSignal:
             signal.signal(number, signal.SIG_DFL if handler is None else handler)
 
     def requested(self, step: int) -> bool:
-        """Whether to save and stop now; every process asks after every step, and all agree."""
+        """Return whether to save and stop now; call it on every process after every step."""
         if self._distributed:
             return multihost_utils.reached_preemption_sync_point(step)
         return self._received
@@ -53,5 +53,5 @@ class StopSignal:
             if self._distributed:
                 os.kill(os.getpid(), signal.SIGTERM)
         name = signal.Signals(number).name
-        with contextlib.suppress(OSError):  # print could be interrupted by itself here
+        with contextlib.suppress(OSError):  # `print` is not reentrant in a signal handler
             os.write(2, f"\n{name}: finishing this step, saving, then stopping\n".encode())

@@ -1,4 +1,4 @@
-"""The training step: one pure function, the program of one device on a named axis "data"."""
+"""The training step: a pure per-device function over the named axis "data"."""
 
 from collections.abc import Callable
 from typing import Any, NamedTuple
@@ -8,28 +8,30 @@ import jax.numpy as jnp
 import optax
 from jax import Array
 
+from bert_jax.models.functional import Params
+
 Batch = dict[str, Array]
-Params = dict[str, Any]
 Metrics = dict[str, tuple[Array, Array]]
 
 AXIS = "data"
 
 
 class TrainState(NamedTuple):
-    """Everything that training changes, and a checkpoint holds."""
+    """State of training, as saved in checkpoints."""
 
     step: Array  # int32 []: steps taken, skipped ones included
     params: Params
     opt_state: Any
-    bad_steps: Array  # int32 []: steps in a row that were skipped for NaN or Inf
-    dropout_key: Array  # uint32 [2]: stays as it is; here, one compiled step serves every seed
+    bad_steps: Array  # int32 []: consecutive steps that were skipped for NaN or Inf
+    # uint32 [2]: constant; kept in the state so that a new seed does not recompile
+    dropout_key: Array
 
 
 class Objective(NamedTuple):
-    """What a task contributes to the step: three pure functions of one device's share of a batch.
+    """A task's part of the step: three pure functions of one device's share of a batch.
 
-    Losses are sums over examples divided by *global* counts, so that the sum over devices and over
-    accumulation steps is the loss of the whole batch, however unevenly the counts are spread.
+    Losses are sums over examples divided by *global* counts, so that the sum over devices and
+    accumulation steps is the loss of the whole batch, however unevenly the counts are distributed.
     """
 
     prepare: Callable[[Batch], Batch]
@@ -37,17 +39,35 @@ class Objective(NamedTuple):
     counts: Callable[[Batch], dict[str, Array]]
     """The denominator of each loss term in this share."""
     loss: Callable[[Params, Batch, dict[str, Array], Array | None], tuple[Array, Metrics]]
-    """(params, prepared batch, global counts, dropout key or None) → (this share of the loss,
-    metrics as sums and counts)."""
+    """(params, prepared batch, global counts, dropout key or None) → (this device's
+    contribution to the loss, metrics as sums and counts)."""
 
 
 def init_state(
     params: Params, optimizer: optax.GradientTransformation, dropout_key: Array
 ) -> TrainState:
-    """The state before the first step."""
+    """Return the state before the first step."""
     zero = jnp.zeros((), jnp.int32)
     key_data = jax.random.key_data(dropout_key)
     return TrainState(zero, params, optimizer.init(params), zero, key_data)
+
+
+def make_state_init(
+    init: Callable[[Array], Params],
+    optimizer: optax.GradientTransformation,
+    sharding: jax.sharding.Sharding,
+) -> Callable[[Array, Array], TrainState]:
+    """Build `(parameter key, dropout key) -> state before the first step`, jitted.
+
+    Args:
+        init: from `init, merge = build(config)`.
+        optimizer: the run's optimizer.
+        sharding: sharding of every array, such as `DataParallel.replicated`.
+    """
+    return jax.jit(
+        lambda key, dropout_key: init_state(init(key), optimizer, dropout_key),
+        out_shardings=sharding,
+    )
 
 
 def make_train_step(
@@ -55,15 +75,15 @@ def make_train_step(
     optimizer: optax.GradientTransformation,
     accumulation_steps: int = 1,
 ) -> Callable[[TrainState, Batch], tuple[TrainState, Metrics]]:
-    """Builds the step `(state, batch) -> (state, metrics)` of one device.
+    """Build the per-device training step `(state, batch) -> (state, metrics)`.
 
     A step whose loss or gradient is not finite changes neither parameters nor optimizer state. The
-    randomness of dropout follows from the state's key, the step, the device and the part.
+    randomness of dropout follows from the state's key, the step, the device and the microbatch.
 
     Args:
         objective: the task's functions.
-        optimizer: an optax transformation; its update sees the gradient of the whole batch.
-        accumulation_steps: parts into which the device's share is cut, computed one after another.
+        optimizer: an optax transformation; its update gets the gradient of the whole batch.
+        accumulation_steps: microbatches into which the device's share is split, computed in turn.
     """
 
     def train_step(state: TrainState, batch: Batch) -> tuple[TrainState, Metrics]:
@@ -74,20 +94,23 @@ def make_train_step(
         key = jax.random.fold_in(key, jax.lax.axis_index(AXIS))
         differentiate = jax.value_and_grad(objective.loss, has_aux=True)
 
-        def add_part(total, part):
-            index, rows = part
-            part_key = jax.random.fold_in(key, index)
-            result = differentiate(state.params, rows, counts, part_key)
+        def add_microbatch(total, x):
+            index, rows = x
+            microbatch_key = jax.random.fold_in(key, index)
+            result = differentiate(state.params, rows, counts, microbatch_key)
             return jax.tree.map(jnp.add, total, result), None
 
-        parts = jax.tree.map(lambda x: x.reshape(accumulation_steps, -1, *x.shape[1:]), batch)
-        first = jax.tree.map(lambda x: x[0], parts)
+        microbatches = jax.tree.map(
+            lambda x: x.reshape(accumulation_steps, -1, *x.shape[1:]), batch
+        )
+        first = jax.tree.map(lambda x: x[0], microbatches)
         if accumulation_steps == 1:
             result = differentiate(state.params, first, counts, key)
         else:
             shapes = jax.eval_shape(differentiate, state.params, first, counts, key)
             zeros = jax.tree.map(lambda s: jnp.zeros(s.shape, s.dtype), shapes)
-            result, _ = jax.lax.scan(add_part, zeros, (jnp.arange(accumulation_steps), parts))
+            xs = (jnp.arange(accumulation_steps), microbatches)
+            result, _ = jax.lax.scan(add_microbatch, zeros, xs)
         (loss, metrics), grads = jax.lax.psum(result, AXIS)
 
         grad_norm = optax.tree.norm(grads)
@@ -113,7 +136,7 @@ def make_train_step(
 
 
 def make_eval_step(objective: Objective) -> Callable[[Params, Batch], Metrics]:
-    """Builds the evaluation `(params, batch) -> metrics` of one device: no dropout, no gradient."""
+    """Build the per-device evaluation step `(params, batch) -> metrics`: no dropout or gradient."""
 
     def eval_step(params: Params, batch: Batch) -> Metrics:
         batch = objective.prepare(batch)

@@ -1,6 +1,6 @@
-"""Arrays on disk, by name: the one module that knows Orbax.
+"""Storage of pytrees by name with Orbax, which no other module uses.
 
-Leaves are stored under their path, as "params/encoder/kernel", so Orbax only ever sees a flat dict.
+Leaves are stored under their paths, such as "params/encoder/kernel", as one flat dict.
 """
 
 import hashlib
@@ -13,37 +13,37 @@ import numpy as np
 import orbax.checkpoint as ocp
 
 from bert_jax.errors import CheckpointError, ConfigError, one_line
-from bert_jax.training.manifest import BadStep, none_good, read_manifests, score, verify_files
+from bert_jax.training.manifest import BadStep, criterion, none_good, read_manifests, verify_files
 
 
 class ArrayStore:
-    """Writes and reads pytrees of global arrays; all processes call it together."""
+    """Asynchronous store of pytrees of global arrays; all processes call it together."""
 
     def __init__(self) -> None:
         self._orbax = ocp.AsyncCheckpointer(ocp.PyTreeCheckpointHandler())
 
     def save(self, directory: Path, state: Any) -> None:
-        """Copies the state to the host, then writes it in the background."""
+        """Copy the state to the host, then write it in the background."""
         stored = {k: x for k, x in _flatten(state).items() if x.size}  # Orbax: no empty arrays
         self._orbax.save(directory, args=ocp.args.PyTreeSave(stored))
 
     def wait(self) -> None:
-        """Waits until the directory is complete; raises what went wrong."""
+        """Wait until the directory is complete; raise the error of a failed write."""
         self._orbax.wait_until_finished()
 
     def close(self) -> None:
-        """Ends the background threads."""
+        """Stop the background threads."""
         self._orbax.close()
 
     def read(self, directory: Path, abstract_state: Any) -> Any:
-        """Reads exactly the names, shapes, types and shardings of `abstract_state`.
+        """Read arrays with exactly the names, shapes, dtypes and shardings of `abstract_state`.
 
         Raises:
-            ConfigError: the directory holds other names, shapes or types.
+            ConfigError: the directory holds other names, shapes or dtypes.
         """
-        wanted = _flatten(abstract_state)
-        stored = {k: x for k, x in wanted.items() if x.size}
-        assert all(x.sharding is not None for x in wanted.values()), "shardings are needed"
+        abstract = _flatten(abstract_state)
+        stored = {k: x for k, x in abstract.items() if x.size}
+        assert all(x.sharding is not None for x in abstract.values()), "shardings are needed"
         saved: Any = self._orbax.metadata(directory).item_metadata
         _require_equal(directory, saved, {k: _physical(x) for k, x in stored.items()})
         item = {k: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=x.sharding)
@@ -51,15 +51,18 @@ class ArrayStore:
         args = ocp.args.PyTreeRestore(
             item, restore_args=ocp.checkpoint_utils.construct_restore_args(item)
         )
-        found = self._orbax.restore(directory, args=args)
-        _require_equal(directory, found, stored)  # typed keys: other generators look alike on disk
-        found |= {k: jax.numpy.zeros(x.shape, x.dtype) for k, x in wanted.items() if not x.size}
-        leaves = [jax.device_put(found[k], x.sharding) for k, x in wanted.items()]
+        restored = self._orbax.restore(directory, args=args)
+        # Once more, by dtype: keys of other random generators have the same metadata.
+        _require_equal(directory, restored, stored)
+        for name, x in abstract.items():
+            if not x.size:
+                restored[name] = jax.numpy.zeros(x.shape, x.dtype)
+        leaves = [jax.device_put(restored[name], x.sharding) for name, x in abstract.items()]
         return jax.tree.unflatten(jax.tree.structure(abstract_state), leaves)
 
 
 def read_params(directory: Path) -> dict[str, Any]:
-    """Reads `params` alone, as a nested dict of NumPy arrays; no abstract state is needed."""
+    """Read only `params`, as a nested dict of NumPy arrays; no abstract state is needed."""
     with ocp.Checkpointer(ocp.PyTreeCheckpointHandler()) as orbax:
         saved = orbax.metadata(directory).item_metadata
         names = [name for name in saved if name.startswith("params/")]
@@ -71,8 +74,8 @@ def read_params(directory: Path) -> dict[str, Any]:
         return _nest(orbax.restore(directory, args=as_numpy))["params"]
 
 
-def not_finite(state: Any) -> str:
-    """The name of an array that holds NaN or Inf in this process's part; empty if none does."""
+def find_non_finite(state: Any) -> str:
+    """Return the name of an array with NaN or Inf in this process's shards; "" if there is none."""
     for name, x in _flatten(state).items():
         if jax.numpy.issubdtype(x.dtype, np.inexact):
             shards = x.addressable_shards if isinstance(x, jax.Array) else []
@@ -82,8 +85,8 @@ def not_finite(state: Any) -> str:
     return ""
 
 
-def fingerprint(tree: Any) -> str:
-    """A hash of arrays and plain values."""
+def hash_arrays(tree: Any) -> str:
+    """Return the SHA-256 of a tree of arrays and plain values."""
     digest = hashlib.sha256()
     for leaf in jax.tree.leaves(tree):
         digest.update(np.ascontiguousarray(leaf).tobytes())
@@ -91,7 +94,7 @@ def fingerprint(tree: Any) -> str:
 
 
 def _flatten(state: Any) -> dict[str, Any]:
-    """Leaves by path, as "params/encoder/kernel": Orbax only ever sees a flat dict."""
+    """Return the leaves of a pytree by path, such as "params/encoder/kernel"."""
     leaves, _ = jax.tree_util.tree_flatten_with_path(state)
     flat = {jax.tree_util.keystr(p, simple=True, separator="/"): x for p, x in leaves}
     assert len(flat) == len(leaves), "two leaves of the state have the same path"
@@ -110,38 +113,38 @@ def _nest(flat: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _physical(x: Any) -> Any:
-    """What a typed PRNG key is made of; other arrays as they are."""
+    """Return the shape of a typed PRNG key's data; other arrays unchanged."""
     typed_key = jax.numpy.issubdtype(x.dtype, jax.dtypes.prng_key)
     return jax.eval_shape(jax.random.key_data, x) if typed_key else x
 
 
-def _require_equal(directory: Path, saved: Mapping[str, Any], wanted: Mapping[str, Any]) -> None:
-    """Refuses what Orbax would cast, pad or leave out without a word."""
+def _require_equal(directory: Path, saved: Mapping[str, Any], expected: Mapping[str, Any]) -> None:
+    """Raise ConfigError for differences that Orbax would silently cast, pad or drop."""
 
     def describe(arrays: Mapping[str, Any], name: str) -> str:
         x = arrays.get(name)
         return "nothing" if x is None else f"{getattr(x.dtype, 'name', x.dtype)}{list(x.shape)}"
 
-    pairs = [(k, describe(saved, k), describe(wanted, k)) for k in sorted({**saved, **wanted})]
-    wrong = [f"{name} (saved {x}, wanted {y})" for name, x, y in pairs if x != y]
+    pairs = [(k, describe(saved, k), describe(expected, k)) for k in sorted({**saved, **expected})]
+    wrong = [f"{name} (saved {x}, expected {y})" for name, x, y in pairs if x != y]
     if wrong:
         more = f", and {len(wrong) - 8} more" if len(wrong) > 8 else ""
         raise ConfigError(
             f"checkpoint {directory} does not fit this model: {', '.join(wrong[:8])}{more}",
-            "the same names, shapes and types",
-            "give the configuration with which the checkpoint was made",
+            "the same names, shapes and dtypes",
+            "pass the configuration that the checkpoint was saved with",
         )
 
 
 def load_params(
-    folder: Path, which: str = "newest", say: Callable[[str], None] = print
+    folder: Path, which: str = "newest", log: Callable[[str], None] = print
 ) -> tuple[dict[str, Any], dict[str, Any], dict[str, str]]:
-    """Reads the parameters of a verified step for inference; changes nothing on disk.
+    """Load the parameters of a verified step for inference; nothing on disk is changed.
 
     Args:
-        folder: a run's directory, or its checkpoints.
+        folder: a run's directory, or its folder of checkpoints.
         which: "newest", or "best" for the lowest `extra["metric"]`.
-        say: prints one message to the user: another step is used, as the first choice is bad.
+        log: prints a warning for each bad step in whose place another one is used.
 
     Returns:
         The state's `params` as a nested dict of NumPy arrays, the step's `extra` and its identity.
@@ -155,17 +158,17 @@ def load_params(
     good = read_manifests(folder, bad)
     order = sorted(good, reverse=True)
     if which == "best":
-        order.sort(key=lambda step: score(good[step]))
+        order.sort(key=lambda step: criterion(good[step]))
     for step in order:
         try:
             verify_files(folder / str(step), good[step])
             params = read_params(folder / str(step))
-            if wrong := not_finite(params):
-                raise BadStep(f"{wrong} holds NaN or Inf")
-        except Exception as error:  # also Orbax: a run that goes on may remove the step meanwhile
+            if name := find_non_finite(params):
+                raise BadStep(f"{name} holds NaN or Inf")
+        except Exception as error:  # Orbax's too: a run in progress may have removed the step
             bad[step] = one_line(error)
             continue
         for other, reason in sorted(bad.items()):
-            say(f"warning: checkpoint {other} is bad: {reason}; step {step} is used")
+            log(f"warning: checkpoint {other} is bad: {reason}; step {step} is used")
         return params, good[step]["extra"], good[step]["identity"]
     raise CheckpointError(*none_good(folder, bad))

@@ -1,4 +1,4 @@
-"""Ends a process that has stopped making progress, and says where it hung."""
+"""Watchdog that ends a process without progress, after printing where it hangs."""
 
 import contextlib
 import faulthandler
@@ -14,21 +14,21 @@ _entered: list["Watchdog"] = []
 
 
 def beat() -> None:
-    """Says that the run makes progress to the watchdog that is entered, if there is one."""
+    """Report progress to the active watchdog, if there is one."""
     for watchdog in _entered:
         watchdog.beat()
 
 
 class Watchdog:
-    """While entered, expects a beat every `seconds`; without one it ends the process, exit code 6.
+    """Context manager that ends the process, with exit code 6, after `seconds` without a beat.
 
-    Every thread's stack goes to stderr and to `log` before. Child processes are killed as well: a
-    data worker that outlives the run holds its pipes and its memory.
+    It first writes every thread's stack to stderr and to `log`. Child processes are killed too: a
+    data worker that outlives the run would keep its pipes and its memory.
 
     Args:
         seconds: longest time between two beats.
-        log: a file that gets the stacks too.
-        startup_seconds: time until the first beat, with compilation; None takes twice `seconds`.
+        log: file that the stacks are appended to.
+        startup_seconds: time until the first beat, with compilation. None: twice `seconds`.
     """
 
     def __init__(
@@ -51,7 +51,7 @@ class Watchdog:
         self._thread.join()
 
     def beat(self) -> None:
-        """Says that the run makes progress."""
+        """Report progress."""
         self._limit, self._last = self._seconds, time.monotonic()
 
     def _watch(self) -> None:
@@ -60,8 +60,8 @@ class Watchdog:
                 left = self._last + self._limit - time.monotonic()
                 if left <= 0:
                     self._end()
-                # Python threads stand still while something holds the interpreter's lock for
-                # ever; faulthandler's thread needs no lock. It knows only exit code 1.
+                # Python threads cannot run while something holds the interpreter's lock forever;
+                # faulthandler's thread needs no lock, but can only exit with code 1.
                 faulthandler.dump_traceback_later(left + self._seconds, exit=True, file=2)
                 self._done.wait(min(left, self._seconds / 4))
         finally:
@@ -85,13 +85,13 @@ class Watchdog:
 
 
 def _descendants(pid: int) -> list[int]:
-    """Processes below `pid`; empty where the system has no /proc."""
+    """Return the ids of all descendants of a process; none on systems without /proc."""
     children: dict[int, list[int]] = {}
     for path in Path("/proc").glob("[0-9]*/stat"):
         with contextlib.suppress(OSError, ValueError, IndexError):
             parent = int(path.read_text().rpartition(")")[2].split()[1])
             children.setdefault(parent, []).append(int(path.parent.name))
-    found = list(children.get(pid, []))
-    for child in found:
-        found += children.get(child, [])
-    return found
+    descendants = list(children.get(pid, []))
+    for child in descendants:
+        descendants += children.get(child, [])
+    return descendants

@@ -1,4 +1,4 @@
-"""A named run, some of its values changed on the command line."""
+"""Named runs with some of their values changed on the command line."""
 
 import dataclasses
 
@@ -9,14 +9,14 @@ from bert_jax.config.command_line import choose_run
 
 @dataclasses.dataclass(frozen=True)
 class Run:
-    """What is run."""
+    """A configuration."""
 
     steps: int
     name: str = ""
 
 
 def long() -> Run:
-    """Takes a day."""
+    """A run of a day."""
     return Run(steps=1000)
 
 
@@ -24,22 +24,22 @@ RUNS = {"short": lambda: Run(steps=1), "long": long}
 
 
 @pytest.mark.parametrize(
-    ("arguments", "wanted"),
+    ("arguments", "expected"),
     [
         (["long"], Run(1000, "long")),
         (["short", "--steps", "2"], Run(2, "short")),
         (["long", "--name", "mine"], Run(1000, "mine")),
     ],
 )
-def test_a_run_has_the_name_and_the_values_that_were_given(monkeypatch, arguments, wanted):
+def test_a_run_has_the_name_and_the_values_that_were_given(monkeypatch, arguments, expected):
     monkeypatch.setattr("sys.argv", ["script.py", *arguments])
-    assert choose_run(RUNS, "script.py", "Runs.") == wanted
+    assert choose_run(RUNS, "script.py", "Runs.") == expected
 
 
 def test_help_shows_what_each_run_is(monkeypatch, capsys):
     monkeypatch.setattr("sys.argv", ["script.py", "--help"])
     with pytest.raises(SystemExit):
         choose_run(RUNS, "script.py", "Runs things.")
-    said = capsys.readouterr().out
-    for text in ("script.py", "Runs things.", "short", "Takes a day."):
-        assert text in said
+    output = capsys.readouterr().out
+    for text in ("script.py", "Runs things.", "short", "A run of a day."):
+        assert text in output

@@ -1,4 +1,4 @@
-"""Epochs and shares as steps, by hand."""
+"""Conversion of epochs and shares to steps, against hand-computed values."""
 
 import pytest
 

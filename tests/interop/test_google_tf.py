@@ -1,4 +1,4 @@
-"""Google's TF1 files: what does not fit together is refused. TensorFlow itself is not needed."""
+"""Google's TF1 checkpoints: files that do not match are refused. TensorFlow is not needed."""
 
 import dataclasses
 import json
@@ -7,16 +7,16 @@ import jax
 import numpy as np
 import pytest
 
-from bert_jax.data.tokenizer import SPECIAL_TOKENS, Casing
 from bert_jax.errors import ConfigError
 from bert_jax.interop import google_tf
-from bert_jax.interop.names import to_flat
+from bert_jax.interop.parameter_names import to_flat
+from bert_jax.tokenizer.tokenizer import SPECIAL_TOKENS, Casing
 from tests.tasks.tiny import CONFIG, TOKENIZER, random_params
 
 
 @pytest.fixture
 def folder(tmp_path, monkeypatch):
-    """The files of a checkpoint; its arrays come without TensorFlow."""
+    """Write the files of a checkpoint, whose arrays are patched in without TensorFlow."""
     flat = to_flat(random_params("BertForPreTraining"))
     monkeypatch.setattr(google_tf, "_read", lambda prefix: {})
     monkeypatch.setattr(google_tf, "from_tf_names", lambda variables: flat)
@@ -36,14 +36,14 @@ def write_vocab(folder, tokens):
 
 def read(folder, lowercase=False):
     files = folder / "bert_config.json", folder / "vocab.txt"
-    return google_tf.read_checkpoint(folder / "bert_model.ckpt", *files, Casing(lowercase), None)
+    return google_tf.read_tf_checkpoint(folder / "bert_model.ckpt", *files, Casing(lowercase), None)
 
 
 def test_a_checkpoint_is_read(folder):
-    found = read(folder)
-    assert (found.config, found.architecture) == (CONFIG, "BertForPreTraining")
-    wanted = random_params("BertForPreTraining")
-    jax.tree.map(np.testing.assert_array_equal, found.params, wanted)
+    model = read(folder)
+    assert (model.config, model.architecture) == (CONFIG, "BertForPreTraining")
+    expected = random_params("BertForPreTraining")
+    jax.tree.map(np.testing.assert_array_equal, model.params, expected)
 
 
 @pytest.mark.parametrize("layers", [1, 3])
@@ -64,7 +64,7 @@ def test_a_vocabulary_that_the_embeddings_do_not_hold_is_refused(folder):
     [
         (("[unused0]", "a", "##b", "é"), True),
         (("[unused0]", "a", "B"), False),
-        (("[unused0]", "[X]", "한", "##글", "1", "["), False),  # nothing there has a case
+        (("[unused0]", "[X]", "한", "##글", "1", "["), False),  # no token has a case
     ],
 )
 def test_a_vocabulary_without_capitals_needs_lower_casing(folder, words, is_refused):

@@ -1,4 +1,4 @@
-"""Both ways with transformers: equal logits for every architecture; hostile directories."""
+"""Exchange with transformers: equal logits for every architecture; hostile directories."""
 
 import json
 import os
@@ -6,19 +6,20 @@ import shutil
 import warnings
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 import safetensors.numpy
 from flax.serialization import msgpack_serialize
 
 from bert_jax.config import BertConfig
-from bert_jax.data.tokenizer import SPECIAL_TOKENS, Casing, Tokenizer
 from bert_jax.errors import CheckpointError, ConfigError
-from bert_jax.interop.huggingface import Exported, read_directory, write_directory
-from bert_jax.interop.names import to_flat
+from bert_jax.interop.huggingface import PretrainedModel, read_directory, write_directory
+from bert_jax.interop.parameter_names import to_flat
 from bert_jax.models.architectures import ARCHITECTURES, WITH_LABELS, architecture
 from bert_jax.models.functional import build
 from bert_jax.nn.layout import row_layout
+from bert_jax.tokenizer.tokenizer import SPECIAL_TOKENS, Casing, Tokenizer
 from tests.extras import need
 
 os.environ["HF_HUB_OFFLINE"] = "1"
@@ -41,29 +42,29 @@ LENGTHS = np.array([[12, 8], [5, 9], [20, 0], [3, 0]], np.int32)[:, None]  # [B,
 
 
 def make(name, config=CONFIG, seed=0):
-    """A model with weights that no default could hide behind."""
+    """Return a model whose weights differ from every default initialization."""
     labels = LABELS if name in WITH_LABELS else ()
     init, _ = build(config, architecture(name, len(labels)))
     rng = np.random.default_rng(seed)
     params = jax.tree.map(
         lambda p: p + rng.normal(0, 0.05, p.shape).astype(np.float32), init(jax.random.key(seed))
     )
-    return Exported(config, name, params, Tokenizer(VOCAB, Casing(lowercase=True)), labels)
+    return PretrainedModel(config, name, params, Tokenizer(VOCAB, Casing(lowercase=True)), labels)
 
 
 def our_outputs(model):
-    bind = build(model.config, architecture(model.architecture, len(model.labels)))[1]
+    merge = build(model.config, architecture(model.architecture, len(model.labels)))[1]
 
     @jax.jit
     def run(params, tokens, lengths):
         layout = row_layout(lengths, tokens.shape[1])
-        module = bind(params)
+        module = merge(params)
         if model.architecture == "BertModel":
             hidden = module(tokens, layout)
             return hidden, module.pool(hidden[:, 0])
         if model.architecture == "BertForPreTraining":
-            everywhere = np.broadcast_to(np.arange(tokens.shape[1]), tokens.shape)
-            mlm, nsp = module(tokens, layout, everywhere)
+            positions = jnp.broadcast_to(jnp.arange(tokens.shape[1]), tokens.shape)
+            mlm, nsp = module(tokens, layout, positions)
             return mlm, nsp[:, 0]
         output = module(tokens, layout)
         if model.architecture == "BertForSequenceClassification":
@@ -77,12 +78,12 @@ def our_outputs(model):
 
 
 def their_outputs(model):
-    place = np.arange(TOKENS.shape[1])[None]
+    index = np.arange(TOKENS.shape[1])[None]
     first, both = LENGTHS[:, 0, :1], LENGTHS[:, 0].sum(1, keepdims=True)
     inputs = {
         "input_ids": TOKENS.astype(np.int64),
-        "attention_mask": (place < both).astype(np.int64),
-        "token_type_ids": ((place >= first) & (place < both)).astype(np.int64),
+        "attention_mask": (index < both).astype(np.int64),
+        "token_type_ids": ((index >= first) & (index < both)).astype(np.int64),
     }
     with torch.no_grad():
         output = model.eval()(**{name: torch.from_numpy(x) for name, x in inputs.items()})
@@ -97,7 +98,7 @@ def assert_equal(ours, theirs):
     assert len(ours) == len(theirs)
     is_token = np.arange(TOKENS.shape[1])[None] < LENGTHS[:, 0].sum(1, keepdims=True)
     for a, b in zip(ours, theirs, strict=True):
-        if a.shape[:2] == TOKENS.shape:  # what stands on padding means nothing
+        if a.shape[:2] == TOKENS.shape:  # outputs at padding are arbitrary
             a, b = a[is_token], b[is_token]
         np.testing.assert_allclose(a, b, atol=TOLERANCE, rtol=0)
 
@@ -167,15 +168,15 @@ def test_old_flax_weights_and_weights_in_parts(tmp_path):
     parts = shutil.copytree(tmp_path / "whole", tmp_path / "parts")
     tensors = safetensors.numpy.load_file(parts / "model.safetensors")
     (parts / "model.safetensors").unlink()
-    where = {name: f"model-{i % 2 + 1:05}-of-00002.safetensors" for i, name in enumerate(tensors)}
-    for file in set(where.values()):
-        mine = {name: x for name, x in tensors.items() if where[name] == file}
-        safetensors.numpy.save_file(mine, parts / file)
-    index = {"metadata": {}, "weight_map": where}
+    file_of = {name: f"model-{i % 2 + 1:05}-of-00002.safetensors" for i, name in enumerate(tensors)}
+    for file in set(file_of.values()):
+        part = {name: x for name, x in tensors.items() if file_of[name] == file}
+        safetensors.numpy.save_file(part, parts / file)
+    index = {"metadata": {}, "weight_map": file_of}
     (parts / "model.safetensors.index.json").write_text(json.dumps(index))
     for folder in (flax_folder, parts):
-        found = read_directory(folder).params
-        jax.tree.map(np.testing.assert_array_equal, found, model.params)
+        params = read_directory(folder).params
+        jax.tree.map(np.testing.assert_array_equal, params, model.params)
 
 
 def test_a_sentence_transformers_directory_is_an_encoder(tmp_path):
@@ -187,22 +188,23 @@ def test_a_sentence_transformers_directory_is_an_encoder(tmp_path):
     ]
     (tmp_path / "st" / "modules.json").write_text(json.dumps(modules))
     (tmp_path / "st" / "1_Pooling").mkdir()
-    found = read_directory(tmp_path / "st")
-    assert found.architecture == "BertModel"
-    jax.tree.map(np.testing.assert_array_equal, found.params, model.params)
+    encoder = read_directory(tmp_path / "st")
+    assert encoder.architecture == "BertModel"
+    jax.tree.map(np.testing.assert_array_equal, encoder.params, model.params)
 
 
-def test_an_unknown_head_leaves_the_encoder(tmp_path):
+def test_an_unknown_head_is_dropped_with_a_warning(tmp_path):
     write_directory(tmp_path / "model", make("BertForSequenceClassification"))
     edit(tmp_path / "model", architectures=["BertForMultipleChoice"])
-    said = []
-    found = read_directory(tmp_path / "model", said.append)
-    assert found.architecture == "BertModel"
-    assert "BertForMultipleChoice" in said[0]
+    logged = []
+    encoder = read_directory(tmp_path / "model", logged.append)
+    assert encoder.architecture == "BertModel"
+    assert logged[0].startswith("warning: ")
+    assert "BertForMultipleChoice" in logged[0]
 
 
 def edit(folder, **changes):
-    """Changes fields of config.json; None takes one out."""
+    """Change fields of config.json; None removes one."""
     path = folder / "config.json"
     values = json.loads(path.read_text()) | changes
     path.write_text(json.dumps({k: v for k, v in values.items() if v is not None}))
@@ -212,7 +214,7 @@ def edit(folder, **changes):
 def written(tmp_path_factory):
     folder = tmp_path_factory.mktemp("written") / "model"
     write_directory(folder, make("BertForSequenceClassification"))
-    (folder / "bert_jax.json").unlink()  # as a stranger's
+    (folder / "bert_jax.json").unlink()  # as from another program
     return folder
 
 
@@ -224,13 +226,13 @@ def written(tmp_path_factory):
         ({"model_type": None}, r"model_type = None"),
         ({"position_embedding_type": "relative_key"}, r"position_embedding_type"),
         ({"is_decoder": True}, r"is_decoder = True"),
-        ({"num_hidden_layers": 10**9}, r"num_hidden_layers = 1000000000 cannot work"),
+        ({"num_hidden_layers": 10**9}, r"num_hidden_layers = 1000000000 is invalid"),
         ({"num_hidden_layers": 4}, r"num_hidden_layers = 4, but the weights have 3"),
-        ({"hidden_size": -32}, r"hidden_size = -32 cannot work"),
+        ({"hidden_size": -32}, r"hidden_size = -32 is invalid"),
         ({"hidden_size": 2**24}, r"has shape(.|\n)*belong together"),
         ({"hidden_size": "32"}, r"hidden_size = '32'(.|\n)*an integer"),
         ({"hidden_size": True}, r"hidden_size = True(.|\n)*an integer"),
-        ({"num_attention_heads": 5}, r"num_attention_heads = 5 cannot work"),
+        ({"num_attention_heads": 5}, r"num_attention_heads = 5 is invalid"),
         ({"hidden_act": "swish"}, r"hidden_act = 'swish'"),
         ({"hidden_act": ["gelu"]}, r"hidden_act = \['gelu'\]"),
         ({"vocab_size": 7}, r"the tokenizer has 37 tokens, config.json 7"),
@@ -249,7 +251,7 @@ def test_a_hostile_configuration_is_refused_in_three_lines(written, tmp_path, ch
 
 
 @pytest.mark.parametrize("text", ["", "[1]", "{", "[" * 100_000, '{"model_type": "bert"}'])
-def test_a_configuration_that_is_none_is_refused(written, tmp_path, text):
+def test_a_file_that_is_not_a_configuration_is_refused(written, tmp_path, text):
     folder = shutil.copytree(written, tmp_path / "copy")
     (folder / "config.json").write_text(text)
     with pytest.raises(ConfigError) as caught:
@@ -342,9 +344,9 @@ def test_token_ids_are_theirs_on_hard_strings(tmp_path, casing):
     theirs = transformers.AutoTokenizer.from_pretrained(tmp_path / "model")
     ours = read_directory(tmp_path / "model").tokenizer
     for text in HARD:
-        if "[" not in text:  # special tokens in a text are letters here, on purpose
-            wanted = theirs(text, add_special_tokens=False)["input_ids"]
-            assert ours.encode(text) == wanted, ascii(text)
+        if "[" not in text:  # we read special tokens in a text as plain text, on purpose
+            expected = theirs(text, add_special_tokens=False)["input_ids"]
+            assert ours.encode(text) == expected, ascii(text)
     pair = theirs("abc", "ing")
     assert pair["input_ids"][0] == ours.cls_id
     assert pair["token_type_ids"] == [0, 0, 0, 1, 1]

@@ -1,4 +1,4 @@
-"""ONNX Runtime gives the same numbers; a file that does not is not written."""
+"""ONNX Runtime computes the same outputs; a file with other outputs is not written."""
 
 import pytest
 
@@ -19,12 +19,12 @@ def test_a_classifier_is_equal_within_the_tolerance(tmp_path):
 
 
 def test_a_difference_is_refused(tmp_path, monkeypatch):
-    real = onnx.inference_function
+    real = onnx.make_inference_function
 
     def shifted(model):
         return lambda *inputs: tuple(x + 1e-3 for x in real(model)(*inputs))
 
-    monkeypatch.setattr(onnx, "inference_function", shifted)
+    monkeypatch.setattr(onnx, "make_inference_function", shifted)
     with pytest.raises(CheckpointError, match=r"differ by 1\.00e-03"):
         onnx.write_onnx(make("BertForTokenClassification"), tmp_path / "a.onnx")
     assert not (tmp_path / "a.onnx").exists()

@@ -1,4 +1,4 @@
-"""A StableHLO file gives the same numbers in a process that has JAX and not this package."""
+"""StableHLO files compute the same outputs, also in a process that imports JAX alone."""
 
 import subprocess
 import sys
@@ -7,7 +7,7 @@ import jax
 import numpy as np
 import pytest
 
-from bert_jax.interop.stablehlo import inference_function, write_stablehlo
+from bert_jax.interop.stablehlo import make_inference_function, write_stablehlo
 from bert_jax.models.architectures import ARCHITECTURES
 from tests.interop.test_huggingface import make
 
@@ -23,9 +23,9 @@ assert "bert_jax" not in sys.modules
 
 def inputs(rows, length):
     rng = np.random.default_rng(length)
-    place, ends = np.arange(length)[None], rng.integers(2, length + 1, (rows, 1))
-    mask = (place < ends).astype(np.int32)
-    segment = ((place >= ends // 2) & (place < ends)).astype(np.int32)
+    index, ends = np.arange(length)[None], rng.integers(2, length + 1, (rows, 1))
+    mask = (index < ends).astype(np.int32)
+    segment = ((index >= ends // 2) & (index < ends)).astype(np.int32)
     return rng.integers(0, 37, (rows, length)).astype(np.int32), mask, segment
 
 
@@ -36,10 +36,10 @@ def test_any_batch_and_length(name, tmp_path):
     exported = jax.export.deserialize(bytearray((tmp_path / "model.stablehlo").read_bytes()))
     for rows, length in ((1, 5), (3, 24)):
         given = inputs(rows, length)
-        wanted = jax.jit(inference_function(model))(*given)
-        found = exported.call(*given)
-        assert len(found) == len(wanted)
-        for a, b in zip(found, wanted, strict=True):
+        expected = jax.jit(make_inference_function(model))(*given)
+        actual = exported.call(*given)
+        assert len(actual) == len(expected)
+        for a, b in zip(actual, expected, strict=True):
             np.testing.assert_allclose(a, b, atol=1e-5)
 
 
@@ -55,6 +55,6 @@ def test_the_file_runs_without_this_package(tmp_path):
         *(str(tmp_path / n) for n in ("m", "in.npz", "out.npz")),
     ]
     subprocess.run(command, check=True, cwd=tmp_path)
-    (wanted,) = jax.jit(inference_function(model))(*given)
-    with np.load(tmp_path / "out.npz") as found:
-        np.testing.assert_allclose(found["arr_0"], wanted, atol=1e-5)
+    (expected,) = jax.jit(make_inference_function(model))(*given)
+    with np.load(tmp_path / "out.npz") as outputs:
+        np.testing.assert_allclose(outputs["arr_0"], expected, atol=1e-5)

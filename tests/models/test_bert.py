@@ -1,4 +1,4 @@
-"""BERT against a NumPy transcription, and packed rows against sequences on their own."""
+"""BERT against a NumPy transcription, and packed rows against single sequences."""
 
 import dataclasses
 import functools
@@ -12,21 +12,20 @@ import pytest
 from bert_jax.config import BertConfig
 from bert_jax.models.bert import Bert
 from bert_jax.models.functional import build
-from bert_jax.nn.attention import device_platform
-from bert_jax.nn.compute import Compute
+from bert_jax.nn.execution import Execution, device_platform
 from bert_jax.nn.layout import gather_positions, row_layout
-from bert_jax.training.losses import masked_language_model_sums, next_sentence_sums
+from bert_jax.tasks.losses import masked_language_model_sums, next_sentence_sums
 
 CONFIG = BertConfig(
     hidden_size=24, num_hidden_layers=2, num_attention_heads=3, intermediate_size=40,
     max_position_embeddings=16, vocab_size=50, initializer_range=0.2,
 )  # fmt: skip
-INIT, BIND = build(CONFIG)
+INIT, MERGE = build(CONFIG)
 T = 16
 LENGTHS = np.array([[[3, 2], [4, 3], [2, 0]], [[6, 5], [0, 0], [0, 0]]], np.int32)
 RNG = np.random.default_rng(0)
 TOKENS = RNG.integers(1, 50, (2, T)).astype(np.int32)
-# Two predictions in each of the four sequences; the second row's other places are fillers.
+# Two predictions in each of the four sequences; the rest of the second row is padding.
 POSITIONS = np.array([[1, 4, 5, 9, 12, 13], [2, 10, 0, 0, 0, 0]], np.int32)
 WEIGHTS = np.array([[1, 1, 1, 1, 1, 1], [1, 1, 0, 0, 0, 0]], np.float32)
 LABELS = RNG.integers(0, 50, (2, 6)).astype(np.int32)
@@ -35,19 +34,19 @@ NSP = np.array([[0, 1, 1], [1, 0, 0]], np.int32)
 
 @functools.cache
 def params():
-    """Start values, with biases and scales moved so that none of them can be forgotten."""
+    """Initialize the parameters, with noise so that no bias or scale is trivially 0 or 1."""
     rng = np.random.default_rng(1)
     start = jax.jit(INIT)(jax.random.key(0))
     return jax.tree.map(lambda p: p + rng.normal(0, 0.05, p.shape).astype(np.float32), start)
 
 
 @functools.cache
-def compiled(compute):
-    """(params, batch) -> outputs, both loss sums, and the gradients of their sum."""
+def compiled(execution):
+    """Compile (params, batch) -> gradients of the summed losses; outputs and both loss sums."""
 
     def loss(params, tokens, lengths, positions, labels, weights, nsp_labels):
         layout = row_layout(lengths, T)
-        mlm, nsp = BIND(params)(tokens, layout, positions, compute=compute)
+        mlm, nsp = MERGE(params)(tokens, layout, positions, execution=execution)
         sums = masked_language_model_sums(mlm, labels, weights)
         nsp_sums = next_sentence_sums(nsp, nsp_labels, layout.lengths)
         return sums[0] + nsp_sums[0], (mlm, nsp, sums, nsp_sums)
@@ -56,7 +55,7 @@ def compiled(compute):
 
 
 def unpacked():
-    """The same four sequences, one in a row of its own."""
+    """Return the same four sequences, each in a row of its own."""
     rows = {name: [] for name in ("tokens", "lengths", "positions", "labels", "weights", "nsp")}
     for b, j in ((0, 0), (0, 1), (0, 2), (1, 0)):
         start = LENGTHS[b, :j].sum()
@@ -64,23 +63,23 @@ def unpacked():
         tokens = np.zeros(T, np.int32)
         tokens[:size] = TOKENS[b, start : start + size]
         inside = (POSITIONS[b] >= start) & (POSITIONS[b] < start + size) & (WEIGHTS[b] > 0)
-        places, labels, weights = np.zeros(6, np.int32), np.zeros(6, np.int32), np.zeros(6)
+        positions, labels, weights = np.zeros(6, np.int32), np.zeros(6, np.int32), np.zeros(6)
         n = inside.sum()
-        places[:n], labels[:n], weights[:n] = POSITIONS[b][inside] - start, LABELS[b][inside], 1
+        positions[:n], labels[:n], weights[:n] = POSITIONS[b][inside] - start, LABELS[b][inside], 1
         lengths, nsp = np.zeros((3, 2), np.int32), np.zeros(3, np.int32)
         lengths[0], nsp[0] = LENGTHS[b, j], NSP[b, j]
-        row = (tokens, lengths, places, labels, weights.astype(np.float32), nsp)
+        row = (tokens, lengths, positions, labels, weights.astype(np.float32), nsp)
         for name, value in zip(rows, row, strict=True):
             rows[name].append(value)
     return [np.stack(rows[name]) for name in rows]
 
 
 @pytest.mark.parametrize(
-    ("compute", "atol"),
+    ("execution", "atol"),
     [
-        (Compute(), 1e-5),
+        (Execution(), 1e-5),
         pytest.param(
-            Compute(dtype="bfloat16", attention="cudnn"),
+            Execution(dtype="bfloat16", attention="cudnn"),
             0.1,
             marks=pytest.mark.skipif(
                 device_platform() != "cuda",
@@ -90,9 +89,9 @@ def unpacked():
     ],
     ids=["xla", "cudnn"],
 )
-def test_packed_equals_unpacked(compute, atol):
-    step = compiled(compute)
-    # two empty rows more, so that both batches have the same shape
+def test_packed_equals_unpacked(execution, atol):
+    step = compiled(execution)
+    # two empty rows are added, so that both batches have the same shape
     batch = (TOKENS, LENGTHS, POSITIONS, LABELS, WEIGHTS, NSP)
     batch = [np.concatenate([part, np.zeros_like(part)]) for part in batch]
     grads, (mlm, nsp, sums, nsp_sums) = step(params(), *batch)
@@ -113,7 +112,7 @@ def test_packed_equals_unpacked(compute, atol):
 
 
 def numpy_bert(p, tokens, segments):
-    """Hidden states and pooled vector of one sequence, from the paper's equations."""
+    """Compute hidden states, pooled vector and logits of one sequence by the paper's equations."""
 
     def norm(x, q):
         x = x - x.mean(-1, keepdims=True)
@@ -148,7 +147,7 @@ def numpy_bert(p, tokens, segments):
 def test_equals_a_numpy_transcription():
     @jax.jit
     def run(params):
-        model, layout = BIND(params), row_layout(jnp.asarray(LENGTHS), T)
+        model, layout = MERGE(params), row_layout(jnp.asarray(LENGTHS), T)
         hidden = model.bert(jnp.asarray(TOKENS), layout)
         return (
             hidden,
@@ -158,30 +157,32 @@ def test_equals_a_numpy_transcription():
 
     hidden, pooled, mlm, nsp = run(params())
     start = 0
-    for j, places in ((0, [0, 1]), (1, [2, 3]), (2, [4, 5])):
+    for j, predictions in ((0, [0, 1]), (1, [2, 3]), (2, [4, 5])):
         first, second = LENGTHS[0, j]
         part = slice(start, start + first + second)
-        wanted = numpy_bert(params(), TOKENS[0, part], [0] * first + [1] * second)
-        np.testing.assert_allclose(hidden[0, part], wanted[0], atol=1e-5)
-        np.testing.assert_allclose(pooled[0, j], wanted[1], atol=1e-5)
-        at = POSITIONS[0, places] - start
-        np.testing.assert_allclose(mlm[0, places], wanted[2][at], atol=1e-5)
-        np.testing.assert_allclose(nsp[0, j], wanted[3], atol=1e-5)
+        expected = numpy_bert(params(), TOKENS[0, part], [0] * first + [1] * second)
+        np.testing.assert_allclose(hidden[0, part], expected[0], atol=1e-5)
+        np.testing.assert_allclose(pooled[0, j], expected[1], atol=1e-5)
+        positions = POSITIONS[0, predictions] - start
+        np.testing.assert_allclose(mlm[0, predictions], expected[2][positions], atol=1e-5)
+        np.testing.assert_allclose(nsp[0, j], expected[3], atol=1e-5)
         start += first + second
 
 
-@pytest.mark.parametrize("compute", [Compute(), Compute(unroll=True, remat=True)], ids=str)
+@pytest.mark.parametrize("execution", [Execution(), Execution(unroll=True, remat=True)], ids=str)
 @pytest.mark.parametrize("num_layers", [1, 2, 3])
-def test_the_last_layer_at_some_positions_is_the_whole_one_there(num_layers, compute):
+def test_the_last_layer_at_some_positions_is_the_whole_one_there(num_layers, execution):
     config = dataclasses.replace(CONFIG, num_hidden_layers=num_layers)
-    init, bind = build(config, Bert)
-    layout, at = row_layout(jnp.asarray(LENGTHS), T), jnp.asarray(POSITIONS)
+    init, merge = build(config, Bert)
+    layout, positions = row_layout(jnp.asarray(LENGTHS), T), jnp.asarray(POSITIONS)
 
     def some(params):
-        return bind(params)(jnp.asarray(TOKENS), layout, at=at, compute=compute)
+        return merge(params)(jnp.asarray(TOKENS), layout, positions=positions, execution=execution)
 
     def all_then_some(params):
-        return gather_positions(bind(params)(jnp.asarray(TOKENS), layout, compute=compute), at)
+        return gather_positions(
+            merge(params)(jnp.asarray(TOKENS), layout, execution=execution), positions
+        )
 
     def values(compute_hidden):
         weights = jnp.cos(jnp.arange(24.0))
@@ -189,14 +190,14 @@ def test_the_last_layer_at_some_positions_is_the_whole_one_there(num_layers, com
         return jax.jit(lambda params: (compute_hidden(params), jax.grad(score)(params)))
 
     params = jax.jit(init)(jax.random.key(0))
-    found, wanted = values(some)(params), values(all_then_some)(params)
-    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=1e-4), found, wanted)
-    assert np.abs(found[0] - found[0][:, ::-1]).max() > 0.1
+    actual, expected = values(some)(params), values(all_then_some)(params)
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=1e-4), actual, expected)
+    assert np.abs(actual[0] - actual[0][:, ::-1]).max() > 0.1
 
 
 def test_the_embedding_is_one_parameter_with_both_gradients():
     def score(params, positions):
-        mlm, _ = BIND(params)(jnp.asarray(TOKENS), row_layout(jnp.asarray(LENGTHS), T), positions)
+        mlm, _ = MERGE(params)(jnp.asarray(TOKENS), row_layout(jnp.asarray(LENGTHS), T), positions)
         return mlm[:, :, 7].sum()  # reads row 7 of the embedding only, as output
 
     grads = jax.jit(jax.grad(score))(params(), POSITIONS)
@@ -212,7 +213,7 @@ def test_without_a_key_nothing_is_random_and_with_one_everything_is():
     @jax.jit
     def run(params, key):
         tokens, positions = jnp.asarray(TOKENS), jnp.asarray(POSITIONS)
-        return BIND(params)(tokens, row_layout(jnp.asarray(LENGTHS), T), positions, key=key)[0]
+        return MERGE(params)(tokens, row_layout(jnp.asarray(LENGTHS), T), positions, key=key)[0]
 
     keys = jax.random.split(jax.random.key(0, impl="philox4x32"), 2)
     np.testing.assert_array_equal(run(params(), keys[0]), run(params(), keys[0]))

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from bert_jax.config import BertConfig
-from bert_jax.models.functional import build, count_parameters, take_over
+from bert_jax.models.functional import build, count_parameters, merge_pretrained
 
 CONFIG = BertConfig(
     hidden_size=16, num_hidden_layers=2, num_attention_heads=2, intermediate_size=32,
@@ -49,14 +49,14 @@ def test_paths_and_shapes():
     }
 
 
-def test_base_has_the_papers_size_and_needs_no_memory_to_say_so():
+def test_base_has_the_papers_size_and_needs_no_memory_to_count_it():
     init, _ = build(BertConfig(vocab_size=30522))
     shapes = jax.eval_shape(init, jax.random.key(0))
     assert count_parameters(shapes["bert"]) == 109_482_240  # Google's bert-base-uncased
     assert count_parameters(shapes) == 110_106_428  # with both heads
 
 
-def test_start_values():
+def test_initial_values():
     params = flat(jax.jit(build(CONFIG)[0])(jax.random.key(0)))
     for path, leaf in params.items():
         if path.endswith("bias"):
@@ -69,7 +69,7 @@ def test_start_values():
             assert abs(leaf.std() - 0.0176) < 4 * 0.0176 / np.sqrt(2 * leaf.size), path
 
 
-def test_start_values_are_a_function_of_the_key():
+def test_initial_values_are_a_function_of_the_key():
     init = jax.jit(build(CONFIG)[0])
     same = init(jax.random.key(3)), init(jax.random.key(3)), init(jax.random.key(4))
     first, second, other = (tree["bert"]["embeddings"]["word"] for tree in same)
@@ -77,23 +77,23 @@ def test_start_values_are_a_function_of_the_key():
     assert (first != other).mean() > 0.99
 
 
-def test_bind_leaves_the_parameters_alone_and_refuses_strangers():
-    init, bind = build(CONFIG)
+def test_merge_keeps_the_parameters_and_refuses_unknown_ones():
+    init, merge = build(CONFIG)
     params = jax.jit(init)(jax.random.key(0))
-    model = bind(params)
+    model = merge(params)
     assert model.bert.pooler.kernel[...] is params["bert"]["pooler"]["kernel"]
     with pytest.raises(ValueError, match="not available in state"):
-        bind({**params, "stranger": jnp.ones(3)})
+        merge({**params, "unknown": jnp.ones(3)})
 
 
-def test_trained_parameters_are_taken_over_by_name():
+def test_pretrained_parameters_are_merged_by_name():
     new = {
         "bert": {"layers": {"kernel": 1, "bias": 2}, "pooler": {"kernel": 3}},
         "nsp": {"bias": 4},
     }
     trained = {"bert": {"layers": {"kernel": 10, "bias": 20}}, "classifier": {"bias": 50}}
-    assert take_over(new, trained) == {
+    assert merge_pretrained(new, trained) == {
         "bert": {"layers": {"kernel": 10, "bias": 20}, "pooler": {"kernel": 3}},
         "nsp": {"bias": 4},
     }
-    assert take_over(new, {}) == new
+    assert merge_pretrained(new, {}) == new

@@ -8,7 +8,7 @@ from bert_jax.models.heads import MaskedLanguageHead, NextSentenceHead
 CONFIG = BertConfig(hidden_size=8, num_attention_heads=1, vocab_size=20)
 
 
-def test_logits_are_float32_and_use_the_embedding_that_is_handed_in():
+def test_logits_are_float32_and_use_the_embedding_that_is_passed_in():
     head = MaskedLanguageHead(CONFIG, nnx.Rngs(0))
     x = jnp.ones((1, 2, 8), jnp.bfloat16)
     embedding = jnp.zeros((20, 8)).at[3].set(head.norm(jnp.linspace(0, 1, 8)))

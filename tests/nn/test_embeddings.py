@@ -5,18 +5,18 @@ import pytest
 from flax import nnx
 
 from bert_jax.config import BertConfig
-from bert_jax.nn.compute import PLAIN
 from bert_jax.nn.embeddings import Embeddings
+from bert_jax.nn.execution import DEFAULT_EXECUTION
 from bert_jax.nn.layout import row_layout
 
 SHAPE = {"hidden_size": 8, "num_attention_heads": 1, "max_position_embeddings": 6}
 
 
-def test_word_segment_and_position_are_summed_and_normalised():
+def test_word_segment_and_position_are_summed_and_normalized():
     embeddings = Embeddings(BertConfig(vocab_size=11, **SHAPE), nnx.Rngs(0))
     layout = row_layout(jnp.array([[[2, 1], [2, 0]]], jnp.int32), 6)
     tokens = jnp.array([[3, 10, 4, 3, 4, 0]])
-    out = jax.jit(lambda: embeddings(tokens, layout, key=None, compute=PLAIN))()
+    out = jax.jit(lambda: embeddings(tokens, layout, key=None, execution=DEFAULT_EXECUTION))()
     word, segment, position = (
         np.asarray(p[...]) for p in (embeddings.word, embeddings.segment, embeddings.position)
     )
@@ -32,7 +32,7 @@ def test_dropout_comes_after_the_norm():
     layout = row_layout(jnp.array([[[3, 3]]], jnp.int32), 6)
     tokens = jnp.array([[3, 10, 4, 3, 4, 5]])
     plain, dropped = (
-        jax.jit(lambda key: embeddings(tokens, layout, key=key, compute=PLAIN))(key)
+        jax.jit(lambda key: embeddings(tokens, layout, key=key, execution=DEFAULT_EXECUTION))(key)
         for key in (None, jax.random.key(0, impl="philox4x32"))
     )
     np.testing.assert_allclose(dropped, jnp.where(dropped == 0, 0, 2 * plain), rtol=1e-6)

@@ -28,8 +28,8 @@ def test_starts_stay_in_a_full_row():
 
 def test_positions_are_gathered_row_by_row():
     x, positions = jnp.arange(12.0).reshape(2, 3, 2), jnp.array([[2, 0], [1, 1]])
-    found = gather_positions(x, positions)
-    assert found.tolist() == [[[4, 5], [0, 1]], [[8, 9], [8, 9]]]
+    actual = gather_positions(x, positions)
+    assert actual.tolist() == [[[4, 5], [0, 1]], [[8, 9], [8, 9]]]
     assert gather_positions(x[:, :, 0], positions).tolist() == [[4, 0], [8, 8]]
 
 
@@ -38,17 +38,17 @@ def test_positions_are_gathered_row_by_row():
 def test_equals_loops(pairs):
     length = 40
     layout = row_layout(jnp.array([pairs], jnp.int32), length)
-    wanted = np.zeros((3, length), int)
-    place = 0
+    expected = np.zeros((3, length), int)
+    t = 0
     for j, (first, second) in enumerate(pairs):
         for i in range(first + second):
-            wanted[:, place] = j + 1, i, i >= first
-            place += 1
-    found = [layout.sequence_ids[0], layout.positions[0], layout.segment_ids[0]]
-    np.testing.assert_array_equal(found, wanted)
+            expected[:, t] = j + 1, i, i >= first
+            t += 1
+    actual = [layout.sequence_ids[0], layout.positions[0], layout.segment_ids[0]]
+    np.testing.assert_array_equal(actual, expected)
 
 
 def test_mask_is_block_diagonal():
     mask = block_diagonal_mask(jnp.array([[1, 1, 2, 0]]))
-    wanted = [[1, 1, 0, 0], [1, 1, 0, 0], [0, 0, 1, 0], [0, 0, 0, 1]]
-    np.testing.assert_array_equal(mask[0, 0], np.array(wanted, bool))
+    expected = [[1, 1, 0, 0], [1, 1, 0, 0], [0, 0, 1, 0], [0, 0, 0, 1]]
+    np.testing.assert_array_equal(mask[0, 0], np.array(expected, bool))

@@ -23,7 +23,7 @@ def card(kind, **changes):
     return model_card(config, model, KINDS[kind].from_labels(model.labels), REPORTS)
 
 
-def test_it_says_scores_data_model_and_settings():
+def test_it_has_scores_data_model_and_settings():
     text = card("classification", learning_rate=2e-5, max_length=48)
     for line in (
         "pipeline_tag: text-classification",

@@ -1,4 +1,4 @@
-"""Reports by hand, and a page that loads nothing and runs nothing of what it shows."""
+"""Reports worked by hand, and a page that loads nothing and runs nothing."""
 
 import html.parser
 import json
@@ -7,17 +7,17 @@ import math
 import numpy as np
 import pytest
 
-from bert_jax.data.batching import EncodedText
-from bert_jax.data.squad import Answer, Question
+from bert_jax.labelled.batching import EncodedText
+from bert_jax.labelled.squad import Answer, Question
+from bert_jax.labelled.texts import TextExample
 from bert_jax.reports.report import make_report, write_report
 from bert_jax.tasks.classification import Classification
 from bert_jax.tasks.question_answering import QuestionAnswering
 from bert_jax.tasks.regression import Regression
-from bert_jax.tasks.texts import TextExample
 
 TASK = Classification(("a", "b", "c"))
-# True class, said class, its probability, tokens.
-SAID = [
+# True class, predicted class, its probability, number of tokens.
+PREDICTED = [
     ("a", "a", 0.95, 9),
     ("a", "a", 0.92, 3),
     ("a", "b", 0.55, 8),
@@ -32,47 +32,46 @@ def rows(lengths):
     return [EncodedText([0] * length, length, {}, i) for i, length in enumerate(lengths)]
 
 
-def examples(said=SAID, text="text {}"):
-    return [TextExample("", text.format(i), None, gold) for i, (gold, *_) in enumerate(said)]
+def examples(predicted=PREDICTED, text="text {}"):
+    return [TextExample("", text.format(i), None, gold) for i, (gold, *_) in enumerate(predicted)]
 
 
-def report(said=SAID, **options):
-    predictions = [{"label": label, "probability": p} for _, label, p, _ in said]
-    found = make_report(
-        TASK, examples(said), rows([length for *_, length in said]), predictions, **options
-    )
-    return json.loads(json.dumps(found, allow_nan=False))
+def report(predicted=PREDICTED, **options):
+    predictions = [{"label": label, "probability": p} for _, label, p, _ in predicted]
+    encoded = rows([length for *_, length in predicted])
+    result = make_report(TASK, examples(predicted), encoded, predictions, **options)
+    return json.loads(json.dumps(result, allow_nan=False))
 
 
 def test_confusion_and_classes_by_hand():
-    found = report()
-    assert found["examples"] == 7
-    assert found["confusion"] == {
+    result = report()
+    assert result["examples"] == 7
+    assert result["confusion"] == {
         "labels": ["a", "b", "c"],
         "counts": [[2, 1, 0], [0, 2, 1], [1, 0, 0]],
     }
     two_thirds = pytest.approx(2 / 3)
-    assert found["by_class"] == {
+    assert result["by_class"] == {
         "a": {"precision": two_thirds, "recall": two_thirds, "f1": two_thirds, "support": 3},
         "b": {"precision": two_thirds, "recall": two_thirds, "f1": two_thirds, "support": 3},
         "c": {"precision": 0, "recall": 0, "f1": 0, "support": 1},
     }
-    assert found["scores"]["accuracy"]["value"] == pytest.approx(4 / 7)
-    assert found["scores"]["f1_macro"]["value"] == pytest.approx((2 / 3 + 2 / 3 + 0) / 3)
+    assert result["scores"]["accuracy"]["value"] == pytest.approx(4 / 7)
+    assert result["scores"]["f1_macro"]["value"] == pytest.approx((2 / 3 + 2 / 3 + 0) / 3)
 
 
 def test_calibration_by_hand():
-    found = report()["calibration"]
-    # Mean confidence, share that is right, how many: 0.5 up to 0.6, 0.7 up to 0.8, from 0.9.
-    wanted = [(0.535, 0.5, 2), (0.71, 0.0, 1), (0.96, 0.75, 4)]
-    assert found["bins"] == [pytest.approx(one) for one in wanted]
-    error = sum(n / 7 * abs(sure - right) for sure, right, n in wanted)
-    assert found["expected_error"] == pytest.approx(error)
+    result = report()["calibration"]
+    # Mean confidence, accuracy and size of the bins from 0.5, from 0.7 and from 0.9.
+    expected = [(0.535, 0.5, 2), (0.71, 0.0, 1), (0.96, 0.75, 4)]
+    assert result["bins"] == [pytest.approx(one) for one in expected]
+    error = sum(n / 7 * abs(confidence - accuracy) for confidence, accuracy, n in expected)
+    assert result["expected_error"] == pytest.approx(error)
 
 
-def test_what_is_wrong_comes_with_the_surest_first():
+def test_errors_are_listed_with_the_most_confident_first():
     assert report()["wrong"] == [
-        {"text": f"text {i}", "gold": g, "said": s, "correct": 0.0, "confidence": p}
+        {"text": f"text {i}", "gold": g, "predicted": s, "correct": 0.0, "confidence": p}
         for i, g, s, p in [(4, "b", "c", 0.99), (6, "c", "a", 0.71), (2, "a", "b", 0.55)]
     ]
     many = report([("a", "b", 0.5 + i / 1000, 3) for i in range(150)])["wrong"]
@@ -82,45 +81,45 @@ def test_what_is_wrong_comes_with_the_surest_first():
 
 def test_groups_by_length_by_hand():
     # Seven examples in six groups: the shortest two together.
-    found = [tuple(group.values()) for group in report()["by_length"]]
-    assert found == [
+    groups = [tuple(group.values()) for group in report()["by_length"]]
+    assert groups == [
         (3, 4, 2, 1.0), (5, 5, 1, 1.0), (6, 6, 1, 0.0), (7, 7, 1, 0.0), (8, 8, 1, 0.0),
         (9, 9, 1, 1.0),
     ]  # fmt: skip
-    assert len(report(SAID[:2])["by_length"]) == 2
+    assert len(report(PREDICTED[:2])["by_length"]) == 2
 
 
 def test_a_score_lies_in_its_interval_and_the_interval_is_that_of_a_share():
-    said = [("a" if i % 2 else "b", "a", 0.9, 3) for i in range(50)]
-    said += [("a", "a", 0.9, 3)] * 150
-    score = report(said)["scores"]["accuracy"]
+    predicted = [("a" if i % 2 else "b", "a", 0.9, 3) for i in range(50)]
+    predicted += [("a", "a", 0.9, 3)] * 150
+    score = report(predicted)["scores"]["accuracy"]
     assert score["value"] == 175 / 200
-    wide = 1.96 * math.sqrt(0.875 * 0.125 / 200)  # the normal approximation
-    assert score["low"] == pytest.approx(0.875 - wide, abs=0.01)
-    assert score["high"] == pytest.approx(0.875 + wide, abs=0.01)
-    assert report(said) == report(said)
-    assert report(said, seed=1)["scores"] != report(said)["scores"]
+    margin = 1.96 * math.sqrt(0.875 * 0.125 / 200)  # the normal approximation
+    assert score["low"] == pytest.approx(0.875 - margin, abs=0.01)
+    assert score["high"] == pytest.approx(0.875 + margin, abs=0.01)
+    assert report(predicted) == report(predicted)
+    assert report(predicted, seed=1)["scores"] != report(predicted)["scores"]
     for one in report()["scores"].values():
         assert one["low"] <= one["value"] <= one["high"]
-    sure = report([("a", "a", 0.9, 3), ("b", "b", 0.9, 3)] * 3)["scores"]["accuracy"]
-    assert sure == {"value": 1.0, "low": 1.0, "high": 1.0}
+    perfect = report([("a", "a", 0.9, 3), ("b", "b", 0.9, 3)] * 3)["scores"]["accuracy"]
+    assert perfect == {"value": 1.0, "low": 1.0, "high": 1.0}
 
 
 def test_numbers_have_neither_classes_nor_confidence_and_the_worst_is_first():
     golds = [TextExample("", f"text {i}", None, str(i)) for i in range(5)]
-    said = [{"score": score} for score in (0.0, 3.0, 2.0, 2.0, 4.0)]
-    found = make_report(Regression(), golds, rows([3] * 5), said)
-    assert not {"calibration", "confusion", "by_class"} & set(found)
-    assert [(w["text"], w["correct"], w["confidence"]) for w in found["wrong"]] == [
+    predictions = [{"score": score} for score in (0.0, 3.0, 2.0, 2.0, 4.0)]
+    result = make_report(Regression(), golds, rows([3] * 5), predictions)
+    assert not {"calibration", "confusion", "by_class"} & set(result)
+    assert [(w["text"], w["correct"], w["confidence"]) for w in result["wrong"]] == [
         ("text 1", 0.5, None),
         ("text 3", 0.75, None),
     ]
-    json.dumps(found, allow_nan=False)
+    json.dumps(result, allow_nan=False)
 
 
 def test_the_windows_of_one_passage_are_one_length():
     questions = [Question("", "q", "one", (Answer("one", 0),)), Question("", "q", "two", ())]
-    said = [
+    predictions = [
         {"text": "one", "none_margin": -1.0, "probability": 0.8, "none_probability": 0.1},
         {"text": "two", "none_margin": -1.0, "probability": 0.7, "none_probability": 0.2},
     ]
@@ -129,14 +128,16 @@ def test_the_windows_of_one_passage_are_one_length():
         EncodedText([0] * 9, 3, {}, 0),
         EncodedText([0] * 5, 3, {}, 1),
     ]
-    found = make_report(QuestionAnswering(), questions, windows, said)
-    assert [(g["shortest"], g["correct"]) for g in found["by_length"]] == [(5, 0.0), (18, 1.0)]
-    assert [(w["gold"], w["said"], w["confidence"]) for w in found["wrong"]] == [("", "two", 0.7)]
-    assert "confusion" not in found
+    result = make_report(QuestionAnswering(), questions, windows, predictions)
+    assert [(g["shortest"], g["correct"]) for g in result["by_length"]] == [(5, 0.0), (18, 1.0)]
+    assert [(w["gold"], w["predicted"], w["confidence"]) for w in result["wrong"]] == [
+        ("", "two", 0.7)
+    ]
+    assert "confusion" not in result
 
 
 class Page(html.parser.HTMLParser):
-    """What a browser would see: tags, attributes, text."""
+    """Tags, attributes and texts of an HTML page."""
 
     def __init__(self, page):
         super().__init__()
@@ -158,9 +159,9 @@ EVIL = '<script>alert(1)</script><img src="http://x" onerror=alert(1)> {} \' "&a
 def test_a_page_loads_nothing_and_runs_nothing(tmp_path):
     task = Classification(("<b>a", "</td>b", '"><i>c'))
     golds = [TextExample("", EVIL, EVIL, label) for label in task.labels]
-    said = [{"label": "<b>a", "probability": 0.9}] * 3
-    found = make_report(task, golds, rows([5, 6, 7]), said)
-    write_report(tmp_path / "new" / "folder", "runs/<script>", {"dev": found, "<script>": found})
+    predictions = [{"label": "<b>a", "probability": 0.9}] * 3
+    result = make_report(task, golds, rows([5, 6, 7]), predictions)
+    write_report(tmp_path / "new" / "folder", "runs/<script>", {"dev": result, "<script>": result})
     text = (tmp_path / "new" / "folder" / "report.html").read_text(encoding="utf-8")
     page = Page(text)
     assert page.tags == {
@@ -175,21 +176,21 @@ def test_a_page_loads_nothing_and_runs_nothing(tmp_path):
     }
     assert "url(" not in text
     assert "@import" not in text
-    assert page.texts.count(f"{EVIL} | {EVIL}") == 2 * 2  # two wrong ones in two reports
+    assert page.texts.count(f"{EVIL} | {EVIL}") == 2 * 2  # two errors in two reports
     assert {"runs/<script>", "<script>: 3 examples", "</td>b", '"><i>c'} <= set(page.texts)
 
 
 def test_the_page_shows_the_numbers_and_the_pictures(tmp_path):
     write_report(tmp_path, "run", {"dev": report()})
     page = Page((tmp_path / "report.html").read_text(encoding="utf-8"))
-    found = report()
-    assert json.loads((tmp_path / "report.json").read_text(encoding="utf-8")) == {"dev": found}
-    for score in found["scores"].values():
+    result = report()
+    assert json.loads((tmp_path / "report.json").read_text(encoding="utf-8")) == {"dev": result}
+    for score in result["scores"].values():
         assert f"{score['value']:.4f}" in page.texts
         assert f"{score['low']:.4f} … {score['high']:.4f}" in page.texts
     radii = [value for name, value in page.attributes if name == "r"]
     assert len(radii) == 3  # a circle for each bin
-    titles = [text for text in page.texts if text.startswith(("Confusion", "Calibration", "Share"))]
+    titles = [text for text in page.texts if text.startswith(("Confusion", "Calibration", "Mean"))]
     assert len(titles) == 3
     assert {"3–4", "5–5", "9–9"} <= set(page.texts)
     # The cells of the confusion matrix, row by row.
@@ -198,16 +199,16 @@ def test_the_page_shows_the_numbers_and_the_pictures(tmp_path):
 
 
 def test_half_a_character_does_not_lose_the_report(tmp_path):
-    said = [{"label": "b", "probability": 0.9}] * 2
+    predictions = [{"label": "b", "probability": 0.9}] * 2
     golds = [TextExample("", "half \ud83d", None, label) for label in "ab"]
-    write_report(tmp_path, "run", {"dev": make_report(TASK, golds, rows([3, 3]), said)})
+    write_report(tmp_path, "run", {"dev": make_report(TASK, golds, rows([3, 3]), predictions)})
     assert "half ?" in (tmp_path / "report.html").read_text(encoding="utf-8")
     (wrong,) = json.loads((tmp_path / "report.json").read_text(encoding="utf-8"))["dev"]["wrong"]
     assert wrong["text"] == "half ?"
 
 
 def test_an_interval_is_the_percentiles_of_scores_of_resampled_examples():
-    rng, right = np.random.default_rng(0), np.array([g == s for g, s, *_ in SAID])
-    shares = [right[rng.integers(0, 7, 7)].mean() for _ in range(1000)]
+    rng, correct = np.random.default_rng(0), np.array([g == s for g, s, *_ in PREDICTED])
+    shares = [correct[rng.integers(0, 7, 7)].mean() for _ in range(1000)]
     score = report()["scores"]["accuracy"]
     assert [score["low"], score["high"]] == pytest.approx(np.percentile(shares, [2.5, 97.5]))

@@ -1,4 +1,4 @@
-"""Several seeds by hand."""
+"""Scores over several seeds, worked by hand."""
 
 from bert_jax.reports.seeds import describe_seeds
 

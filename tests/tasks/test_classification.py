@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 
 from bert_jax.config import FinetuneConfig
-from bert_jax.data.rejects import Rejects
 from bert_jax.errors import DataError
+from bert_jax.labelled.rejects import Rejects
+from bert_jax.labelled.texts import TextExample
 from bert_jax.tasks.classification import Classification
-from bert_jax.tasks.texts import TextExample
 from tests.tasks.tiny import TOKENIZER
 
 TASK = Classification(("bad", "good"))
@@ -22,7 +22,7 @@ def config(**changes):
 
 
 @pytest.mark.parametrize(
-    ("found", "wanted"),
+    ("occurring", "sorted_labels"),
     [
         (("10", "9", "2"), ("2", "9", "10")),
         (("b", "a", "b"), ("a", "b")),
@@ -31,9 +31,9 @@ def config(**changes):
         (("nan", "z", "inf", "2"), ("2", "inf", "nan", "z")),
     ],
 )
-def test_classes_stand_in_an_order_of_their_own(found, wanted):
-    for order in (found, found[::-1]):
-        assert Classification.from_examples(examples(*order), config()).labels == wanted
+def test_classes_are_sorted_and_numbers_by_value(occurring, sorted_labels):
+    for order in (occurring, occurring[::-1]):
+        assert Classification.from_examples(examples(*order), config()).labels == sorted_labels
 
 
 def test_given_classes_keep_their_order():
@@ -42,16 +42,16 @@ def test_given_classes_keep_their_order():
 
 
 @pytest.mark.parametrize(
-    ("found", "labels", "message"),
+    ("occurring", "labels", "message"),
     [
         (("a", "a"), (), r"its labels are \['a'\](.|\n)*at least two classes"),
         (("a", "b"), ("a", "c"), r"its labels are \['a', 'b'\]"),
         ([str(i) for i in range(1001)], (), r"1,001 different labels, such as '0'(.|\n)*1000"),
     ],
 )
-def test_labels_that_are_no_classes_are_refused(found, labels, message):
+def test_labels_that_are_no_classes_are_refused(occurring, labels, message):
     with pytest.raises(DataError, match=message) as caught:
-        Classification.from_examples(examples(*found), config(labels=labels))
+        Classification.from_examples(examples(*occurring), config(labels=labels))
     assert str(caught.value).count("\n") == 2
 
 
@@ -60,7 +60,7 @@ def test_a_class_that_is_unknown_is_rejected():
     accepted = TASK.accept(examples("good", "Good", "bad"), rejects)
     assert [example.label for example in accepted] == ["good", "bad"]
     assert [(row["place"], row["reason"]) for row in rejects.rows] == [
-        ("a.tsv:3", "label 'Good' is none of bad, good")
+        ("a.tsv:3", "label 'Good' is not one of bad, good")
     ]
 
 
@@ -70,15 +70,15 @@ def test_rows_have_the_number_of_their_class_and_none_without_a_label():
 
 
 def test_probabilities_and_scores_by_hand():
-    # Of "good": one is found, one is not, two are said of "bad", which is right three times.
+    # Class "good": one hit, one miss, two false alarms; "bad" is right three times.
     golds = examples("bad", "good", "bad", "bad", "good", "bad", "bad")
     odds = [1 / 3, 4, 9, 3, 1 / 4, 1 / 3, 1 / 3]
     outputs = [np.array([[0.5, 0.5 + math.log(x)]], np.float32) for x in odds]
-    said = TASK.decode(golds, [], outputs)
-    assert [p["label"] for p in said] == ["bad", "good", "good", "good", "bad", "bad", "bad"]
-    assert [p["probability"] for p in said[:5]] == pytest.approx([0.75, 0.8, 0.9, 0.75, 0.8])
-    assert said[0]["probabilities"] == pytest.approx({"bad": 0.75, "good": 0.25})
-    assert TASK.score(golds, said) == pytest.approx(
+    predictions = TASK.decode(golds, [], outputs)
+    assert [p["label"] for p in predictions] == ["bad", "good", "good", "good", "bad", "bad", "bad"]
+    assert [p["probability"] for p in predictions[:5]] == pytest.approx([0.75, 0.8, 0.9, 0.75, 0.8])
+    assert predictions[0]["probabilities"] == pytest.approx({"bad": 0.75, "good": 0.25})
+    assert TASK.score(golds, predictions) == pytest.approx(
         {
             "accuracy": 4 / 7,
             "f1": 2 * 1 / (2 + 3),  # of the second class
@@ -86,10 +86,10 @@ def test_probabilities_and_scores_by_hand():
             "mcc": (1 * 3 - 2 * 1) / math.sqrt(3 * 2 * 5 * 4),
         }
     )
-    gold, guessed = TASK.classes(golds, said)
+    gold, predicted = TASK.class_indices(golds, predictions)
     assert gold.tolist() == [0, 1, 0, 0, 1, 0, 0]
-    assert guessed.tolist() == [0, 1, 1, 1, 0, 0, 0]
-    assert [(r.text, r.correct) for r in TASK.rate(golds, said)][:3] == [
+    assert predicted.tolist() == [0, 1, 1, 1, 0, 0, 0]
+    assert [(r.text, r.correct) for r in TASK.compare(golds, predictions)][:3] == [
         ("text 2", 1.0), ("text 3", 1.0), ("text 4", 0.0),
     ]  # fmt: skip
     assert TASK.decode([], [], []) == []

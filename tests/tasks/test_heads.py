@@ -8,15 +8,15 @@ import pytest
 import scipy.special
 
 import bert_jax
-from bert_jax.data.batching import join
-from bert_jax.data.squad import Answer, Question
+from bert_jax.labelled.batching import collate
+from bert_jax.labelled.squad import Answer, Question
+from bert_jax.labelled.texts import TextExample
 from bert_jax.models.architectures import WITH_LABELS, architecture
 from bert_jax.models.functional import build
-from bert_jax.nn.compute import PLAIN
+from bert_jax.nn.execution import DEFAULT_EXECUTION
 from bert_jax.tasks.kinds import KINDS
 from bert_jax.tasks.tagging import TagExample
-from bert_jax.tasks.task import Task, forward, make_objective
-from bert_jax.tasks.texts import TextExample
+from bert_jax.tasks.task import Task, forward, make_finetuning_objective
 from tests.tasks.tiny import LABELS, TOKENIZER, make
 
 EXAMPLES: dict[str, list[Any]] = {
@@ -40,16 +40,16 @@ EXAMPLES: dict[str, list[Any]] = {
 
 
 class Tiny(NamedTuple):
-    """A task with its model; `run(params, batch)` is (loss, outputs), gradient; compiled."""
+    """A task with its model; the jitted `run(params, batch)` returns (loss, outputs), gradient."""
 
     task: Task
     params: dict[str, Any]
     run: Any
 
     def batch(self, groups=([0], [1]), length=16):
-        """The two examples of this kind, each in its row, and a row that is empty."""
+        """Return the two examples of this kind, each in its own row, and an empty row."""
         texts = self.task.encode(EXAMPLES[self.task.kind], TOKENIZER, 12)
-        return join(texts, groups, 3, length, TOKENIZER.pad_id)
+        return collate(texts, groups, 3, length, TOKENIZER.pad_id)
 
 
 @pytest.fixture(scope="module", params=KINDS)
@@ -57,18 +57,18 @@ def tiny(request):
     model = make(request.param)
     task = KINDS[request.param].from_labels(model.labels)
     num_labels = len(model.labels) if model.architecture in WITH_LABELS else 0
-    _, bind = build(model.config, architecture(model.architecture, num_labels))
-    objective = make_objective(task, bind, PLAIN)
+    _, merge = build(model.config, architecture(model.architecture, num_labels))
+    objective = make_finetuning_objective(task, merge, DEFAULT_EXECUTION)
 
     def loss(params, batch):
         total, _ = objective.loss(params, batch, objective.counts(batch), None)
-        return total, forward(bind(params), batch, None, PLAIN)
+        return total, forward(merge(params), batch, None, DEFAULT_EXECUTION)
 
     return Tiny(task, model.params, jax.jit(jax.value_and_grad(loss, has_aux=True)))
 
 
 def plain_loss(task, batch, outputs):
-    """The mean loss of the two rows, written as one would say it."""
+    """Return the mean loss of the two rows, written out in NumPy."""
     terms = []
     for i in range(2):
         size = batch["lengths"][i].sum()
@@ -86,11 +86,11 @@ def plain_loss(task, batch, outputs):
     return np.mean(terms)
 
 
-def test_the_loss_is_what_it_says(tiny):
+def test_the_loss_is_the_mean_of_its_terms(tiny):
     batch = tiny.batch()
     (loss, outputs), _ = tiny.run(tiny.params, batch)
-    wanted = plain_loss(tiny.task, batch, np.asarray(outputs, np.float64))
-    assert loss == pytest.approx(wanted, rel=1e-5)
+    expected = plain_loss(tiny.task, batch, np.asarray(outputs, np.float64))
+    assert loss == pytest.approx(expected, rel=1e-5)
 
 
 def test_texts_in_one_row_have_the_loss_and_the_gradient_of_texts_in_rows_of_their_own(tiny):
@@ -107,18 +107,19 @@ def test_every_parameter_has_the_gradient_of_finite_differences(tiny):
     batch, step, rng = tiny.batch(), 5e-3, np.random.default_rng(0)
     _, gradient = tiny.run(tiny.params, batch)
     leaves, tree = jax.tree.flatten(tiny.params)
-    for place, (path, slope) in enumerate(jax.tree_util.tree_leaves_with_path(gradient)):
+    for index, (path, slope) in enumerate(jax.tree_util.tree_leaves_with_path(gradient)):
         direction = rng.normal(size=slope.shape).astype(np.float32)
         direction /= np.linalg.norm(direction)
 
-        def loss_at(distance, place=place, direction=direction):
+        def loss_at(distance, index=index, direction=direction):
             moved = [*leaves]
-            moved[place] = moved[place] + np.float32(distance) * direction
+            moved[index] = moved[index] + np.float32(distance) * direction
             return float(tiny.run(jax.tree.unflatten(tree, moved), batch)[0][0])
 
-        wanted = (loss_at(step) - loss_at(-step)) / (2 * step)
-        found = float((np.asarray(slope) * direction).sum())
-        assert found == pytest.approx(wanted, rel=1e-2, abs=2e-4), jax.tree_util.keystr(path)
+        difference = (loss_at(step) - loss_at(-step)) / (2 * step)
+        derivative = float((np.asarray(slope) * direction).sum())
+        name = jax.tree_util.keystr(path)
+        assert derivative == pytest.approx(difference, rel=1e-2, abs=2e-4), name
 
 
 def test_the_gradient_reaches_all_that_is_used_and_nothing_else(tiny):
@@ -140,11 +141,11 @@ def test_the_gradient_reaches_all_that_is_used_and_nothing_else(tiny):
         for name in ("[1]['qa_outputs']['bias']", "[0]['feed_forward_norm']['bias']"):
             assert largest[name][-1] < 1e-6
             del largest[name]
-    for name, found in largest.items():
-        assert (found.min() if name.startswith("[0]") else found.max()) > 1e-3, name
+    for name, slopes in largest.items():
+        assert (slopes.min() if name.startswith("[0]") else slopes.max()) > 1e-3, name
 
 
-def test_loss_and_gradient_do_not_look_at_padding(tiny):
+def test_loss_and_gradient_ignore_padding(tiny):
     batch, changed = tiny.batch(), tiny.batch()
     is_padding = np.arange(16)[None] >= batch["lengths"].sum(axis=(1, 2))[:, None]
     changed["tokens"][is_padding] = TOKENIZER.cls_id
@@ -154,7 +155,7 @@ def test_loss_and_gradient_do_not_look_at_padding(tiny):
     (same, others), same_gradient = tiny.run(tiny.params, changed)
     assert float(loss) == pytest.approx(float(same), abs=1e-6)
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=1e-6), gradient, same_gradient)
-    assert np.abs(outputs[2] - others[2]).max() > 1e-3  # the row that is none did change
+    assert np.abs(outputs[2] - others[2]).max() > 1e-3  # the empty row did change
 
 
 INPUTS = {
@@ -179,6 +180,6 @@ def test_a_prediction_does_not_depend_on_its_neighbours_or_its_bucket(kind):
             assert a == (pytest.approx(b, abs=1e-5) if isinstance(b, float) else b)
 
 
-def test_every_kind_is_looked_at():
+def test_every_kind_is_tested():
     assert set(EXAMPLES) == set(KINDS) == set(LABELS)
     assert {*INPUTS, "classification"} == set(KINDS)

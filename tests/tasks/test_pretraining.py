@@ -1,4 +1,4 @@
-"""Baselines that make pretraining's losses readable, and the advice that they give."""
+"""Baselines that make pretraining's losses readable, and the warning of a loss on the plateau."""
 
 import pytest
 
@@ -11,16 +11,16 @@ BASELINES = Baselines(unigram_loss=5.0, nsp_majority={32: 0.6, 64: 0.52})
     ("loss", "progress", "warned"),
     [(5.0, 0.5, True), (4.86, 0.1, True), (4.84, 0.5, False), (5.0, 0.09, False), (6.0, 1.0, True)],
 )
-def test_a_loss_on_the_unigram_plateau_is_said_after_a_tenth_of_the_run(loss, progress, warned):
-    said = BASELINES.advice({"mlm_loss": loss}, progress)
-    assert (said is not None) == warned
-    if said:
-        assert f"after {progress:.0%} of the run" in said
-        assert "unigram plateau (5.000)" in said
+def test_a_loss_on_the_unigram_plateau_is_reported_after_a_tenth_of_the_run(loss, progress, warned):
+    warning = BASELINES.plateau_warning({"mlm_loss": loss}, progress)
+    assert (warning is not None) == warned
+    if warning:
+        assert f"after {progress:.0%} of the run" in warning
+        assert "unigram plateau (5.000)" in warning
 
 
-def test_baselines_are_said_for_every_length():
+def test_baselines_are_printed_for_every_length():
     assert str(BASELINES) == (
-        "baselines: MLM loss 5.000 by word frequencies alone, "
-        "NSP accuracy 0.600 (T=32), 0.520 (T=64) by always guessing the majority"
+        "baselines: MLM loss 5.000 (unigram model), "
+        "NSP accuracy 0.600 (T=32), 0.520 (T=64) (majority class)"
     )

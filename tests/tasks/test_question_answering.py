@@ -1,4 +1,4 @@
-"""Spans by hand: where answers stand, in which windows, and what is said of them."""
+"""Spans by hand: where answers are, in which windows, and what is predicted."""
 
 import json
 import math
@@ -11,12 +11,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bert_jax.config import FinetuneConfig
-from bert_jax.data.batching import join
-from bert_jax.data.rejects import Rejects
-from bert_jax.data.squad import Answer, Question
-from bert_jax.data.tokenizer import SPECIAL_TOKENS, Casing, Tokenizer
+from bert_jax.labelled.batching import collate
+from bert_jax.labelled.rejects import Rejects
+from bert_jax.labelled.squad import Answer, Question
 from bert_jax.reports.report import make_report
 from bert_jax.tasks.question_answering import QuestionAnswering, most_context
+from bert_jax.tokenizer.tokenizer import SPECIAL_TOKENS, Casing, Tokenizer
 from tests.tasks.tiny import TOKENIZER, ids
 
 TASK = QuestionAnswering()
@@ -25,13 +25,13 @@ LETTERS = "abcdefgh"
 
 
 def ask(context, *answers, question="who"):
-    """A question with its answers at their first place in the passage."""
+    """Return a question with its answers at their first occurrence in the passage."""
     label = tuple(Answer(text, context.index(text)) for text in answers)
     return Question("a.json: question 1", question, context, label)
 
 
 def letters(count):
-    """A passage of that many words; word i is one character, at 2 i."""
+    """Return a passage of `count` words; word i is one character, at 2 i."""
     return " ".join(LETTERS[i % len(LETTERS)] for i in range(count))
 
 
@@ -40,16 +40,16 @@ def encode(question, max_length=32, tokenizer=TOKENIZER):
 
 
 def outputs(row, scores, others=-50.0):
-    """Scores [T, 2] of a row: start and end of the passage's tokens that are named, "none" 0."""
-    found = np.full((len(row.tokens), 2), others, np.float32)
-    found[0] = 0
+    """Return logits [T, 2] of a row: those given for tokens of the passage; 0 for "none"."""
+    logits = np.full((len(row.tokens), 2), others, np.float32)
+    logits[0] = 0
     for token, pair in scores.items():
-        found[row.first + token] = pair
-    return found
+        logits[row.first_length + token] = pair
+    return logits
 
 
-def decode(question, rows, *found):
-    (prediction,) = TASK.decode([question], rows, found)
+def decode(question, rows, *all_outputs):
+    (prediction,) = TASK.decode([question], rows, all_outputs)
     return prediction
 
 
@@ -58,7 +58,7 @@ def test_a_korean_answer_is_found_by_its_characters():
     (row,) = encode(question)
     tokens = "[CLS] who ? [SEP] 세 ##종 ##대 ##왕 ##이 한 ##글 ##을 만 ##들 ##었 ##다 . [SEP]"
     assert row.tokens == ids(tokens)
-    assert row.first == 4
+    assert row.first_length == 4
     characters = [0, 1, 2, 3, 4, 6, 7, 8, 10, 11, 12, 13, 14]
     assert row.targets == {
         "char_start": [-1] * 4 + characters + [-1],
@@ -99,40 +99,40 @@ def test_probabilities_by_hand():
     (row,) = encode(question)
     assert row.tokens == ids("[CLS] who [SEP] cat sat [SEP]")
     # As weights: "cat" 4 · 1, "cat sat" 4 · 2, "sat" 1 · 2, none 1 · 1.
-    found = outputs(row, {0: (math.log(4), 0), 1: (0, math.log(2))})
-    found[[1, 2, 5]] = 100  # the question and [SEP] are no answers
-    said = decode(question, [row], found)
-    assert [answer["text"] for answer in said["n_best"]] == ["cat sat", "cat", "sat"]
-    assert [answer["probability"] for answer in said["n_best"]] == pytest.approx(
+    logits = outputs(row, {0: (math.log(4), 0), 1: (0, math.log(2))})
+    logits[[1, 2, 5]] = 100  # the question and [SEP] are not answers
+    prediction = decode(question, [row], logits)
+    assert [answer["text"] for answer in prediction["n_best"]] == ["cat sat", "cat", "sat"]
+    assert [answer["probability"] for answer in prediction["n_best"]] == pytest.approx(
         [8 / 15, 4 / 15, 2 / 15]
     )
-    assert (said["text"], said["start"], said["end"]) == ("cat sat", 0, 7)
-    assert said["probability"] == pytest.approx(8 / 15)
-    assert said["none_probability"] == pytest.approx(1 / 15)
-    assert said["none_margin"] == pytest.approx(-math.log(8))
+    assert (prediction["text"], prediction["start"], prediction["end"]) == ("cat sat", 0, 7)
+    assert prediction["probability"] == pytest.approx(8 / 15)
+    assert prediction["none_probability"] == pytest.approx(1 / 15)
+    assert prediction["none_margin"] == pytest.approx(-math.log(8))
 
 
 def test_an_answer_has_at_most_30_tokens_and_ends_after_its_start():
     question = ask(letters(40), "a")
     (row,) = encode(question, max_length=64)
-    found = outputs(row, {0: (9, 0), 29: (0, 7), 30: (0, 9)})
-    said = decode(question, [row], found)
-    assert said["text"] == letters(30)
-    found = outputs(row, {3: (-50, 9), 5: (9, -50), 20: (-50, -20)})
-    said = decode(question, [row], found)
-    assert (said["start"], said["end"]) == (10, 41)
+    logits = outputs(row, {0: (9, 0), 29: (0, 7), 30: (0, 9)})
+    prediction = decode(question, [row], logits)
+    assert prediction["text"] == letters(30)
+    logits = outputs(row, {3: (-50, 9), 5: (9, -50), 20: (-50, -20)})
+    prediction = decode(question, [row], logits)
+    assert (prediction["start"], prediction["end"]) == (10, 41)
 
 
 def test_the_best_twenty_share_the_probability():
     question = ask(letters(10), "a")
     (row,) = encode(question)
-    said = decode(question, [row], outputs(row, {}, others=0.0))
-    assert len(said["n_best"]) == 5
-    assert said["none_probability"] == pytest.approx(1 / 21)  # of 55 spans
+    prediction = decode(question, [row], outputs(row, {}, others=0.0))
+    assert len(prediction["n_best"]) == 5
+    assert prediction["none_probability"] == pytest.approx(1 / 21)  # of 55 spans
     rows = encode(question, max_length=10)
     assert len(rows) == 3
-    said = decode(question, rows, *(outputs(row, {}, others=0.0) for row in rows))
-    assert said["none_probability"] == pytest.approx(1 / 21)
+    prediction = decode(question, rows, *(outputs(row, {}, others=0.0) for row in rows))
+    assert prediction["none_probability"] == pytest.approx(1 / 21)
 
 
 def test_windows_by_hand():
@@ -140,7 +140,7 @@ def test_windows_by_hand():
     context = letters(40)
     question = Question("", "who ?", context, (Answer(context[40:45], 40),))  # words 20, 21, 22
     rows = encode(question, max_length=20)
-    assert [row.targets["char_start"][row.first] // 2 for row in rows] == [0, 7, 14, 21, 28]
+    assert [row.targets["char_start"][row.first_length] // 2 for row in rows] == [0, 7, 14, 21, 28]
     assert [len(row.tokens) for row in rows] == [20, 20, 20, 20, 17]
     starts_and_ends = [(row.targets["start"], row.targets["end"]) for row in rows]
     assert starts_and_ends == [(0, 0), (0, 0), (4 + 6, 4 + 8), (0, 0), (0, 0)]
@@ -148,7 +148,7 @@ def test_windows_by_hand():
 
 def test_long_windows_start_every_128_tokens():
     rows = encode(ask(letters(500), "a"), max_length=303)
-    starts = [row.targets["char_start"][row.first] // 2 for row in rows]
+    starts = [row.targets["char_start"][row.first_length] // 2 for row in rows]
     assert starts == [0, 128, 256]
 
 
@@ -178,11 +178,11 @@ def test_every_word_is_in_a_window_and_the_answer_in_those_that_hold_it(size, le
 def test_the_window_with_the_most_context_by_hand():
     # The example in run_squad.py: "the man went to the | to the store and bought |
     # and bought a gallon of | gallon of milk", windows of 5 words that start every 3.
-    found = most_context([0, 3, 6, 9], [5, 5, 5, 3])
+    windows = most_context([0, 3, 6, 9], [5, 5, 5, 3])
     # Tokens on the smaller side: 0 1 2 1 0 in each window of 5, 0 1 0 in the last one.
     #   to: 1 in the first window, 0 in the second; the: 0 and 1; and: 1 and 0; bought: 0 and 1;
     #   gallon: 1 and 0; of: 0 and 1.
-    assert found.tolist() == [0, 0, 0, 0, 1, 1, 1, 2, 2, 2, 3, 3]
+    assert windows.tolist() == [0, 0, 0, 0, 1, 1, 1, 2, 2, 2, 3, 3]
     # A tie goes to the larger window, then to the first.
     assert most_context([0, 4], [5, 3]).tolist() == [0] * 5 + [1] * 2
     assert most_context([0, 2], [3, 5]).tolist() == [0, 0] + [1] * 5
@@ -203,12 +203,13 @@ def test_every_word_starts_an_answer_in_the_one_window_where_its_context_is_the_
                 + 0.01 * len(here[i])
             ),
         )
-        for i, words in enumerate(here):  # one window after the other is sure of the word
+        for i, words in enumerate(here):  # each window in turn predicts the word
             if word in words:
-                found = [outputs(row, {}) for row in rows]
-                found[i] = outputs(rows[i], {words.index(word): (9, 9)})
-                said = decode(question, rows, *found)
-                assert (said["start"] == word and said["none_margin"] < 0) == (i == best)
+                logits = [outputs(row, {}) for row in rows]
+                logits[i] = outputs(rows[i], {words.index(word): (9, 9)})
+                prediction = decode(question, rows, *logits)
+                is_predicted = prediction["start"] == word and prediction["none_margin"] < 0
+                assert is_predicted == (i == best)
 
 
 @pytest.mark.parametrize(("first", "second"), [(2, 6), (6, 2)])
@@ -217,57 +218,58 @@ def test_a_span_in_two_windows_counts_where_it_has_more_context_and_the_least_no
 ):
     question = ask(letters(12), "d")
     rows = encode(question, max_length=12)  # windows of 8 words start at words 0 and 4
-    assert [row.targets["char_start"][row.first] for row in rows] == [0, 8]
-    found = [
+    assert [row.targets["char_start"][row.first_length] for row in rows] == [0, 8]
+    logits = [
         outputs(rows[0], {5: (0, math.log(first))}),  # 2 words after it
         outputs(rows[1], {1: (0, math.log(second))}),  # 1 word before it
     ]
-    found[1][0] = math.log(3)
-    said = decode(question, rows, *found)
-    assert (said["start"], said["end"]) == (10, 11)
-    assert said["probability"] == pytest.approx(first / (first + 1))
-    assert said["none_probability"] == pytest.approx(1 / (first + 1))
-    spans = [(answer["start"], answer["end"]) for answer in said["n_best"]]
+    logits[1][0] = math.log(3)
+    prediction = decode(question, rows, *logits)
+    assert (prediction["start"], prediction["end"]) == (10, 11)
+    assert prediction["probability"] == pytest.approx(first / (first + 1))
+    assert prediction["none_probability"] == pytest.approx(1 / (first + 1))
+    spans = [(answer["start"], answer["end"]) for answer in prediction["n_best"]]
     assert len(spans) == len(set(spans))
 
 
 def test_an_answer_may_end_where_another_window_has_more_context():
     question = ask(letters(12), "d")
     rows = encode(question, max_length=12)
-    found = [outputs(row, {}) for row in rows]
-    found[0] = outputs(rows[0], {5: (9, -50), 7: (-50, 9)})  # the last word of the first window
-    said = decode(question, rows, *found)
-    assert (said["start"], said["end"]) == (10, 15)
-    assert said["none_margin"] == pytest.approx(-18)
+    logits = [outputs(row, {}) for row in rows]
+    logits[0] = outputs(rows[0], {5: (9, -50), 7: (-50, 9)})  # the last word of the first window
+    prediction = decode(question, rows, *logits)
+    assert (prediction["start"], prediction["end"]) == (10, 15)
+    assert prediction["none_margin"] == pytest.approx(-18)
 
 
 def test_an_empty_passage_has_no_answer_and_is_still_json():
     question = Question("", "who", "", ())
     (row,) = encode(question)
     assert row.tokens == ids("[CLS] who [SEP] [SEP]")
-    said = decode(question, [row], np.zeros((4, 2), np.float32))
-    assert (said["text"], said["none_probability"], said["n_best"]) == ("", 1.0, [])
-    assert said["none_margin"] > 0
-    json.dumps(said, allow_nan=False)
+    prediction = decode(question, [row], np.zeros((4, 2), np.float32))
+    assert (prediction["text"], prediction["n_best"]) == ("", [])
+    assert prediction["none_probability"] == 1.0
+    assert prediction["none_margin"] > 0
+    json.dumps(prediction, allow_nan=False)
 
 
 def predicted(text, margin):
     return {"text": text, "none_margin": margin, "probability": 0.3, "none_probability": 0.6}
 
 
-def test_none_is_said_above_a_margin_of_0_where_some_questions_have_no_answer():
+def test_none_is_predicted_above_a_margin_of_0_where_some_questions_have_no_answer():
     whole = [ask("cat sat", "cat"), ask("cat sat")]
     questions = [question._replace(may_be_none=True) for question in whole]
     right = [predicted("cat", 0.0), predicted("sat", 0.1)]
     wrong = [predicted("cat", 0.1), predicted("sat", -0.1)]
     assert set(TASK.score(questions, right).values()) == {1.0}
     assert set(TASK.score(questions, wrong).values()) == {0.0}
-    rated = TASK.rate(questions, right)
-    assert [(r.gold, r.said, r.correct, r.confidence) for r in rated] == [
+    compared = TASK.compare(questions, right)
+    assert [(r.gold, r.predicted, r.correct, r.confidence) for r in compared] == [
         ("cat", "cat", 1.0, 0.3),
         ("", "", 1.0, 0.6),
     ]
-    # SQuAD 1.1 and KorQuAD: every question has an answer, so one is always said.
+    # SQuAD 1.1 and KorQuAD: every question has an answer, so one is always predicted.
     assert TASK.score(whole[:1], wrong[:1])["exact_match"] == 1.0
 
 
@@ -279,19 +281,19 @@ def test_a_part_of_a_set_is_scored_by_the_rule_of_the_whole(tmp_path):
     path.write_text(json.dumps({"data": [{"paragraphs": [{"context": context, "qas": qas}]}]}))
     config = FinetuneConfig("question_answering", "", "", "")
     questions = TASK.read(str(path), "train", config, Rejects(), print)
-    said = [predicted("cat", 1.0)] * 5  # "none", of all of them
-    assert TASK.score(questions, said)["exact_match"] == 0.2
-    assert TASK.score(questions[:4], said[:4])["exact_match"] == 0.0
+    predictions = [predicted("cat", 1.0)] * 5  # "none", of all of them
+    assert TASK.score(questions, predictions)["exact_match"] == 0.2
+    assert TASK.score(questions[:4], predictions[:4])["exact_match"] == 0.0
     rows = TASK.encode(questions, TOKENIZER, 16)
-    score = make_report(TASK, questions, rows, said)["scores"]["exact_match"]
+    score = make_report(TASK, questions, rows, predictions)["scores"]["exact_match"]
     assert score["value"] == 0.2
     assert score["high"] < 0.9  # samples of answered questions alone are not right
 
 
 def test_scores_take_the_nearest_of_several_answers():
     questions = [ask("the cat sat on mat", "cat", "cat sat on mat"), ask(KOREAN, "세종대왕")]
-    said = [predicted("the cat sat", -1), predicted("세종대왕이", -1)]
-    assert TASK.score(questions, said) == pytest.approx(
+    predictions = [predicted("the cat sat", -1), predicted("세종대왕이", -1)]
+    assert TASK.score(questions, predictions) == pytest.approx(
         {
             "f1": (2 / 3 + 0) / 2,
             "exact_match": 0,
@@ -304,17 +306,17 @@ def test_scores_take_the_nearest_of_several_answers():
 def test_the_loss_is_over_tokens_that_are_there():
     rows = TASK.encode([ask("cat sat", "sat"), ask("cat", "cat")], TOKENIZER, 16)
     rows = [r._replace(targets={k: r.targets[k] for k in ("start", "end")}) for r in rows]
-    batch = join(rows, [[0], [1]], 4, 16)
+    batch = collate(rows, [[0], [1]], 4, 16)
     scores = np.zeros((4, 16, 2), np.float32)
-    scores[:, 6:] = 100  # padding shouts
+    scores[:, 6:] = 100  # large logits on padding
     loss_sum = jax.jit(TASK.loss_sum)
     assert jax.jit(TASK.num_targets)(batch) == 2
     assert loss_sum(scores, batch) == pytest.approx(math.log(6) + math.log(5))
-    # The mean of start's and end's: a start that is sure leaves half of the loss.
+    # The mean of start's and end's: a certain start leaves half of the loss.
     scores[0, rows[0].targets["start"], 0] = 50
     assert loss_sum(scores, batch) == pytest.approx(math.log(6) / 2 + math.log(5))
-    # Two windows in one row: each has its own tokens, and places from its own start.
-    batch = join(rows, [[1, 0]], 2, 16)
+    # Two windows in one row: each has its own tokens, with positions from its own start.
+    batch = collate(rows, [[1, 0]], 2, 16)
     scores = np.zeros((2, 16, 2), np.float32)
     scores[:, 11:] = 100
     scores[0, 5 + rows[0].targets["start"], 0] = 50

@@ -3,9 +3,9 @@ import math
 import numpy as np
 import pytest
 
-from bert_jax.data.rejects import Rejects
+from bert_jax.labelled.rejects import Rejects
+from bert_jax.labelled.texts import TextExample
 from bert_jax.tasks.regression import Regression
-from bert_jax.tasks.texts import TextExample
 from tests.tasks.tiny import TOKENIZER
 
 TASK = Regression()
@@ -19,12 +19,12 @@ def predictions(*scores):
     return TASK.decode([], [], [np.array([[score]], np.float32) for score in scores])
 
 
-def test_what_is_no_number_is_rejected():
+def test_what_is_not_a_finite_number_is_rejected():
     rejects = Rejects()
     accepted = TASK.accept(examples("2.5", "nan", "1e3", "x", "inf", "-1"), rejects)
     assert [example.label for example in accepted] == ["2.5", "1e3", "-1"]
     assert [row["reason"] for row in rejects.rows] == [
-        f"score {x!r} is no number" for x in ("nan", "x", "inf")
+        f"score {x!r} is not a finite number" for x in ("nan", "x", "inf")
     ]
 
 
@@ -36,20 +36,20 @@ def test_rows_have_their_score_as_a_float():
 
 
 def test_scores_by_hand():
-    golds, said = examples("1", "2", "3", "6"), predictions(2, 1, 3, 10)
-    found = TASK.score(golds, said)
-    assert found["mean_squared_error"] == (1 + 1 + 0 + 16) / 4
-    assert found["spearman"] == pytest.approx(1 - 6 * 2 / (4 * 15))  # two neighbours are swapped
+    golds, predicted = examples("1", "2", "3", "6"), predictions(2, 1, 3, 10)
+    scores = TASK.score(golds, predicted)
+    assert scores["mean_squared_error"] == (1 + 1 + 0 + 16) / 4
+    assert scores["spearman"] == pytest.approx(1 - 6 * 2 / (4 * 15))  # two neighbours are swapped
     # Deviations from the means 3 and 4: (-2, -1, 0, 3) and (-2, -3, -1, 6).
-    assert found["pearson"] == pytest.approx((4 + 3 + 0 + 18) / math.sqrt(14 * 50))
+    assert scores["pearson"] == pytest.approx((4 + 3 + 0 + 18) / math.sqrt(14 * 50))
 
 
-def test_a_rating_is_the_error_over_the_widest_gap():
-    rated = TASK.rate(examples("0", "4", "2"), predictions(1, 4, 9))
-    assert [(r.text, r.gold, r.said, r.correct) for r in rated] == [
+def test_correctness_is_relative_to_the_range_of_scores():
+    compared = TASK.compare(examples("0", "4", "2"), predictions(1, 4, 9))
+    assert [(r.text, r.gold, r.predicted, r.correct) for r in compared] == [
         ("cat | dog", "0.00", "1.00", 0.75),
         ("cat | dog", "4.00", "4.00", 1.0),
         ("cat | dog", "2.00", "9.00", 0.0),  # never below 0
     ]
-    assert all(math.isnan(r.confidence) for r in rated)
-    assert TASK.rate(examples("3"), predictions(3.5))[0].correct == 0.5
+    assert all(math.isnan(r.confidence) for r in compared)
+    assert TASK.compare(examples("3"), predictions(3.5))[0].correct == 0.5

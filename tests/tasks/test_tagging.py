@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 
 from bert_jax.config import FinetuneConfig
-from bert_jax.data.batching import NO_LABEL, join
-from bert_jax.data.rejects import Rejects
 from bert_jax.errors import DataError
+from bert_jax.labelled.batching import NO_LABEL, collate
+from bert_jax.labelled.rejects import Rejects
 from bert_jax.tasks.tagging import TagExample, Tagging
 from tests.extras import need
 from tests.tasks.tiny import TOKENIZER, ids
@@ -24,22 +24,22 @@ def example(words, tags=None):
 
 
 def decode(examples, rows, *tags):
-    """What is said where the first pieces of each row have these tags, with weights of 8 to 1."""
+    """Decode logits that give the first pieces of each row these tags, with odds of 8 to 1."""
     outputs = []
-    for row, said in zip(rows, tags, strict=True):
+    for row, row_tags in zip(rows, tags, strict=True):
         scores = np.zeros((len(row.tokens), 3), np.float32)
-        scores[:, 0] = 99  # other pieces shout, and are not heard
+        scores[:, 0] = 99  # large logits on other pieces are ignored
         first = np.flatnonzero(row.targets["is_first"])
         scores[first] = 0
-        scores[first, [LABELS.index(tag) for tag in said.split()]] = math.log(8)
+        scores[first, [LABELS.index(tag) for tag in row_tags.split()]] = math.log(8)
         outputs.append(scores)
     return TASK.decode(examples, rows, outputs)
 
 
-def test_labels_stand_on_first_pieces_only():
+def test_labels_are_on_first_pieces_only():
     (row,) = TASK.encode([example("the cats 한글을 sat", "O B-PET I-PET O")], TOKENIZER, 16)
     assert row.tokens == ids("[CLS] the cat ##s 한 ##글 ##을 sat [SEP]")
-    assert row.first == 9
+    assert row.first_length == 9
     none = NO_LABEL
     assert row.targets == {
         "tag": [none, 0, 1, none, 2, none, none, 0, none],
@@ -77,13 +77,13 @@ def test_a_long_sentence_comes_in_rows_of_whole_words():
     rows = TASK.encode([long, short], TOKENIZER, 9)[:1]
     assert rows[0].tokens == ids("[CLS] a b cat ##s d e [SEP]")  # "film ##s" would be cut
     rows = TASK.encode([long, short], TOKENIZER, 8)
-    said = decode([long, short], rows, "O O B-PET I-PET O", "B-PET I-PET", "O O")
-    assert [p["tags"] for p in said] == [
+    predictions = decode([long, short], rows, "O O B-PET I-PET O", "B-PET I-PET", "O O")
+    assert [p["tags"] for p in predictions] == [
         ["O", "O", "B-PET", "I-PET", "O", "B-PET", "I-PET"],
         ["O", "O"],
     ]
-    assert said[1]["words"] == ["the", "dog"]
-    assert said[1]["probabilities"] == pytest.approx([0.8, 0.8])
+    assert predictions[1]["words"] == ["the", "dog"]
+    assert predictions[1]["probabilities"] == pytest.approx([0.8, 0.8])
 
 
 def test_words_of_a_text_have_their_places_in_it():
@@ -91,42 +91,42 @@ def test_words_of_a_text_have_their_places_in_it():
     given = [TASK.parse({"text": text}, ""), TASK.parse({"words": ["the", "cats"]}, "")]
     long = TASK.parse({"text": "a b cats d e films g"}, "")
     rows = TASK.encode([*given, long], TOKENIZER, 8)
-    said = decode([*given, long], rows, *("O " * sum(r.targets["is_first"]) for r in rows))
-    places = zip(said[0]["start"], said[0]["end"], strict=True)
-    assert [text[start:end] for start, end in places] == said[0]["words"]
-    assert said[0]["words"] == ["the", "cats", "한글을", "!"]
-    assert "start" not in said[1]
-    assert said[2]["start"] == [0, 2, 4, 9, 11, 13, 19]
-    assert said[2]["end"] == [1, 3, 8, 10, 12, 18, 20]
+    predictions = decode([*given, long], rows, *("O " * sum(r.targets["is_first"]) for r in rows))
+    spans = zip(predictions[0]["start"], predictions[0]["end"], strict=True)
+    assert [text[start:end] for start, end in spans] == predictions[0]["words"]
+    assert predictions[0]["words"] == ["the", "cats", "한글을", "!"]
+    assert "start" not in predictions[1]
+    assert predictions[2]["start"] == [0, 2, 4, 9, 11, 13, 19]
+    assert predictions[2]["end"] == [1, 3, 8, 10, 12, 18, 20]
 
 
 def test_entity_scores_by_hand():
-    # True: PET at words 1-2 of the first, 0 and 1 of the second. Said: 1 (too short); 0, 1 right.
+    # True: PET at words 1-2 of the first, 0 and 1 of the second. Predicted: 1 (too short); 0, 1.
     golds = [example("a b c d", "O B-PET I-PET O"), example("e f", "B-PET B-PET")]
-    said = [{"tags": ["O", "B-PET", "O", "O"]}, {"tags": ["I-PET", "B-PET"]}]
-    wanted = {"precision": 2 / 3, "recall": 2 / 3, "f1": 2 / 3, "accuracy": 4 / 6}
-    assert TASK.score(golds, said) == pytest.approx(wanted)
+    predictions = [{"tags": ["O", "B-PET", "O", "O"]}, {"tags": ["I-PET", "B-PET"]}]
+    expected = {"precision": 2 / 3, "recall": 2 / 3, "f1": 2 / 3, "accuracy": 4 / 6}
+    assert TASK.score(golds, predictions) == pytest.approx(expected)
     seqeval = need("seqeval.metrics")
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        tags = [list(g.label) for g in golds], [p["tags"] for p in said]
+        tags = [list(g.label) for g in golds], [p["tags"] for p in predictions]
         assert seqeval.f1_score(*tags) == pytest.approx(2 / 3)
 
 
-def test_a_sentence_is_rated_by_its_share_of_right_words():
+def test_the_correctness_of_a_sentence_is_its_share_of_right_words():
     golds = [example("a b c d", "O B-PET I-PET O")]
-    said = [{"tags": ["O", "B-PET", "O", "O"], "probabilities": [0.9, 0.6, 0.7, 0.8]}]
-    (rated,) = TASK.rate(golds, said)
-    assert rated == ("a b c d", "O B-PET I-PET O", "O B-PET O O", 0.75, 0.6)
-    gold, guessed = TASK.classes(golds, said)
-    assert (gold.tolist(), guessed.tolist()) == ([0, 1, 2, 0], [0, 1, 0, 0])
+    predictions = [{"tags": ["O", "B-PET", "O", "O"], "probabilities": [0.9, 0.6, 0.7, 0.8]}]
+    (compared,) = TASK.compare(golds, predictions)
+    assert compared == ("a b c d", "O B-PET I-PET O", "O B-PET O O", 0.75, 0.6)
+    gold, predicted = TASK.class_indices(golds, predictions)
+    assert (gold.tolist(), predicted.tolist()) == ([0, 1, 2, 0], [0, 1, 0, 0])
 
 
 def test_the_loss_counts_first_pieces_alone():
     rows = TASK.encode([example("the cats", "O B-PET"), example("a", "O")], TOKENIZER, 16)
-    batch = join(rows, [[0], [1]], 4, 16)
+    batch = collate(rows, [[0], [1]], 4, 16)
     scores = np.full((4, 16, 3), 7, np.float32)
-    scores[:, 3:] = 0, 0, 100  # second pieces and padding shout
+    scores[:, 3:] = 0, 0, 100  # large logits on second pieces and padding
     assert jax.jit(TASK.num_targets)(batch) == 3
     assert jax.jit(TASK.loss_sum)(scores, batch) == pytest.approx(3 * math.log(3))
 
@@ -146,9 +146,9 @@ def test_words_and_tags_of_other_numbers_are_rejected(tmp_path):
         '{"tokens": 5, "ner_tags": ["O"]}',
     ]
     path.write_text("\n".join(lines))
-    rejects, said = Rejects(), []
-    found = Tagging.read(str(path), "train", config(path), rejects, said.append)
-    assert [(e.place, e.words, e.label) for e in found] == [
+    rejects, log = Rejects(), []
+    examples = Tagging.read(str(path), "train", config(path), rejects, log.append)
+    assert [(e.place, e.words, e.label) for e in examples] == [
         (f"{path}:1", ("a", "b"), ("O", "B-PET")),
         (f"{path}:5", ("c", "d"), ("0", "1")),
     ]
@@ -158,10 +158,10 @@ def test_words_and_tags_of_other_numbers_are_rejected(tmp_path):
         ("4", "words or tags missing"),
         ("6", "words or tags missing"),
     ]
-    assert said == [f"{path}: JSONL; words 'tokens', tags 'ner_tags'"]
+    assert log == [f"{path}: JSONL; words 'tokens', tags 'ner_tags'"]
 
 
-def test_tags_stand_with_o_first_then_by_type():
+def test_tags_are_sorted_with_o_first_then_by_type():
     given = [example("a b c d e", "I-B B-B O B-A I-A")]
     assert Tagging.from_examples(given, config("x")).labels == ("O", "B-A", "I-A", "B-B", "I-B")
     with pytest.raises(DataError, match=r"its tags are \['O'\](.|\n)*at least two tags"):
@@ -183,17 +183,17 @@ def test_numbers_stand_for_the_labels_that_are_given(tmp_path):
     path = tmp_path / "a.jsonl"
     path.write_text('{"tokens": ["a", "b", "c"], "ner_tags": [1, 2, 0]}\n')
     given = config(path, labels=("O", "B-PER", "I-PER"))
-    (found,) = Tagging.read(str(path), "train", given, Rejects(), [].append)
-    assert found.label == ("B-PER", "I-PER", "O")
-    task = Tagging.from_examples([found], given)
-    assert task.score([found], [{"tags": ["B-PER", "I-PER", "O"]}])["f1"] == 1.0
+    (example_read,) = Tagging.read(str(path), "train", given, Rejects(), [].append)
+    assert example_read.label == ("B-PER", "I-PER", "O")
+    task = Tagging.from_examples([example_read], given)
+    assert task.score([example_read], [{"tags": ["B-PER", "I-PER", "O"]}])["f1"] == 1.0
 
 
 def test_a_sentence_with_an_unknown_tag_is_rejected_whole():
     rejects = Rejects()
     given = [example("a b", "O B-PET"), example("a b", "O B-X")]
     assert TASK.accept(given, rejects) == given[:1]
-    assert rejects.rows[0]["reason"] == "tag 'B-X' is none of O, B-PET, I-PET"
+    assert rejects.rows[0]["reason"] == "tag 'B-X' is not one of O, B-PET, I-PET"
 
 
 def test_a_users_input_is_a_text_or_a_list_of_words():

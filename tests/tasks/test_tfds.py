@@ -5,11 +5,11 @@ import pytest
 import tensorflow_datasets as tfds
 
 from bert_jax.config import ColumnsConfig, FinetuneConfig
-from bert_jax.data.rejects import Rejects
 from bert_jax.errors import DataError
+from bert_jax.labelled.rejects import Rejects
+from bert_jax.labelled.texts import TextExample
 from bert_jax.tasks.kinds import KINDS
-from bert_jax.tasks.labelled import read_labelled
-from bert_jax.tasks.texts import TextExample
+from bert_jax.tasks.splits import read_splits
 from tests.tasks.tiny import ids, make
 
 pytestmark = pytest.mark.filterwarnings("ignore:label\\(\\) is deprecated:DeprecationWarning")
@@ -78,14 +78,14 @@ def config(folder, task="classification", **changes):
 
 
 def read(config):
-    rejects, said = Rejects(), []
+    rejects, log = Rejects(), []
     tokenizer = make("classification").tokenizer
-    found = read_labelled(KINDS[config.task], config, tokenizer, rejects, said.append)
-    return *found, rejects, said
+    task_and_data = read_splits(KINDS[config.task], config, tokenizer, rejects, log.append)
+    return *task_and_data, rejects, log
 
 
 def test_classes_have_their_names_and_splits_their_places(folder):
-    task, data, rejects, said = read(config(folder))
+    task, data, rejects, log = read(config(folder))
     assert task.labels == ("awful", "zesty")
     texts = {(e.text, e.label) for e in data["train"].examples}
     assert texts == {pair for pair in ROWS["train"] if pair[1] != -1}
@@ -99,9 +99,9 @@ def test_classes_have_their_names_and_splits_their_places(folder):
     (unlabelled,) = rejects.rows  # class -1, as the test splits of GLUE have
     assert unlabelled["reason"] == "text or label missing"
     assert unlabelled["place"].startswith("tfds:tiny_reviews:train:")
-    assert said[0] == ("tfds:tiny_reviews: TFDS; text 'sentence', label 'label'; 4 rows")
-    assert "labels: awful, zesty" in said
-    assert said[-1] == "warning: 1 examples of the dev data are in the training data too"
+    assert log[0] == ("tfds:tiny_reviews: TFDS; text 'sentence', label 'label'; 4 rows")
+    assert "labels: awful, zesty" in log
+    assert log[-1] == "warning: 1 examples of the dev data are also in the training data"
 
 
 def test_a_split_can_be_named_and_the_classes_order_given(folder):
@@ -118,8 +118,8 @@ def test_scores_are_numbers(folder):
     columns = ColumnsConfig(label="score")
     _, data, rejects, _ = read(config(folder, "regression", columns=columns))
     assert not rejects.rows
-    found = {(e.text, row.targets["score"]) for e, row in zip(*data["train"], strict=True)}
-    assert found == {(text, i / 2) for i, (text, _) in enumerate(ROWS["train"])}
+    examples = {(e.text, row.targets["score"]) for e, row in zip(*data["train"], strict=True)}
+    assert examples == {(text, i / 2) for i, (text, _) in enumerate(ROWS["train"])}
     assert isinstance(data["train"].examples[0], TextExample)
 
 
@@ -128,5 +128,5 @@ def test_tags_have_the_names_of_their_classes(folder):
     task, data, rejects, _ = read(config(folder, "tagging", **names))
     assert [row["reason"] for row in rejects.rows] == ["words or tags missing"] * 2
     assert task.labels == ("O", "B-ANIMAL", "B-FILM")
-    found = {(e.words, e.label) for e in data["train"].examples}
-    assert found == {(("the", "cat"), ("O", "B-ANIMAL")), (("film", "한글"), ("B-FILM", "O"))}
+    examples = {(e.words, e.label) for e in data["train"].examples}
+    assert examples == {(("the", "cat"), ("O", "B-ANIMAL")), (("film", "한글"), ("B-FILM", "O"))}

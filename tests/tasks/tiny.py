@@ -4,11 +4,11 @@ import jax
 import numpy as np
 
 from bert_jax.config import BertConfig
-from bert_jax.data.tokenizer import SPECIAL_TOKENS, Tokenizer
-from bert_jax.interop.huggingface import Exported
+from bert_jax.interop.huggingface import PretrainedModel
 from bert_jax.models.architectures import WITH_LABELS, architecture
 from bert_jax.models.functional import Params, build
 from bert_jax.tasks.kinds import KINDS
+from bert_jax.tokenizer.tokenizer import SPECIAL_TOKENS, Tokenizer
 
 WORDS = (
     "who", "what", "?", ".", ",", "the", "cat", "dog", "sat", "on", "mat", "a", "b", "c", "d",
@@ -29,26 +29,26 @@ CONFIG = BertConfig(
 
 
 def ids(text: str) -> list[int]:
-    """The ids of tokens that are written with spaces between them."""
+    """Return the ids of tokens, written with spaces between them."""
     return [TOKENIZER.vocab.index(token) for token in text.split()]
 
 
 def random_params(name: str, num_labels: int = 0, seed: int = 0) -> Params:
-    """Parameters of an architecture, with random weights where others start from 0 or 1, too."""
+    """Return random parameters of an architecture, biases and scales included."""
     init, _ = build(CONFIG, architecture(name, num_labels))
     rng = np.random.default_rng(seed)
 
     def weights(path, shape):
-        around = 1.0 if "scale" in jax.tree_util.keystr(path) else 0.0
-        return rng.normal(around, 0.3, shape.shape).astype(np.float32)
+        mean = 1.0 if "scale" in jax.tree_util.keystr(path) else 0.0
+        return rng.normal(mean, 0.3, shape.shape).astype(np.float32)
 
     return jax.tree_util.tree_map_with_path(weights, jax.eval_shape(init, jax.random.key(0)))
 
 
-def make(kind: str) -> Exported:
-    """A model for a kind of task."""
+def make(kind: str) -> PretrainedModel:
+    """Return a model for a kind of task."""
     name, labels = KINDS[kind].architecture, LABELS[kind]
     params = random_params(name, len(labels) if name in WITH_LABELS else 0)
     problem = "regression" if kind == "regression" else None
     about = {"kind": kind, "max_length": 48}
-    return Exported(CONFIG, name, params, TOKENIZER, labels, problem, about)
+    return PretrainedModel(CONFIG, name, params, TOKENIZER, labels, problem, about)

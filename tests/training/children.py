@@ -11,7 +11,7 @@ ROOT = Path(__file__).parent.parent.parent
 
 
 def start(script: str, *args: object, devices: int = 2) -> subprocess.Popen:
-    """Starts `python -c script args`, with pipes; the caller ends it with `finish`."""
+    """Start `python -c script args` with pipes; end it with `finish`."""
     return subprocess.Popen(
         [sys.executable, "-c", script, *map(str, args)],
         stdout=subprocess.PIPE,
@@ -23,8 +23,10 @@ def start(script: str, *args: object, devices: int = 2) -> subprocess.Popen:
 
 
 def finish(process: subprocess.Popen, seconds: float = 120) -> tuple[int, str, str]:
-    """Exit code, stdout and stderr; a process that does not end gets SIGKILL (SIGTERM is not
-    enough: JAX's preemption notifier swallows it).
+    """Wait for a process; return its exit code, stdout and stderr.
+
+    After `seconds` the test fails, and the process gets SIGKILL (JAX's preemption notifier
+    swallows SIGTERM).
     """
     try:
         out, err = process.communicate(timeout=seconds)
@@ -36,7 +38,7 @@ def finish(process: subprocess.Popen, seconds: float = 120) -> tuple[int, str, s
 
 
 def run(script: str, *args: object, devices: int = 2) -> tuple[int, str, str]:
-    """Runs `python -c script args` to its end."""
+    """Run `python -c script args` to its end."""
     return finish(start(script, *args, devices=devices))
 
 
@@ -48,7 +50,10 @@ jax.distributed.initialize(f"127.0.0.1:{sys.argv[1]}", 2, int(sys.argv[2]),
 
 
 def start_pair(script: str, *args: object) -> list[subprocess.Popen]:
-    """Two processes of one job over loopback; `sys.argv[2]` is the process, `[3:]` are `args`."""
+    """Start two processes of one job over loopback.
+
+    In `script`, `sys.argv[2]` is the index of the process, and `sys.argv[3:]` are `args`.
+    """
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
@@ -56,7 +61,7 @@ def start_pair(script: str, *args: object) -> list[subprocess.Popen]:
 
 
 def finish_pair(pair: list[subprocess.Popen]) -> list[tuple[int, str, str]]:
-    """Waits for both; neither outlives a failure."""
+    """Wait for both processes; kill the other one if one fails."""
     try:
         return [finish(process) for process in pair]
     finally:

@@ -1,4 +1,4 @@
-"""A run that ends by an exception while a save is under way, for tests of the scripts."""
+"""A run that ends by an exception while a save is in progress, for tests of the scripts."""
 
 import time
 from pathlib import Path
@@ -11,15 +11,15 @@ from bert_jax.training import checkpoint
 
 
 def interrupt_while_saving(script: ModuleType, config: Any, monkeypatch: pytest.MonkeyPatch) -> int:
-    """Runs `script.main`, whose loop starts a slow save and is interrupted; the steps on disk."""
+    """Interrupt `script.main` while its loop saves slowly; return the number of steps on disk."""
     hash_files = checkpoint.hash_files
 
     def slow(*args, **options):
         time.sleep(1)
         return hash_files(*args, **options)
 
-    def fit(state, *args, parallel, checkpoints, **options):
-        checkpoints.save(1, parallel.get_state(state), {"step": 1})
+    def fit(run, *args, **options):
+        run.checkpoints.save(1, run.parallel.get_state(run.state), {"step": 1})
         raise KeyboardInterrupt
 
     monkeypatch.setattr(checkpoint, "hash_files", slow)

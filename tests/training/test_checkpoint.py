@@ -49,12 +49,12 @@ def bits(state) -> list[tuple[str, tuple, bytes]]:
 
 
 class Steps:
-    """A folder of checkpoints, and what was said about it."""
+    """A folder of checkpoints, and the messages logged about it."""
 
     def __init__(self, folder: Path, keep_last: int = 10, **options):
-        self.folder, self.said = folder, []
-        options = {"identity": IDENTITY, **options}
-        self.checkpoints = Checkpoints(folder, keep_last=keep_last, say=self.said.append, **options)
+        self.folder, self.logged = folder, []
+        options = {"identity": IDENTITY, "keep_last": keep_last, **options}
+        self.checkpoints = Checkpoints(folder, log=self.logged.append, **options)
 
     def save(self, step: int, value: float = 1.0, **extra):
         self.checkpoints.save(step, make_state(value), extra, block=True)
@@ -64,7 +64,7 @@ class Steps:
 
     @property
     def text(self) -> str:
-        return "\n".join(self.said)
+        return "\n".join(self.logged)
 
     def names(self) -> set[str]:
         return {path.name for path in self.folder.iterdir()}
@@ -72,7 +72,7 @@ class Steps:
 
 @pytest.fixture(scope="module")
 def two_steps(tmp_path_factory):
-    """Steps 10 and 20 of one run; copy before use."""
+    """Save steps 10 and 20 of one run; copy their folder before use."""
     steps = Steps(tmp_path_factory.mktemp("two") / "checkpoints")
     steps.save(10, 1.0, metric=2.0)
     steps.save(20, 2.0, metric=3.0)
@@ -87,8 +87,8 @@ def copy(two_steps, tmp_path):
 
 def flip_bit(path: Path, rng=random.Random(0)):  # noqa: B008
     data = bytearray(path.read_bytes())
-    place = rng.randrange(len(data) * 8)
-    data[place // 8] ^= 1 << place % 8
+    bit = rng.randrange(len(data) * 8)
+    data[bit // 8] ^= 1 << bit % 8
     path.write_bytes(data)
 
 
@@ -138,11 +138,11 @@ def test_a_state_that_is_donated_after_save_is_saved_as_it_was(tmp_path):
 def test_save_returns_before_the_step_is_complete_and_the_manifest_comes_last(
     tmp_path, monkeypatch
 ):
-    go_on, seen = threading.Event(), []
+    proceed, seen = threading.Event(), []
     write_manifest = checkpoint.write_manifest
 
     def slow(folder, manifest):
-        go_on.wait(60)
+        proceed.wait(60)
         seen.extend([(folder / "5").is_dir(), (folder / "5.manifest.json").exists()])
         write_manifest(folder, manifest)
 
@@ -150,7 +150,7 @@ def test_save_returns_before_the_step_is_complete_and_the_manifest_comes_last(
     steps = Steps(tmp_path)
     steps.checkpoints.save(5, make_state(), {})
     assert not (tmp_path / "5.manifest.json").exists()
-    go_on.set()
+    proceed.set()
     steps.checkpoints.close()
     assert seen == [True, False]
     manifest = json.loads((tmp_path / "5.manifest.json").read_text())
@@ -195,7 +195,7 @@ def test_damage_to_any_file_is_found_and_the_step_before_is_used(two_steps, tmp_
         assert not {"20", "20.manifest.json"} & steps.names()
         steps.checkpoints.close()
     steps = Steps(folder)
-    steps.save(20, 5.0)  # the steps that were lost are done again
+    steps.save(20, 5.0)  # the lost steps are repeated
     assert bits(steps.restore()[0]) == bits(make_state(5.0))
 
 
@@ -285,10 +285,10 @@ def test_another_identity_names_every_field_and_both_values_before_arrays_are_re
     ("change", "message"),
     [
         (lambda s: s["params"].update(bias=jnp.ones(6)), r"params/bias .*float32\[5\].*\[6\]"),
-        (lambda s: s.update(step=jnp.float32(7)), r"step \(saved int32\[\], wanted float32\[\]\)"),
-        (lambda s: s["params"].update(bias=jnp.ones(5, jnp.bfloat16)), "wanted bfloat16"),
-        (lambda s: s["params"].update(new=jnp.ones(5)), "params/new .saved nothing, wanted float"),
-        (lambda s: s["params"].pop("bias"), r"params/bias .saved float32\[5\], wanted nothing"),
+        (lambda s: s.update(step=jnp.float32(7)), r"step \(saved int32\[\], expected float32\[\]"),
+        (lambda s: s["params"].update(bias=jnp.ones(5, jnp.bfloat16)), "expected bfloat16"),
+        (lambda s: s["params"].update(new=jnp.ones(5)), "params/new .saved nothing, expected flo"),
+        (lambda s: s["params"].pop("bias"), r"params/bias .saved float32\[5\], expected nothing"),
     ],
     ids=["shape", "type", "half", "missing", "unexpected"],
 )
@@ -305,7 +305,7 @@ def test_another_random_generator_is_refused(tmp_path):
     keys = {name: {"key": jax.random.key(0, impl=name)} for name in ("threefry2x32", "philox4x32")}
     keys = jax.device_put(keys, sharding())
     steps.checkpoints.save(1, keys["threefry2x32"], {}, block=True)
-    with pytest.raises(ConfigError, match=r"key \(saved key<fry>\[\], wanted key<phx4>\[\]\)"):
+    with pytest.raises(ConfigError, match=r"key \(saved key<fry>\[\], expected key<phx4>\[\]\)"):
         steps.restore(keys["philox4x32"])
 
 
@@ -374,12 +374,12 @@ def test_parameters_alone_for_inference(copy):
     assert bits(params) == bits(make_state(1.0)["params"])
 
 
-def test_inference_uses_another_step_aloud_and_changes_nothing(copy):
+def test_inference_uses_another_step_with_a_warning_and_changes_nothing(copy):
     flip_bit(next(p for p in (copy / "20").rglob("d/*") if p.is_file()))
-    before, said = {path.name for path in copy.iterdir()}, []
-    assert load_params(copy, say=said.append)[1] == {"metric": 2.0}
-    assert "checkpoint 20 is bad" in said[0]
-    assert "step 10 is used" in said[0]
+    before, logged = {path.name for path in copy.iterdir()}, []
+    assert load_params(copy, log=logged.append)[1] == {"metric": 2.0}
+    assert "checkpoint 20 is bad" in logged[0]
+    assert "step 10 is used" in logged[0]
     (copy / "10.manifest.json").write_text("{}")
     with pytest.raises(CheckpointError, match="no usable checkpoint"):
         load_params(copy)
@@ -390,7 +390,7 @@ def test_of_several_numbers_the_first_that_differs_decides_which_step_is_best(tm
     steps = Steps(tmp_path, keep_last=1)
     for step, metric in ((1, (0, 2.0)), (2, (-1, 5.0)), (3, (-1, 6.0)), (4, (-1, float("nan")))):
         steps.save(step, metric=metric)
-    assert load_params(tmp_path, "best", say=steps.said.append)[1]["metric"] == [-1, 5.0]
+    assert load_params(tmp_path, "best", log=steps.logged.append)[1]["metric"] == [-1, 5.0]
     assert sorted(path.name for path in tmp_path.glob("*.json")) == [
         "2.manifest.json", "4.manifest.json",
     ]  # fmt: skip
@@ -427,7 +427,7 @@ print(sorted(os.listdir(folder)))
 """
 
 
-def test_a_full_disk_is_said_survived_and_fatal_the_third_time_in_a_row(tmp_path):
+def test_a_full_disk_is_logged_survived_and_fatal_the_third_time_in_a_row(tmp_path):
     code, out, err = children.run(FULL_DISK, tmp_path)
     assert code == 0, err
     lines = out.splitlines()
@@ -450,8 +450,8 @@ import jax.numpy as jnp
 from bert_jax.training.checkpoint import Checkpoints
 checkpoints = Checkpoints(Path(sys.argv[1]), {}, 2)
 abstract = {name: jnp.zeros((50, 1000)) for name in "abcdef"}
-found = checkpoints.restore(abstract)
-start = found[1] if found else 0
+restored = checkpoints.restore(abstract)
+start = restored[1] if restored else 0
 print("started", flush=True)
 for step in range(start + 1, start + 100_000):
     checkpoints.save(step, {name: jnp.full((50, 1000), float(step)) for name in "abcdef"}, {})
@@ -503,7 +503,7 @@ from jax.experimental import multihost_utils
 from jax.sharding import AxisType, NamedSharding, PartitionSpec as P
 from bert_jax.errors import UserError
 from bert_jax.training.checkpoint import Checkpoints
-folder, said = Path(sys.argv[3]), []
+folder, logged = Path(sys.argv[3]), []
 mesh = jax.make_mesh((4,), ("data",), axis_types=(AxisType.Auto,))
 def put(value, spec):
     data = np.arange(32, dtype=np.float32).reshape(8, 4) * value
@@ -515,7 +515,7 @@ def digest(state):
             .hexdigest() for x in jax.tree.leaves(state)]
 abstract = jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=x.sharding),
                         make(0))
-checkpoints = Checkpoints(folder, {"a": "1"}, 5, say=said.append)
+checkpoints = Checkpoints(folder, {"a": "1"}, 5, log=logged.append)
 result = {"empty": checkpoints.restore(abstract)}
 checkpoints.save(10, make(1), {"metric": 2.5})
 checkpoints.save(20, make(2), {}, block=True)
@@ -534,13 +534,13 @@ try:
 except UserError as error:
     result["other"] = str(error)
 checkpoints.close()
-print(json.dumps([result, said]))
+print(json.dumps([result, logged]))
 """
 
 
 @pytest.fixture(scope="module")
 def pair(tmp_path_factory):
-    """What two processes printed, and the folder in which they left steps 10 and a bad 20."""
+    """Return the results of two processes, and their folder, with step 10 and a bad step 20."""
     folder = tmp_path_factory.mktemp("pair")
     results = children.finish_pair(children.start_pair(PAIR, folder))
     for code, _, err in results:
@@ -549,7 +549,7 @@ def pair(tmp_path_factory):
 
 
 def test_two_processes_save_and_restore_the_same_step(pair):
-    (first, said), (second, said_by_second) = pair[0]
+    (first, logged), (second, logged_by_second) = pair[0]
     assert first == second
     assert first["empty"] is None
     assert first["newest"][:2] == [20, {}]
@@ -557,8 +557,8 @@ def test_two_processes_save_and_restore_the_same_step(pair):
     assert first["newest"][3]
     assert first["before"][3]
     assert "a (saved 1, given 2)" in first["other"]
-    assert any("10 steps are lost" in text for text in said)
-    assert said_by_second == []
+    assert any("10 steps are lost" in text for text in logged)
+    assert logged_by_second == []
 
 
 def test_steps_of_two_processes_are_read_by_one(pair):

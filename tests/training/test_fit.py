@@ -1,4 +1,4 @@
-"""The loop logs, evaluates, saves and stops when it should, on a model of one number."""
+"""Logging, evaluation, checkpoints and stops of the training loop, on a one-parameter model."""
 
 import jax
 import jax.numpy as jnp
@@ -10,17 +10,19 @@ from bert_jax.errors import DivergedError
 from bert_jax.training import fit as fit_module
 from bert_jax.training.checkpoint import Checkpoints
 from bert_jax.training.fit import Evaluation, fit, sum_metrics
+from bert_jax.training.manifest import read_manifest
 from bert_jax.training.optimizers import make_optimizer
 from bert_jax.training.parallel import DataParallel
+from bert_jax.training.run import Run
 from bert_jax.training.signals import StopSignal
 from bert_jax.training.step import Objective, init_state, make_train_step
 
 
 class Records:
-    """A log that keeps what it is told."""
+    """A log that keeps its records."""
 
     def __init__(self):
-        self.trained, self.evaluated, self.said = [], [], []
+        self.trained, self.evaluated, self.messages = [], [], []
 
     def train(self, step, values):
         self.trained.append((step, values))
@@ -28,8 +30,8 @@ class Records:
     def eval(self, step, values):
         self.evaluated.append(step)
 
-    def say(self, text):
-        self.said.append(text)
+    def info(self, text):
+        self.messages.append(text)
 
 
 def mean_objective():
@@ -45,17 +47,18 @@ def mean_objective():
 def parts(tmp_path):
     parallel = DataParallel("shard_map", 2)
     optimizer, _ = make_optimizer(OptimizerConfig(warmup_steps=0), 100)
-    step = parallel.spread(make_train_step(mean_objective(), optimizer))
+    step = parallel.shard(make_train_step(mean_objective(), optimizer))
     state = parallel.put_state(init_state({"w": jnp.float32(1)}, optimizer, jax.random.key(0)))
-    checkpoints = Checkpoints(tmp_path / "checkpoints", {}, 10, say=lambda text: None)
+    checkpoints = Checkpoints(tmp_path / "checkpoints", {}, 10, log=lambda text: None)
     log = Records()
 
     def run(batches, loop):
+        opened = Run(tmp_path, loop, state, 0, log, checkpoints, parallel, {})
         return fit(
-            state, step, iter(batches), loop, parallel=parallel,
-            evaluate=lambda params, step: Evaluation({"loss": -step}, -step),
-            checkpoints=checkpoints, log=log,
-            describe=lambda step, values: values,
+            opened, step, iter(batches), schedule=lambda count: 0.5,
+            evaluate=lambda params, step: Evaluation(
+                {"loss": -step}, -step, carry={"evaluations": step}
+            ),
         )  # fmt: skip
 
     return run, log, checkpoints
@@ -68,12 +71,19 @@ def batches(num, bad=()):
 def test_everything_happens_at_its_steps_and_at_the_last(parts):
     run, log, checkpoints = parts
     outcome = run(batches(10), LoopConfig(10, log_every=4, eval_every=3, checkpoint_every=5))
-    assert (outcome.step, outcome.stopped) == (10, False)
+    assert (outcome.step, outcome.interrupted) == (10, False)
     assert [step for step, _ in log.trained] == [4, 8, 10]
     assert log.evaluated == [3, 6, 9, 10]
     assert sorted(p.name for p in checkpoints.folder.glob("*.json")) == [
         "10.manifest.json", "5.manifest.json",
     ]  # fmt: skip
+
+
+def test_what_an_evaluation_carries_is_in_every_later_checkpoint(parts):
+    run, _, checkpoints = parts
+    run(batches(10), LoopConfig(10, eval_every=3, checkpoint_every=5))
+    carried = {n: read_manifest(checkpoints.folder, n)["extra"]["carry"] for n in (5, 10)}
+    assert carried == {5: {"evaluations": 3}, 10: {"evaluations": 10}}
 
 
 def test_a_record_is_the_mean_since_the_one_before(parts):
@@ -83,11 +93,11 @@ def test_a_record_is_the_mean_since_the_one_before(parts):
     assert all(values["steps_per_second"] > 0 for _, values in log.trained)
 
 
-def test_bad_steps_are_said_and_left_out_of_the_mean(parts):
+def test_bad_steps_are_logged_and_left_out_of_the_mean(parts):
     run, log, _ = parts
     run(batches(4, bad={1, 2}), LoopConfig(4, log_every=4, max_bad_steps=3))
     assert log.trained[0][1]["x"] == 1.5
-    assert sum("skipped" in text for text in log.said) == 2
+    assert sum("skipped" in text for text in log.messages) == 2
 
 
 def test_too_many_bad_steps_in_a_row_end_the_run_before_another_save(parts):
@@ -103,7 +113,7 @@ def test_a_signal_saves_the_step_and_stops(parts, monkeypatch):
     run, _, checkpoints = parts
     monkeypatch.setattr(StopSignal, "requested", lambda self, step: step == 7)
     outcome = run(batches(20), LoopConfig(20))
-    assert (outcome.step, outcome.stopped) == (7, True)
+    assert (outcome.step, outcome.interrupted) == (7, True)
     assert (checkpoints.folder / "7.manifest.json").exists()
 
 

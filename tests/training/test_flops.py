@@ -1,6 +1,7 @@
 import pytest
 
 from bert_jax.config import BertConfig
+from bert_jax.nn.execution import Execution
 from bert_jax.training.flops import flops_per_token, memory_estimate, peak_flops
 
 BASE = BertConfig(vocab_size=30522)
@@ -11,9 +12,9 @@ def test_base_by_hand():
     layer, head, keys_and_values = 14_155_776 + 393_216, 1_179_648 + 46_881_792, 4 * 768**2
     read, other = 20 / 128, 108 / 128
     by_hand = 3 * (11 * layer + read * (layer + head) + other * keys_and_values)
-    found = flops_per_token(BASE, attended=128, predicted=read)
-    assert found == pytest.approx(by_hand, rel=1e-12)
-    assert found == pytest.approx(515.4e6, rel=1e-3)
+    flops = flops_per_token(BASE, attended=128, predicted=read)
+    assert flops == pytest.approx(by_hand, rel=1e-12)
+    assert flops == pytest.approx(515.4e6, rel=1e-3)
     assert flops_per_token(BASE, 512, 76 / 512) == pytest.approx(553.5e6, rel=1e-3)
 
 
@@ -34,8 +35,8 @@ def test_peaks(kind, peak):
 
 
 def estimate(**changes):
-    arguments = {"dtype": "bfloat16", "remat": False, "fused_attention": True} | changes
-    return memory_estimate(BASE, 110_106_428, 65_536, 128, **arguments)
+    execution = Execution(**({"dtype": "bfloat16", "attention": "cudnn"} | changes))
+    return memory_estimate(BASE, 110_106_428, 65_536, 128, execution)
 
 
 def test_memory():
@@ -46,4 +47,4 @@ def test_memory():
     assert 15e9 < full.activations < 40e9
     assert estimate(remat=True).activations < 0.35 * full.activations
     assert estimate(dtype="float32").activations > 1.5 * full.activations
-    assert estimate(fused_attention=False).activations > full.activations
+    assert estimate(attention="xla").activations > full.activations

@@ -6,9 +6,10 @@ import numpy as np
 import optax
 import pytest
 
-from bert_jax.config import BertConfig, OptimizerConfig, TransformerConfig
+from bert_jax.config import BertConfig, OptimizerConfig
+from bert_jax.lineage.config import TransformerConfig
+from bert_jax.lineage.transformer import Transformer
 from bert_jax.models.functional import build
-from bert_jax.models.transformer import Transformer
 from bert_jax.training.optimizers import (
     decayed,
     inverse_sqrt_schedule,
@@ -28,14 +29,14 @@ CONFIG = OptimizerConfig(
 def test_the_originals_schedule_by_hand():
     rate = original_schedule(1.0, 4, 10)
     # warm-up 0, ¼, ½, ¾; then decay as if counted from step 0: the peak is never reached
-    wanted = [0, 0.25, 0.5, 0.75, 0.6, 0.5, 0.4, 0.3, 0.2, 0.1, 0, 0]
-    np.testing.assert_allclose([rate(step) for step in range(12)], wanted, atol=1e-6)
+    expected = [0, 0.25, 0.5, 0.75, 0.6, 0.5, 0.4, 0.3, 0.2, 0.1, 0, 0]
+    np.testing.assert_allclose([rate(step) for step in range(12)], expected, atol=1e-6)
 
 
 def test_the_joined_schedule_by_hand():
     rate = warmup_linear_schedule(1.0, 4, 10)
-    wanted = [0, 0.25, 0.5, 0.75, 1, 5 / 6, 4 / 6, 3 / 6, 2 / 6, 1 / 6, 0, 0]
-    np.testing.assert_allclose([rate(step) for step in range(12)], wanted, atol=1e-6)
+    expected = [0, 0.25, 0.5, 0.75, 1, 5 / 6, 4 / 6, 3 / 6, 2 / 6, 1 / 6, 0, 0]
+    np.testing.assert_allclose([rate(step) for step in range(12)], expected, atol=1e-6)
     np.testing.assert_allclose(warmup_linear_schedule(1.0, 0, 10)(0), 1)
 
 
@@ -55,11 +56,11 @@ def test_two_updates_of_the_originals_adam_by_hand():
     updates, _ = optimizer.update(jax.tree.map(jnp.zeros_like, grads), state, params)
     second = 0.36 / (np.sqrt(0.015984) + 1e-6)
     np.testing.assert_allclose(updates["bias"], [-0.09 * second], rtol=1e-6)
-    wanted = [-0.09 * (second + 0.5 * params["kernel"][0])]
-    np.testing.assert_allclose(updates["kernel"], wanted, rtol=1e-6)
+    expected = [-0.09 * (second + 0.5 * params["kernel"][0])]
+    np.testing.assert_allclose(updates["kernel"], expected, rtol=1e-6)
 
 
-def test_epsilon_stands_outside_the_root():
+def test_epsilon_is_outside_the_root():
     optimizer = scale_by_original_adam(0.0, 0.0, 1.0)
     update, _ = optimizer.update(jnp.array([3.0]), optimizer.init(jnp.zeros(1)))
     np.testing.assert_allclose(update, [3 / (3 + 1)])
@@ -130,7 +131,7 @@ def test_rmsprop_with_momentum_is_torchs():
 
 
 def test_the_transformer_s_schedule_is_the_paper_s():
-    """Vaswani et al. 2017, equation 3, at its base size: steps are counted from 1."""
+    """Compare with Vaswani et al. 2017, equation 3, at base size; it counts steps from 1."""
     width, warmup = 512, 4000
     schedule = inverse_sqrt_schedule((width * warmup) ** -0.5, warmup)
 
@@ -181,10 +182,10 @@ def test_lambs_ratio_is_each_layers_own_in_the_translation_models_too():
     updates = jax.tree.map(lambda p: jnp.full_like(p, 0.5), params)
     ratio = scale_by_layer_trust_ratio()
     scaled, _ = ratio.update(updates, ratio.init(params), params)
-    for wanted, found, decays in zip(
+    for param, update, decays in zip(
         *map(jax.tree.leaves, (params, scaled, decayed(params))), strict=True
     ):
-        np.testing.assert_allclose(found, wanted if decays else 0.5, rtol=1e-5)
+        np.testing.assert_allclose(update, param if decays else 0.5, rtol=1e-5)
 
 
 def test_lambs_ratio_is_one_for_each_array_that_is_no_stack():

@@ -39,7 +39,7 @@ def test_a_second_run_in_the_same_directory_is_refused_by_pid_and_host(tmp_path,
     finally:
         child.kill()
         children.finish(child)
-    with run_lock(folder):  # what a killed run leaves behind holds nobody up
+    with run_lock(folder):  # the lock file of a killed run blocks nothing
         assert f'"pid": {os.getpid()}' in (folder / "LOCK").read_text()
     with run_lock(folder):
         pass
@@ -78,8 +78,8 @@ def test_logins_are_taken_out_of_urls_only():
 
 def test_the_environment_has_versions_and_devices_and_no_variables(monkeypatch):
     monkeypatch.setenv("WANDB_API_KEY", "CANARY5")
-    found = environment()
-    assert found["versions"]["jax"]
-    assert found["devices"] == ["cpu cpu"] * 8
-    assert found["commit"] is None or len(found["commit"].removesuffix("-dirty")) == 40
-    assert "CANARY" not in json.dumps(found)
+    recorded = environment()
+    assert recorded["versions"]["jax"]
+    assert recorded["devices"] == ["cpu cpu"] * 8
+    assert recorded["commit"] is None or len(recorded["commit"].removesuffix("-dirty")) == 40
+    assert "CANARY" not in json.dumps(recorded)

@@ -16,7 +16,7 @@ from tests.training import children
 
 VALUES = {"learning_rate": 1e-4, "loss": 2.5, "tokens_per_second": 12345.6, "mfu": 0.412,
           "eta_seconds": 3723}  # fmt: skip
-PLAIN = "loss 2.5000  12,346 tokens/s  MFU 41.2%  ETA 1:02:03  learning_rate 0.0001"
+DESCRIBED = "loss 2.5000  12,346 tokens/s  MFU 41.2%  ETA 1:02:03  learning_rate 0.0001"
 
 
 def open_log(folder: Path, resume: int = 0, **options) -> RunLog:
@@ -33,9 +33,9 @@ def test_a_run_leaves_what_it_was_and_what_it_did(tmp_path, capsys, monkeypatch)
     monkeypatch.setattr(sys, "argv", ["pretrain.py", "tiny", "--hub-token", "CANARY"])
     with open_log(tmp_path) as log:
         log.train(10, VALUES)
-        assert len(read_metrics(tmp_path / "metrics.jsonl")) == 1  # to be watched as it grows
+        assert len(read_metrics(tmp_path / "metrics.jsonl")) == 1  # written at once
         log.eval(10, {"loss": 2.25, "nsp_accuracy": float("nan")})
-        log.say("saved to https://me:CANARY@host/x [not markup]")
+        log.info("saved to https://me:CANARY@host/x [not markup]")
     assert read_json(MaskingConfig, tmp_path / "config.json") == MaskingConfig()
     assert "pretrain.py tiny --hub-token '***'" in (tmp_path / "command.txt").read_text()
     assert json.loads((tmp_path / "environment.json").read_text())["versions"]["jax"]
@@ -45,7 +45,7 @@ def test_a_run_leaves_what_it_was_and_what_it_did(tmp_path, capsys, monkeypatch)
     assert lines[1]["nsp_accuracy"] is None
     printed = capsys.readouterr().out.splitlines()
     assert printed == [
-        f"step 10/100  {PLAIN.removesuffix('  learning_rate 0.0001')}",
+        f"step 10/100  {DESCRIBED.removesuffix('  learning_rate 0.0001')}",
         "eval step 10/100  loss 2.2500  nsp_accuracy nan",
         "saved to https://***@host/x [not markup]",
     ]
@@ -91,7 +91,7 @@ def test_a_run_that_is_refused_before_it_starts_leaves_the_directory_as_it_was(t
 
 
 def test_values_are_described_in_reading_order():
-    assert "  ".join(describe_values(VALUES).values()) == PLAIN
+    assert "  ".join(describe_values(VALUES).values()) == DESCRIBED
     assert describe_values({"eta_seconds": float("inf")}) == {"eta": "ETA ?"}
 
 
@@ -103,7 +103,7 @@ from bert_jax.training.runlog import RunLog
 with RunLog(Path(sys.argv[1]), MaskingConfig(), 100) as log:
     log.resume(0)
     log.train(40, {"loss": 2.5, "tokens_per_second": 12345.6, "mfu": 0.412, "eta_seconds": 3723})
-    log.say("a [line]")
+    log.info("a [line]")
 """
 
 
@@ -162,7 +162,7 @@ log.train(1, {"loss": 1.0})
 resource.setrlimit(resource.RLIMIT_FSIZE, (300, resource.RLIM_INFINITY))
 for step in range(2, 50):
     log.train(step, {"loss": 1.0})
-    log.say("still here")
+    log.info("still here")
 resource.setrlimit(resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY,) * 2)
 log.train(50, {"loss": 1.0})
 log.close()
@@ -170,7 +170,7 @@ sys.exit(75)
 """
 
 
-def test_a_full_disk_is_said_once_and_training_goes_on(tmp_path):
+def test_a_full_disk_is_warned_of_once_and_training_continues(tmp_path):
     code, out, err = children.run(FULL, tmp_path)
     assert code == 75, err
     assert err.count("warning: logging is incomplete") == 1
@@ -179,8 +179,8 @@ def test_a_full_disk_is_said_once_and_training_goes_on(tmp_path):
     assert [line["step"] for line in lines] == list(range(1, 51))  # kept until there was room
 
 
-def test_a_closed_terminal_is_said_once_and_training_goes_on(tmp_path):
-    script = TERMINAL + "    for _ in range(5): log.say('x' * 1000)\nprint('end')\nsys.exit(75)\n"
+def test_a_closed_terminal_is_warned_of_once_and_training_continues(tmp_path):
+    script = TERMINAL + "    for _ in range(5): log.info('x' * 1000)\nprint('end')\nsys.exit(75)\n"
     child = children.start(script.replace("log.resume(0)", "log.resume(0); sys.stdin.readline()"),
                            tmp_path)  # fmt: skip
     child.stdout.close()
@@ -195,7 +195,7 @@ def test_other_processes_are_silent(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr("jax.process_index", lambda: 1)
     with open_log(tmp_path / "run") as log:
         log.train(10, VALUES)
-        log.say("hello")
+        log.info("hello")
     assert not (tmp_path / "run").exists()
     assert capsys.readouterr().out == ""
 
@@ -211,6 +211,6 @@ def test_a_directory_that_cannot_be_written_does_not_end_the_run(tmp_path, capsy
 
 def test_progress_is_the_rate_of_the_step_and_the_time_that_is_left():
     values = {"loss": 2.0, "steps_per_second": 4.0}
-    found = with_progress(values, 10, 30, lambda count: 0.5 * count)
-    assert found == {**values, "learning_rate": 4.5, "eta_seconds": 5.0}  # step 10 is count 9
+    progress = with_progress(values, 10, 30, lambda count: 0.5 * count)
+    assert progress == {**values, "learning_rate": 4.5, "eta_seconds": 5.0}  # step 10 is count 9
     assert "eta_seconds" not in with_progress({"loss": 2.0}, 10, 30, lambda count: 0.1)

@@ -54,7 +54,7 @@ from pathlib import Path
 import jax
 from bert_jax.training.checkpoint import Checkpoints
 from bert_jax.training.signals import StopSignal
-checkpoints = Checkpoints(Path(sys.argv[-1]), {}, 2, say=lambda text: None)
+checkpoints = Checkpoints(Path(sys.argv[-1]), {}, 2, log=lambda text: None)
 state = {"w": jax.numpy.zeros(10)}
 with StopSignal() as stop:
     print("started", flush=True)

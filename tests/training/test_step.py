@@ -1,4 +1,4 @@
-"""The step gives the same numbers however a batch is spread, and never lets NaN in."""
+"""The step's results on several devices and accumulation steps, and with NaN in the batch."""
 
 import jax
 import jax.numpy as jnp
@@ -8,9 +8,9 @@ import pytest
 from bert_jax.config import BertConfig, MaskingConfig, OptimizerConfig
 from bert_jax.errors import ConfigError
 from bert_jax.models.functional import build
-from bert_jax.nn.compute import Compute
-from bert_jax.tasks.pretraining import finish_metrics, make_objective
-from bert_jax.training.masking import MaskingRules
+from bert_jax.nn.execution import Execution
+from bert_jax.tasks.masking import MaskingRules
+from bert_jax.tasks.pretraining import make_pretraining_objective, mean_metrics
 from bert_jax.training.optimizers import make_optimizer
 from bert_jax.training.parallel import DataParallel
 from bert_jax.training.step import Objective, init_state, make_eval_step, make_train_step
@@ -25,23 +25,25 @@ MODEL = BertConfig(
 
 def train(mode, num_devices, accumulation_steps, steps=3):
     parallel = DataParallel(mode, num_devices)
-    init, bind = build(MODEL)
+    init, merge = build(MODEL)
     rules = MaskingRules(MaskingConfig(), 50, cls_id=2, sep_id=3, mask_id=4)
-    objective = make_objective(bind, jax.random.key(0), rules, np.zeros(50, bool), Compute())
+    objective = make_pretraining_objective(
+        merge, jax.random.key(0), rules, np.zeros(50, bool), Execution()
+    )
     optimizer, _ = make_optimizer(OptimizerConfig(learning_rate=0.01, warmup_steps=0), steps + 1)
     step = make_train_step(objective, optimizer, accumulation_steps)
     state = parallel.put_state(
         init_state(jax.jit(init)(jax.random.key(2)), optimizer, jax.random.key(1))
     )
-    step, losses, norms = parallel.spread(step), [], []
+    step, losses, norms = parallel.shard(step), [], []
     for i in range(steps):
         batch = random_batch(16, 32, 3, 50, seed=i)
         state, metrics = step(state, parallel.put_batch(batch))
         metrics = parallel.get(metrics)
-        losses.append(finish_metrics(metrics)["mlm_loss"])
+        losses.append(mean_metrics(metrics)["mlm_loss"])
         norms.append(metrics["grad_norm"][0])
-    evaluate = parallel.spread(make_eval_step(objective), donate=False)
-    evaluated = finish_metrics(parallel.get(evaluate(state.params, parallel.put_batch(batch))))
+    evaluate = parallel.shard(make_eval_step(objective), donate=False)
+    evaluated = mean_metrics(parallel.get(evaluate(state.params, parallel.put_batch(batch))))
     return np.array(losses), np.array(norms), parallel.get(state.params), evaluated
 
 
@@ -54,7 +56,7 @@ def one_device():
     ("mode", "num_devices", "accumulation_steps"),
     [("shard_map", 8, 1), ("pmap", 8, 1), ("shard_map", 1, 8), ("pmap", 2, 4)],
 )
-def test_spreading_a_batch_does_not_change_training(
+def test_sharding_a_batch_does_not_change_training(
     one_device, mode, num_devices, accumulation_steps
 ):
     losses, norms, params, evaluated = train(mode, num_devices, accumulation_steps)
@@ -64,15 +66,15 @@ def test_spreading_a_batch_does_not_change_training(
     assert evaluated == pytest.approx(one_device[3], rel=1e-5)
 
 
-def assert_near(path, found, wanted):
-    """Equal but for the bias of keys: its gradient is 0 in theory, and Adam enlarges noise."""
+def assert_near(path, param, expected):
+    """Compare all but the bias of keys: its gradient is 0 in theory, and Adam amplifies noise."""
     if "qkv" in jax.tree_util.keystr(path) and "bias" in jax.tree_util.keystr(path):
-        found, wanted = (np.delete(x, 1, axis=1) for x in (found, wanted))  # [L, 3, H, K]
-    np.testing.assert_allclose(found, wanted, atol=2e-5)
+        param, expected = (np.delete(x, 1, axis=1) for x in (param, expected))  # [L, 3, H, K]
+    np.testing.assert_allclose(param, expected, atol=2e-5)
 
 
 def linear_objective():
-    """A task whose loss is w · x summed over rows, with x given: NaN comes in by the batch."""
+    """Return a task whose loss is the mean of w · x; a NaN in the batch's x makes it NaN."""
 
     def loss(params, batch, counts, key):
         total = (params["w"] * batch["x"]).sum() / counts["rows"]
@@ -87,7 +89,7 @@ def test_a_step_with_nan_changes_nothing_but_the_counters():
     parallel = DataParallel("shard_map", 8)
     optimizer, _ = make_optimizer(OptimizerConfig(warmup_steps=0), 10)
     step = make_train_step(linear_objective(), optimizer)
-    step = parallel.spread(step, donate=False)
+    step = parallel.shard(step, donate=False)
     good = {"x": np.arange(8, dtype=np.float32)}
     bad = {"x": np.where(np.arange(8) == 5, np.nan, 1).astype(np.float32)}
     before, _ = step(
@@ -115,7 +117,7 @@ def test_the_gradient_is_the_global_mean_not_n_times_it(mode):
     step = make_train_step(linear_objective(), optimizer)
     state = parallel.put_state(init_state({"w": jnp.float32(1)}, optimizer, jax.random.key(0)))
     batch = {"x": np.arange(16, dtype=np.float32)}
-    _, metrics = parallel.spread(step)(state, parallel.put_batch(batch))
+    _, metrics = parallel.shard(step)(state, parallel.put_batch(batch))
     assert parallel.get(metrics)["grad_norm"][0] == pytest.approx(7.5)
 
 

@@ -1,0 +1,60 @@
+"""Turn shards into a TFDS data set: final names, and the metadata that TFDS reads."""
+
+import os
+from pathlib import Path
+
+import numpy as np
+
+from bert_jax.corpus.build import Shard
+from bert_jax.corpus.rows import RowFormat
+
+DATASET_NAME = "pretraining"
+REPORT = "report.json"  # written last: its presence means that the folder is finished
+
+
+def shard_names(split: str, count: int) -> list[str]:
+    """Return TFDS's names of a split's shards."""
+    return [f"{DATASET_NAME}-{split}.array_record-{i:05d}-of-{count:05d}" for i in range(count)]
+
+
+def start_dataset(folder: Path) -> None:
+    """Create a data set's folder, or remove an earlier run's files from it, and nothing else."""
+    folder.mkdir(exist_ok=True)
+    for pattern in (f"{DATASET_NAME}-*.array_record-*", "*.tmp", "*.partial", "*.json"):
+        for path in folder.glob(pattern):
+            path.unlink()
+
+
+def finish_dataset(folder: Path, row_format: RowFormat, shards: dict[str, list[Shard]]) -> None:
+    """Give shards their final names, and write dataset_info.json and features.json."""
+    import tensorflow_datasets as tfds
+
+    template = tfds.core.ShardedFileTemplate(
+        data_dir=folder,
+        dataset_name=DATASET_NAME,
+        filetype_suffix="array_record",
+        template="{DATASET}-{SPLIT}.{FILEFORMAT}-{SHARD_X_OF_Y}",
+    )
+    infos = []
+    for split, split_shards in shards.items():
+        for shard, name in zip(split_shards, shard_names(split, len(split_shards)), strict=True):
+            os.replace(shard.path, folder / name)
+        info = tfds.core.SplitInfo(
+            name=split,
+            shard_lengths=[shard.num_rows for shard in split_shards],
+            num_bytes=sum(shard.num_bytes for shard in split_shards),
+            filename_template=template.replace(split=split),
+        )
+        infos.append(info)
+    features = {
+        name: tfds.features.Tensor(shape=shape, dtype=np.dtype(dtype.name), encoding="bytes")
+        for name, (shape, dtype) in row_format.features.items()
+    }
+    tfds.folder_dataset.write_metadata(
+        data_dir=folder,
+        features=features,
+        split_infos=infos,
+        filename_template=template,
+        check_data=False,
+        description="BERT pretraining rows: [CLS] A [SEP] B [SEP] … ; see lengths.",
+    )

@@ -1,1 +1,0 @@
-"""Text to batches, with NumPy only: tokenizer, corpus, sentence pairs, packing, loading."""

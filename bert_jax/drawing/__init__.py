@@ -1,0 +1,1 @@
+"""SVG pictures: training curves, heat maps, and the charts of report.html."""

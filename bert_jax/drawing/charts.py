@@ -1,0 +1,73 @@
+"""Charts of report.html: confusion matrix, reliability diagram, bar chart.
+
+Each is an `<svg>` element for a page that contains `svg.STYLE`.
+"""
+
+from collections.abc import Sequence
+
+from bert_jax.drawing.svg import element, fragment, rect, text
+
+CELL, MARGIN = 46, 120
+
+
+def confusion_matrix(labels: Sequence[str], counts: Sequence[Sequence[int]]) -> str:
+    """Draw counts by true class (rows) and predicted class (columns), shaded by share of the row.
+
+    Args:
+        labels: names of the C classes.
+        counts: [C, C], the true class first.
+    """
+    parts = []
+    for i, (label, row) in enumerate(zip(labels, counts, strict=True)):
+        total, start = max(sum(row), 1), MARGIN + i * CELL
+        middle = start + CELL / 2
+        name = label if len(label) <= 16 else label[:15] + "…"
+        parts.append(text(MARGIN - 8, middle + 4, name, text_anchor="end"))
+        parts.append(text(middle, MARGIN - 8, name, rotate=-45))
+        for j, count in enumerate(row):
+            x, opacity = MARGIN + j * CELL, 0.06 + 0.7 * count / total
+            parts += [
+                rect(x, start, CELL - 2, CELL - 2, class_="share", fill_opacity=opacity),
+                text(x + CELL / 2 - 1, middle + 4, str(count), text_anchor="middle"),
+            ]
+    size = MARGIN + CELL * len(labels) + 10
+    return fragment(parts, width=size, height=size)
+
+
+def reliability_diagram(bins: Sequence[Sequence[float]]) -> str:
+    """Draw accuracy over confidence; points of a calibrated model are on the diagonal.
+
+    Args:
+        bins: (mean confidence, accuracy, number of examples) each; larger bins are larger points.
+    """
+    side, left, top = 260, 40, 10
+    right, bottom = left + side, top + side
+    parts = [
+        rect(left, top, side, side, class_="frame"),
+        element(
+            "line", x1=left, y1=bottom, x2=right, y2=top, class_="frame", stroke_dasharray="5 4"
+        ),
+    ]
+    total = max(sum(size for _, _, size in bins), 1)
+    for confidence, accuracy, size in bins:
+        x, y = left + side * confidence, bottom - side * accuracy
+        radius = 3 + 12 * (size / total) ** 0.5
+        parts.append(element("circle", cx=x, cy=y, r=radius, class_="share", fill_opacity=0.6))
+    for value in (0, 0.5, 1):
+        parts.append(text(left + side * value - 8, bottom + 18, str(value)))
+        parts.append(text(4, bottom - side * value + 4, str(value)))
+    parts.append(text(left + side / 2 - 75, bottom + 36, "accuracy ↑ over confidence →"))
+    return fragment(parts, width=right + 20, height=bottom + 40)
+
+
+def bar_chart(groups: Sequence[tuple[str, float]]) -> str:
+    """Draw a horizontal bar from 0 to 1 for each (name, value)."""
+    width, height, parts = 360, 24, []
+    for i, (name, value) in enumerate(groups):
+        y = i * height + 4
+        parts += [
+            text(MARGIN - 8, y + 14, name, text_anchor="end"),
+            rect(MARGIN, y, width * value, height - 6, class_="share", fill_opacity=0.6),
+            text(MARGIN + width * value + 6, y + 14, f"{value:.3f}"),
+        ]
+    return fragment(parts, width=MARGIN + width + 60, height=height * len(groups) + 8)

@@ -1,0 +1,1 @@
+"""Labelled data: tables, CoNLL and SQuAD files → examples → batches. Never imports JAX."""

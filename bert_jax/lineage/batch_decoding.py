@@ -1,0 +1,117 @@
+"""Decoding of many sentences: translations by a search on all devices, and alignments of pairs."""
+
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import Array
+
+from bert_jax.lineage.bitext_batches import EncodedPair, translation_eval_batches
+from bert_jax.lineage.config import SearchConfig
+from bert_jax.lineage.decoding import (
+    Penalties,
+    SpecialTokens,
+    alignment_weights,
+    beam_search,
+    greedy_search,
+)
+from bert_jax.lineage.subwords import END, PAD, START
+from bert_jax.training.parallel import DataParallel
+from bert_jax.training.step import AXIS, Batch, Params
+
+SEARCH_ROWS = 64  # sentences that are translated together
+SPECIAL_TOKENS = SpecialTokens(START, END, PAD)
+
+
+def make_search_step(
+    merge: Callable[[Params], Any], search: SearchConfig, max_positions: int
+) -> Callable[[Params, Batch], Array]:
+    """Build `(params, batch) -> tokens [B, T]` of one device: those of the whole global batch."""
+
+    def search_step(params: Params, batch: Batch) -> Array:
+        model, source = merge(params), batch["source"]
+        mask = source != PAD
+        max_length = min(source.shape[1] + search.extra_tokens, max_positions)
+        limits = jnp.minimum(mask.sum(axis=1) + search.extra_tokens, max_length)
+        limits = jnp.where(mask.any(axis=1), limits, 1)
+        memory = model.encode(source, mask)
+        state = model.init_state(memory, max_length)
+        if search.num_beams == 1:
+            step = partial(model.step, memory)
+            tokens = greedy_search(step, state, limits, max_length, SPECIAL_TOKENS)
+        else:
+            num_beams = search.num_beams
+            repeated = jax.tree.map(lambda x: jnp.repeat(x, num_beams, axis=0), memory)
+            tokens, _ = beam_search(
+                partial(model.step, repeated),
+                state,
+                limits,
+                mask,
+                max_length,
+                SPECIAL_TOKENS,
+                num_beams,
+                Penalties(search.length_penalty, search.coverage_penalty),
+            )
+        return jax.lax.all_gather(tokens, AXIS, tiled=True)
+
+    return search_step
+
+
+def make_searcher(
+    merge: Callable[[Params], Any],
+    search: SearchConfig,
+    max_positions: int,
+    parallel: DataParallel,
+) -> Callable[[Params, Sequence[list[int]]], list[list[int]]]:
+    """Build `(params, sources) -> translations`, as token ids, sharded over all devices.
+
+    Args:
+        merge: of `build_translator`.
+        search: greedy or beam search, and its penalties.
+        max_positions: most tokens of a translation, END included.
+        parallel: the devices.
+    """
+    step = parallel.shard(make_search_step(merge, search, max_positions), donate=False)
+    num_rows = -(-SEARCH_ROWS // parallel.num_devices) * parallel.num_devices
+
+    def translate(params: Params, sources: Sequence[list[int]]) -> list[list[int]]:
+        translations: list[list[int]] = [[]] * len(sources)
+        rows = [EncodedPair(source, [END]) for source in sources]
+        for indices, batch in translation_eval_batches(rows, num_rows, parallel.process):
+            batch = {"source": batch["source"]}
+            tokens = parallel.get(step(params, parallel.put_batch(batch)))
+            for index, ids in zip(indices, tokens.tolist(), strict=False):
+                ids = ids[: ids.index(END)] if END in ids else ids
+                translations[index] = [i for i in ids if i != PAD]
+        return translations
+
+    return translate
+
+
+def align_pairs(
+    model: Any, sources: Sequence[list[int]], targets: Sequence[list[int]]
+) -> list[np.ndarray]:
+    """Return how much each target token attends to each source token: weights [T, S] of each pair.
+
+    Args:
+        model: a translation model with its parameters.
+        sources: token ids with END.
+        targets: token ids with END.
+    """
+    rows = [EncodedPair(s, t) for s, t in zip(sources, targets, strict=True)]
+    alignments: list[np.ndarray] = [np.empty(0)] * len(rows)
+
+    @jax.jit
+    def align(batch: Batch) -> Array:
+        source, target = batch["source"], batch["target"]
+        memory = model.encode(source, source != PAD)
+        state = model.init_state(memory, target.shape[1])
+        return alignment_weights(partial(model.step, memory), state, target, SPECIAL_TOKENS)
+
+    for indices, batch in translation_eval_batches(rows, min(SEARCH_ROWS, len(rows))):
+        for index, weights in zip(indices, np.asarray(align(batch)), strict=False):
+            alignments[index] = weights[: len(rows[index].target), : len(rows[index].source)]
+    return alignments

@@ -1,0 +1,197 @@
+"""Greedy search and beam search: from logits of the next token to whole sequences.
+
+Both take a step `(state, tokens [N], t) -> (state, logits [N, V], alignment [N, S])`: `tokens` are
+the t-th of each hypothesis (START first), every array of the state has a row for each hypothesis,
+and the alignment weights are how much each hypothesis attends to each source token.
+"""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Bool, Float, Int
+
+Step = Callable[[Any, Array, Array], tuple[Any, Array, Array]]
+
+MIN_COVERAGE = 1e-9  # keeps the penalty of a source token without any attention finite
+
+
+class SpecialTokens(NamedTuple):
+    """Token ids with which a search starts, ends and pads hypotheses."""
+
+    start: int
+    """Token before the first."""
+    end: int
+    """Token after the last."""
+    pad: int
+    """Token that fills the rest of a row."""
+
+
+class Penalties(NamedTuple):
+    """Penalties in the score of a finished hypothesis (Wu et al. 2016, equation 14)."""
+
+    length: float = 0.0
+    """α: log P is divided by ((5 + |Y|) / 6)^α, where |Y| counts the end token."""
+    coverage: float = 0.0
+    """β: times Σ_i log min(Σ_j p_ij, 1), negative where source tokens got little attention."""
+
+    def divisor(self, length: Array) -> Array:
+        """Return lp(Y) of a hypothesis of `length` tokens."""
+        return ((5.0 + length) / 6.0) ** self.length
+
+
+def greedy_search(
+    step: Step, state: Any, limits: Int[Array, "B"], max_length: int, special: SpecialTokens
+) -> Int[Array, "B T"]:
+    """Take the most probable token at every step.
+
+    Args:
+        step: see above.
+        state: before the first step, one row for each sentence.
+        limits: most tokens of each hypothesis, the end token included; cut off there.
+        max_length: T, at least the largest limit.
+        special: start, end and padding.
+    """
+    num_rows = limits.shape[0]
+
+    def is_running(loop):
+        t, _, running, _, _ = loop
+        return (t < max_length) & running.any()
+
+    def advance(loop):
+        t, state, running, tokens, hypotheses = loop
+        state, logits, _ = step(state, tokens, t)
+        tokens = logits.argmax(axis=-1).astype(jnp.int32)
+        hypotheses = hypotheses.at[:, t].set(jnp.where(running, tokens, special.pad))
+        running = running & (tokens != special.end) & (t + 1 < limits)
+        return t + 1, state, running, tokens, hypotheses
+
+    first = jnp.full((num_rows,), special.start, jnp.int32)
+    empty = jnp.full((num_rows, max_length), special.pad, jnp.int32)
+    loop = (jnp.zeros((), jnp.int32), state, limits > 0, first, empty)
+    return jax.lax.while_loop(is_running, advance, loop)[-1]
+
+
+def beam_search(
+    step: Step,
+    state: Any,
+    limits: Int[Array, "B"],
+    source_mask: Bool[Array, "B S"],
+    max_length: int,
+    special: SpecialTokens,
+    num_beams: int,
+    penalties: Penalties,
+) -> tuple[Int[Array, "B T"], Float[Array, "B"]]:
+    """Keep the `num_beams` most probable unfinished hypotheses, and the best finished one.
+
+    A sentence is done once no unfinished hypothesis could still beat its best finished one, even if
+    all further tokens had probability 1. At its limit a hypothesis can only end.
+
+    Args:
+        step: see above.
+        state: before the first step, one row for each sentence.
+        limits: most tokens of each hypothesis, the end token included, at least 1.
+        source_mask: true on tokens of the source.
+        max_length: T, at least the largest limit.
+        special: start, end and padding.
+        num_beams: hypotheses kept at every step, K.
+        penalties: of the score by which finished hypotheses are compared.
+
+    Returns:
+        The best hypothesis of each sentence, and its score.
+    """
+    num_rows, k = limits.shape[0], num_beams
+    rows = jnp.arange(num_rows)[:, None]
+
+    def flat(x_BK: Array) -> Array:
+        return x_BK.reshape(num_rows * k, *x_BK.shape[2:])
+
+    def is_running(loop):
+        t, _, log_p_BK, _, _, _, best_score_B, _ = loop
+        bound_B = log_p_BK.max(axis=1) / penalties.divisor(limits.astype(jnp.float32))
+        return (t < max_length) & (bound_B > best_score_B).any()
+
+    def advance(loop):
+        t, state, log_p_BK, tokens_BK, alive_BKT, coverage_BKS, best_score_B, best_BT = loop
+        state, logits, alignment = step(state, flat(tokens_BK), t)
+        next_BKV = jax.nn.log_softmax(logits).reshape(num_rows, k, -1)
+        vocab_size = next_BKV.shape[-1]
+        must_end_B11 = (t + 1 >= limits)[:, None, None]
+        is_end_V = jnp.arange(vocab_size) == special.end
+        next_BKV = jnp.where(must_end_B11 & ~is_end_V[None, None], -jnp.inf, next_BKV)
+        coverage_BKS = coverage_BKS + alignment.reshape(num_rows, k, -1)
+
+        # The most probable 2 K candidates: at most K of them end, one for each hypothesis. An end
+        # counts only among the first K, so that one beam is greedy search.
+        total = (log_p_BK[:, :, None] + next_BKV).reshape(num_rows, -1)
+        log_p_BC, index_BC = jax.lax.top_k(total, min(2 * k, k * vocab_size))
+        parent_BC = index_BC // vocab_size
+        token_BC = (index_BC % vocab_size).astype(jnp.int32)
+        ended_BC = token_BC == special.end
+        hypotheses_BCT = alive_BKT[rows, parent_BC].at[:, :, t].set(token_BC)
+
+        on_tokens_BKS = jnp.where(source_mask[:, None], coverage_BKS, 1.0)
+        cp_BKS = jnp.log(jnp.clip(on_tokens_BKS, MIN_COVERAGE, 1.0))
+        cp_BK = cp_BKS.sum(axis=-1) if penalties.coverage else jnp.zeros_like(log_p_BK)
+        score_BC = log_p_BC / penalties.divisor(t + 1.0)
+        score_BC = score_BC + penalties.coverage * cp_BK[rows, parent_BC]
+        finished_BC = ended_BC & (jnp.arange(ended_BC.shape[1]) < k)[None]
+        score_BC = jnp.where(finished_BC, score_BC, -jnp.inf)
+        winner_B1 = score_BC.argmax(axis=1)[:, None]
+        better_B = score_BC[rows, winner_B1][:, 0] > best_score_B
+        best_score_B = jnp.where(better_B, score_BC.max(axis=1), best_score_B)
+        best_BT = jnp.where(better_B[:, None], hypotheses_BCT[rows, winner_B1][:, 0], best_BT)
+
+        log_p_BK, chosen_BK = jax.lax.top_k(jnp.where(ended_BC, -jnp.inf, log_p_BC), k)
+        parent_BK = parent_BC[rows, chosen_BK]
+        source_rows = flat(rows * k + parent_BK)
+        state = jax.tree.map(lambda x: x[source_rows], state)
+        return (
+            t + 1,
+            state,
+            log_p_BK,
+            token_BC[rows, chosen_BK],
+            hypotheses_BCT[rows, chosen_BK],
+            coverage_BKS[rows, parent_BK],
+            best_score_B,
+            best_BT,
+        )
+
+    first_alone_K = jnp.where(jnp.arange(k) == 0, 0.0, -jnp.inf)
+    empty_BKT = jnp.full((num_rows, k, max_length), special.pad, jnp.int32)
+    loop = (
+        jnp.zeros((), jnp.int32),
+        jax.tree.map(lambda x: jnp.repeat(x, k, axis=0), state),
+        jnp.broadcast_to(first_alone_K, (num_rows, k)),
+        jnp.full((num_rows, k), special.start, jnp.int32),
+        empty_BKT,
+        jnp.zeros((num_rows, k, source_mask.shape[1])),
+        jnp.full((num_rows,), -jnp.inf),
+        empty_BKT[:, 0],
+    )
+    *_, scores, best = jax.lax.while_loop(is_running, advance, loop)
+    return best, scores
+
+
+def alignment_weights(
+    step: Step, state: Any, targets: Int[Array, "B T"], special: SpecialTokens
+) -> Float[Array, "B T S"]:
+    """Return how much each target token attends to each source token.
+
+    Args:
+        step: see above.
+        state: before the first step, one row for each sentence.
+        targets: token ids of the target, for example of a search.
+        special: start, end and padding.
+    """
+    first = jnp.full((targets.shape[0], 1), special.start, targets.dtype)
+    inputs_BT = jnp.concatenate([first, targets[:, :-1]], axis=1)
+
+    def advance(state, inputs):
+        tokens, t = inputs
+        state, _, alignment = step(state, tokens, t)
+        return state, alignment
+
+    _, alignment_TBS = jax.lax.scan(advance, state, (inputs_BT.T, jnp.arange(targets.shape[1])))
+    return alignment_TBS.swapaxes(0, 1)

@@ -1,0 +1,85 @@
+"""Execution settings of a model (dtypes, attention kernel, memory), apart from its architecture."""
+
+import dataclasses
+from typing import Any, Literal
+
+import jax
+
+from bert_jax.errors import ConfigError
+
+AttentionKernel = Literal["xla", "cudnn"]
+
+
+@dataclasses.dataclass(frozen=True)
+class Execution:
+    """Settings of a forward pass; hashable, so that it can be a static argument under `jax.jit`."""
+
+    dtype: Literal["float32", "bfloat16"] = "float32"
+    """Dtype of activations and matrix products; softmax, layer norm and losses stay in float32."""
+    attention: AttentionKernel = "xla"
+    """Attention kernel, from `choose_execution`."""
+    remat: bool = False
+    """Recompute each layer in the backward pass instead of keeping its activations."""
+    unroll: bool = False
+    """Unroll the loop over layers."""
+
+
+DEFAULT_EXECUTION = Execution()
+
+
+def choose_execution(
+    attention: str,
+    *,
+    platform: str,
+    dtype: Literal["float32", "bfloat16"],
+    dropout_rate: float,
+    remat: bool = False,
+    unroll: bool = False,
+) -> Execution:
+    """Build an `Execution` with the attention kernel for a platform, before anything is compiled.
+
+    cuDNN works on NVIDIA GPUs, in bfloat16, without dropout on attention probabilities.
+
+    Args:
+        attention: "auto", "xla" or "cudnn".
+        platform: "cuda", "rocm", "cpu" or "tpu", as in `device_platform()`.
+        dtype: of activations and matrix products.
+        dropout_rate: dropout on attention probabilities while training.
+        remat: recompute each layer in the backward pass.
+        unroll: unroll the loop over layers.
+
+    Raises:
+        ConfigError: "cudnn" is asked for where it cannot work.
+    """
+    obstacles = {
+        f"platform {platform!r}": platform != "cuda",
+        f"dtype {dtype!r}": dtype != "bfloat16",
+        f"attention_probs_dropout_prob {dropout_rate}": dropout_rate > 0,
+    }
+    reasons = [reason for reason, holds in obstacles.items() if holds]
+    if attention == "cudnn" and reasons:
+        raise ConfigError(
+            f"attention = 'cudnn' cannot run with {', '.join(reasons)}",
+            "an NVIDIA GPU, dtype 'bfloat16' and attention_probs_dropout_prob 0",
+            "pass attention 'auto' or 'xla'",
+        )
+    kernel = "cudnn" if attention in ("auto", "cudnn") and not reasons else "xla"
+    return Execution(dtype, kernel, remat, unroll)
+
+
+def device_platform() -> str:
+    """Return the platform of the default device: "cpu", "tpu", "cuda" or "rocm"."""
+    device = jax.devices()[0]
+    if device.platform != "gpu":
+        return device.platform
+    return "rocm" if "rocm" in device.client.platform_version.lower() else "cuda"
+
+
+def cast_kernels(params: Any, dtype: str) -> Any:
+    """Cast all parameters but those of layer norms; once per step, before the loop over layers."""
+
+    def cast(path, x):
+        is_norm = any("norm" in jax.tree_util.keystr((key,)) for key in path)
+        return x if is_norm else x.astype(dtype)
+
+    return jax.tree_util.tree_map_with_path(cast, params)

@@ -1,0 +1,73 @@
+"""Predictions and loss for a split of labelled data, on all devices: the evaluation."""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+import numpy as np
+from jax import Array
+
+from bert_jax.corpus.loader import HostBatch
+from bert_jax.labelled.batching import Packing
+from bert_jax.labelled.packed import apply_packed, count_outputs
+from bert_jax.models.architectures import BY_TOKEN
+from bert_jax.nn.execution import Execution
+from bert_jax.tasks.splits import Split
+from bert_jax.tasks.task import Prediction, Task, forward
+from bert_jax.training.parallel import DataParallel
+from bert_jax.training.step import AXIS, Batch, Params
+
+
+class SplitPredictions(NamedTuple):
+    """Predictions for a split, and their loss."""
+
+    predictions: list[Prediction]
+    loss: float
+    """Mean over all targets, as in training but without dropout."""
+
+
+def make_predictor(
+    task: Task,
+    merge: Callable[[Params], Any],
+    execution: Execution,
+    parallel: DataParallel,
+    packing: Packing,
+    batch_size: int,
+) -> Callable[[Params, Split], SplitPredictions]:
+    """Build `(params, split) -> SplitPredictions`; one forward pass gives both outputs and loss."""
+    by_token = task.architecture in BY_TOKEN
+    step = parallel.shard(make_predict_step(task, merge, execution), donate=False)
+
+    def predict(params: Params, split: Split) -> SplitPredictions:
+        total = count = 0.0
+
+        def apply(batch: HostBatch) -> np.ndarray:
+            nonlocal total, count
+            outputs, loss_sum, num_targets = parallel.get(step(params, parallel.put_batch(batch)))
+            total, count = total + float(loss_sum), count + float(num_targets)
+            return outputs
+
+        num_outputs = count_outputs(split.encoded, by_token)
+        outputs = apply_packed(apply, split.encoded, num_outputs, batch_size, packing)
+        predictions = task.decode(split.examples, split.encoded, outputs)
+        return SplitPredictions(predictions, total / max(count, 1.0))
+
+    return predict
+
+
+def make_predict_step(task: Task, merge: Callable[[Params], Any], execution: Execution) -> Callable:
+    """Build the program of one device: `(params, batch) -> (outputs, loss sum, num targets)`.
+
+    The batch is the device's share; the results are those of the global batch.
+    """
+
+    def predict_step(params: Params, batch: Batch) -> tuple[Array, Array, Array]:
+        outputs = forward(merge(params), batch, None, execution)
+        loss_sum, num_targets = task.loss_sum(outputs, batch), task.num_targets(batch)
+        return (
+            jax.lax.all_gather(outputs, AXIS, tiled=True),
+            jax.lax.psum(loss_sum, AXIS),
+            jax.lax.psum(num_targets, AXIS),
+        )
+
+    return predict_step

@@ -1,0 +1,1 @@
+"""Vocabularies, and exact WordPiece tokenization. Never imports JAX."""

@@ -1,0 +1,43 @@
+import jax.numpy as jnp
+import pytest
+
+from bert_jax.errors import ConfigError
+from bert_jax.nn.execution import Execution, cast_kernels, choose_execution
+
+
+def test_norms_keep_float32():
+    params = {
+        "attention": {"out": {"kernel": jnp.ones(2), "bias": jnp.ones(2)}},
+        "attention_norm": {"scale": jnp.ones(2), "bias": jnp.ones(2)},
+    }
+    cast = cast_kernels(params, "bfloat16")
+    assert {x.dtype.name for x in cast["attention"]["out"].values()} == {"bfloat16"}
+    assert {x.dtype.name for x in cast["attention_norm"].values()} == {"float32"}
+
+
+def test_settings_are_static():
+    assert hash(Execution()) == hash(Execution(dtype="float32"))
+    assert Execution() != Execution(remat=True)
+
+
+@pytest.mark.parametrize(
+    ("requested", "platform", "dtype", "rate", "chosen"),
+    [
+        ("auto", "cuda", "bfloat16", 0.0, "cudnn"),
+        ("cudnn", "cuda", "bfloat16", 0.0, "cudnn"),
+        ("xla", "cuda", "bfloat16", 0.0, "xla"),
+        ("auto", "cuda", "float32", 0.0, "xla"),
+        ("auto", "cuda", "bfloat16", 0.1, "xla"),
+        ("auto", "rocm", "bfloat16", 0.0, "xla"),
+        ("auto", "tpu", "bfloat16", 0.0, "xla"),
+        ("auto", "cpu", "float32", 0.1, "xla"),
+    ],
+)
+def test_choice_of_the_kernel(requested, platform, dtype, rate, chosen):
+    execution = choose_execution(requested, platform=platform, dtype=dtype, dropout_rate=rate)
+    assert execution == Execution(dtype, chosen)
+
+
+def test_cudnn_where_it_cannot_run_is_refused_with_every_reason():
+    with pytest.raises(ConfigError, match=r"platform 'cpu', dtype 'float32', .*prob 0.1"):
+        choose_execution("cudnn", platform="cpu", dtype="float32", dropout_rate=0.1)
