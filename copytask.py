@@ -30,13 +30,13 @@ from bert_jax.lineage.copying import (
 )
 from bert_jax.lineage.ntm import NeuralTuringMachine, SequenceLSTM, run_ntm
 from bert_jax.models.functional import build, count_parameters
+from bert_jax.training.checkpoint_arrays import load_params
 from bert_jax.training.fit import Evaluation, fit, sum_metrics
 from bert_jax.training.optimizers import make_optimizer
 from bert_jax.training.parallel import DataParallel
 from bert_jax.training.run import Run, open_run, report_preemption
 from bert_jax.training.runlog import read_metrics
 from bert_jax.training.step import TrainState, make_eval_step, make_state_init, make_train_step
-from bert_jax.training.store import load_params
 from configs.copytask import RUNS
 
 

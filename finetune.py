@@ -33,6 +33,7 @@ from bert_jax.tasks.kinds import KINDS
 from bert_jax.tasks.prediction import SplitPredictions, make_predictor
 from bert_jax.tasks.splits import Split, read_splits
 from bert_jax.tasks.task import Task, choose_metric, make_finetuning_objective
+from bert_jax.training.checkpoint_arrays import hash_arrays, load_params
 from bert_jax.training.early_stopping import stopped_early
 from bert_jax.training.fit import Evaluation, fit
 from bert_jax.training.optimizers import make_optimizer
@@ -47,7 +48,6 @@ from bert_jax.training.step import (
     make_state_init,
     make_train_step,
 )
-from bert_jax.training.store import hash_arrays, load_params
 from configs.finetune import RUNS
 
 MAX_UNROLLED_LAYERS = 4  # up to here, unrolling speeds up the step at the same compile time

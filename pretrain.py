@@ -35,6 +35,7 @@ from bert_jax.reports.plan import describe_plan
 from bert_jax.tasks.masking import MaskingRules
 from bert_jax.tasks.pretraining import Baselines, make_pretraining_objective, mean_metrics
 from bert_jax.tokenizer.tokenizer import Tokenizer
+from bert_jax.training.checkpoint_arrays import hash_arrays
 from bert_jax.training.fit import Evaluation, fit, sum_metrics
 from bert_jax.training.flops import add_throughput
 from bert_jax.training.optimizers import make_optimizer
@@ -42,7 +43,6 @@ from bert_jax.training.parallel import DataParallel, start_processes
 from bert_jax.training.run import open_run, report_preemption
 from bert_jax.training.runlog import read_metrics
 from bert_jax.training.step import TrainState, make_eval_step, make_state_init, make_train_step
-from bert_jax.training.store import hash_arrays
 from configs.pretrain import RUNS
 
 # Fields in which a model may differ from the one whose weights it starts from.

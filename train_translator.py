@@ -36,13 +36,13 @@ from bert_jax.lineage.subwords import Subwords, train_characters, train_subwords
 from bert_jax.lineage.translation import build_translator, make_translation_objective
 from bert_jax.lineage.translator import VOCABULARY, Translator
 from bert_jax.nn.execution import DEFAULT_EXECUTION, Execution, choose_execution, device_platform
+from bert_jax.training.checkpoint_arrays import load_params
 from bert_jax.training.fit import Evaluation, fit, sum_metrics
 from bert_jax.training.optimizers import make_optimizer
 from bert_jax.training.parallel import DataParallel, start_processes
 from bert_jax.training.run import Run, open_run, report_preemption
 from bert_jax.training.runlog import read_metrics
 from bert_jax.training.step import TrainState, make_eval_step, make_state_init, make_train_step
-from bert_jax.training.store import load_params
 from configs.train_translator import RUNS
 
 

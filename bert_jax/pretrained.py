@@ -26,7 +26,7 @@ from bert_jax.tasks.fill_mask import TOKEN, decode_masks, encode_masked, mask_po
 from bert_jax.tasks.kinds import restore_task
 from bert_jax.tasks.task import Prediction, forward
 from bert_jax.tokenizer.tokenizer import Tokenizer
-from bert_jax.training.store import load_params
+from bert_jax.training.checkpoint_arrays import load_params
 
 
 class Model:

@@ -16,9 +16,9 @@ import copytask
 from bert_jax.config import LoopConfig, OptimizerConfig, from_dict, to_json
 from bert_jax.errors import ConfigError
 from bert_jax.lineage.config import AddressingConfig, CopyTaskConfig, MemoryTaskConfig, NTMConfig
+from bert_jax.training.checkpoint_arrays import load_params
 from bert_jax.training.runlog import read_metrics
 from bert_jax.training.signals import StopSignal
-from bert_jax.training.store import load_params
 from configs.copytask import RUNS
 from tests.training.interrupted import interrupt_while_saving
 

@@ -22,9 +22,9 @@ from bert_jax.interop.huggingface import read_directory, write_directory
 from bert_jax.pretrained import read_model
 from bert_jax.tasks.classification import Classification
 from bert_jax.tasks.kinds import KINDS
+from bert_jax.training.checkpoint_arrays import load_params
 from bert_jax.training.runlog import read_metrics
 from bert_jax.training.signals import StopSignal
-from bert_jax.training.store import load_params
 from tests.extras import need
 from tests.toy_labelled import KINDS as TASK_KINDS
 from tests.toy_labelled import write_labelled

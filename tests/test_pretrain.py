@@ -23,10 +23,10 @@ from bert_jax.config import LoopConfig, OptimizerConfig, Phase, PrepareConfig, p
 from bert_jax.corpus.loader import pretraining_batches
 from bert_jax.corpus.prepared import PreparedData
 from bert_jax.errors import ConfigError, DataError, DivergedError
-from bert_jax.training.manifest import read_manifest
+from bert_jax.training.checkpoint_arrays import load_params
+from bert_jax.training.checkpoint_hashes import read_manifest
 from bert_jax.training.runlog import read_metrics
 from bert_jax.training.signals import StopSignal
-from bert_jax.training.store import load_params
 from tests.nano import MODEL, make_nano
 from tests.toy_corpus import write_corpus
 from tests.training.interrupted import interrupt_while_saving

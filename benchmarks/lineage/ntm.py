@@ -29,7 +29,7 @@ from bert_jax.lineage.config import CopyTaskConfig
 from bert_jax.lineage.copying import eval_batch, make_copying_objective
 from bert_jax.lineage.ntm import NeuralTuringMachine
 from bert_jax.models.functional import build
-from bert_jax.training.store import load_params
+from bert_jax.training.checkpoint_arrays import load_params
 from configs.copytask import RUNS
 
 Report = Mapping[str, Any]

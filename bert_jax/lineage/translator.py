@@ -20,8 +20,8 @@ from bert_jax.lineage.bitext_batches import append_end
 from bert_jax.lineage.config import SearchConfig, TrainTranslatorConfig
 from bert_jax.lineage.subwords import END, Subwords
 from bert_jax.lineage.translation import build_translator
+from bert_jax.training.checkpoint_arrays import load_params
 from bert_jax.training.parallel import DataParallel
-from bert_jax.training.store import load_params
 
 VOCABULARY = "vocabulary"
 

@@ -12,7 +12,8 @@ from typing import Any
 
 import numpy as np
 
-from bert_jax.drawing.charts import bar_chart, confusion_matrix, reliability_diagram
+from bert_jax.drawing.charts import bar_chart, reliability_diagram
+from bert_jax.drawing.confusion_matrix import confusion_matrix
 from bert_jax.drawing.svg import STYLE as SVG_STYLE
 from bert_jax.labelled.batching import EncodedText
 from bert_jax.tasks.metrics import calibration, class_scores, confusion_counts

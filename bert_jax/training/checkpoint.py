@@ -20,7 +20,8 @@ import numpy as np
 from jax.experimental import multihost_utils
 
 from bert_jax.errors import CheckpointError, ConfigError, one_line
-from bert_jax.training.manifest import (
+from bert_jax.training.checkpoint_arrays import ArrayStore, find_non_finite
+from bert_jax.training.checkpoint_hashes import (
     BadStep,
     criterion,
     hash_files,
@@ -36,7 +37,6 @@ from bert_jax.training.manifest import (
     write_manifest,
 )
 from bert_jax.training.rundir import versions
-from bert_jax.training.store import ArrayStore, find_non_finite
 
 MAX_FAILURES = 3  # consecutive failed saves after which the run ends
 

@@ -16,7 +16,7 @@ from jax.sharding import AxisType, NamedSharding, PartitionSpec
 from bert_jax.errors import CheckpointError, ConfigError
 from bert_jax.training import checkpoint
 from bert_jax.training.checkpoint import Checkpoints
-from bert_jax.training.store import load_params
+from bert_jax.training.checkpoint_arrays import load_params
 from tests.training import children
 
 IDENTITY = {"model.hidden_size": "768", "tokenizer": "abc"}

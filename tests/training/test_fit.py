@@ -9,8 +9,8 @@ from bert_jax.config import LoopConfig, OptimizerConfig
 from bert_jax.errors import DivergedError
 from bert_jax.training import fit as fit_module
 from bert_jax.training.checkpoint import Checkpoints
+from bert_jax.training.checkpoint_hashes import read_manifest
 from bert_jax.training.fit import Evaluation, fit, sum_metrics
-from bert_jax.training.manifest import read_manifest
 from bert_jax.training.optimizers import make_optimizer
 from bert_jax.training.parallel import DataParallel
 from bert_jax.training.run import Run

@@ -13,7 +13,13 @@ import numpy as np
 import orbax.checkpoint as ocp
 
 from bert_jax.errors import CheckpointError, ConfigError, one_line
-from bert_jax.training.manifest import BadStep, criterion, none_good, read_manifests, verify_files
+from bert_jax.training.checkpoint_hashes import (
+    BadStep,
+    criterion,
+    none_good,
+    read_manifests,
+    verify_files,
+)
 
 
 class ArrayStore:

@@ -3,7 +3,7 @@
 import jax.numpy as jnp
 import numpy as np
 
-from bert_jax.training.store import hash_arrays
+from bert_jax.training.checkpoint_arrays import hash_arrays
 
 
 def test_a_hash_is_of_values_and_stays_what_it_was():
