@@ -65,7 +65,7 @@ def main(config: CopyTaskConfig) -> int:
         sums = sum_metrics(eval_step, params, [batch], parallel)
         return {name: float(total / count) for name, (total, count) in sums.items()}
 
-    # --- Train: start fresh, or resume from the newest valid checkpoint --------------------------
+    # --- Train: start fresh, or resume from the newest good checkpoint --------------------------
     folder = Path(config.runs_dir) / config.name
     with open_run(folder, config, config.loop, new_state, parallel=parallel, hashes={}) as run:
         converged_at: int | None = run.carry.get("converged_at")

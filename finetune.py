@@ -77,7 +77,9 @@ def main(config: FinetuneConfig, kinds: Mapping[str, type[Task]] = KINDS) -> int
     results: dict[int, dict[str, float]] = {}
     for seed in range(config.seed, config.seed + config.seeds):
         seed_folder = folder if config.seeds == 1 else folder / f"seed-{seed}"
-        scores = finetune(replace(config, seed=seed), seed_folder, encoder, task, data, setup)
+        scores = finetune_one_seed(
+            replace(config, seed=seed), seed_folder, encoder, task, data, setup
+        )
         if scores is None:
             return EXIT_PREEMPTED
         results[seed] = scores
@@ -137,7 +139,7 @@ def set_up_training(
     )
 
 
-def finetune(
+def finetune_one_seed(
     config: FinetuneConfig,
     folder: Path,
     encoder: PretrainedModel,
@@ -145,7 +147,7 @@ def finetune(
     data: dict[str, Split],
     setup: TrainingSetup,
 ) -> dict[str, float] | None:
-    """Train from one seed; return the best checkpoint's scores, None if a signal stopped it."""
+    """Train with one seed; return the best checkpoint's scores, None if a signal stopped it."""
     metric, sign = choose_metric(task, config.metric)
     train, dev = data["train"], data["dev"]
     pretrained = {} if config.from_scratch else {"bert": encoder.params.get("bert", encoder.params)}
@@ -162,26 +164,26 @@ def finetune(
     with open_run(
         folder, config, setup.loop, new_state, parallel=setup.parallel, hashes=hashes
     ) as run:
-        # --- Train: start fresh, or resume from the newest valid checkpoint -----------------------
-        history: list[float] = [*run.carry.get("scores", [])]
+        # --- Train --------------------------------------------------------------------------------
+        signed_scores: list[float] = [*run.carry.get("scores", [])]
 
         def evaluate(params: Any, step: int) -> Evaluation:
             predictions, loss = setup.predict(params, dev)
             scores = task.score(dev.examples, predictions)
-            history.append(sign * scores[metric])
-            stop = stopped_early(history, config.patience)
+            signed_scores.append(sign * scores[metric])
+            stop = stopped_early(signed_scores, config.patience)
             if stop:
-                patience = f"{config.patience} evaluations without a better {metric}"
-                run.log.info(f"early stopping at step {step}: {patience}")
+                reason = f"{config.patience} evaluations without a better {metric}"
+                run.log.info(f"early stopping at step {step}: {reason}")
             values = {"loss": loss, **scores}
-            return Evaluation(values, -history[-1], stop, carry={"scores": [*history]})
+            return Evaluation(values, -signed_scores[-1], stop, carry={"scores": [*signed_scores]})
 
         def add_throughput(step: int, values: dict[str, float]) -> dict[str, float]:
             rate = values.get("steps_per_second")
             return values | ({"examples_per_second": rate * config.batch_size} if rate else {})
 
         interrupted_at = None
-        if not stopped_early(history, config.patience):
+        if not stopped_early(signed_scores, config.patience):
             batches = finetuning_batches(
                 train.encoded, config.batch_size, setup.packing, config.seed, run.start_step
             )
@@ -211,8 +213,8 @@ def report_best(
     setup: TrainingSetup,
 ) -> dict[str, float]:
     """Score the best checkpoint on dev and test, and write its report and model directory."""
-    best, extra, _ = load_params(run.folder, "best", run.log.info)
-    params = setup.parallel.put_state(best)
+    best_params, extra, _ = load_params(run.folder, "best", run.log.info)
+    params = setup.parallel.put_state(best_params)
     scores: dict[str, float] = {}
     reports: dict[str, Report] = {}
     for name in [name for name in ("dev", "test") if name in data]:
@@ -226,7 +228,7 @@ def report_best(
         model = PretrainedModel(
             encoder.config,
             task.architecture,
-            best,
+            best_params,
             encoder.tokenizer,
             labels=task.labels if task.architecture in WITH_LABELS else (),
             problem_type="regression" if task.kind == "regression" else None,
@@ -240,7 +242,7 @@ def report_best(
 
 
 def clamp_max_length(config: FinetuneConfig, positions: int) -> FinetuneConfig:
-    """Reduce `max_length` to the model's positions where it is larger."""
+    """Cap `max_length` at the model's positions where it is larger."""
     if config.max_length > positions:
         print(f"max_length = {config.max_length} is reduced to the model's {positions} positions")
         return replace(config, max_length=positions)

@@ -103,7 +103,7 @@ def main(config: PretrainConfig) -> int:
         # Losses at different lengths are not comparable: a later length always counts as better.
         return Evaluation(values, criterion=(-length_changes(spans, step), values["loss"]))
 
-    # --- Train: start fresh, or resume from the newest valid checkpoint --------------------------
+    # --- Train: start fresh, or resume from the newest good checkpoint --------------------------
     folder = Path(config.runs_dir) / config.name
     hashes = {
         "tokenizer": tokenizer.sha256,

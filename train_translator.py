@@ -98,7 +98,7 @@ def main(config: TrainTranslatorConfig) -> int:
         rate = values.get("steps_per_second")
         return values | ({"tokens_per_second": tokens * rate} if rate else {})
 
-    # --- Train: start fresh, or resume from the newest valid checkpoint --------------------------
+    # --- Train: start fresh, or resume from the newest good checkpoint --------------------------
     folder = Path(config.runs_dir) / config.name
     hashes = {
         "vocabulary": vocabulary.sha256,

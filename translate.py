@@ -1,8 +1,8 @@
 """Translate with a model that train_translator.py trained: `python translate.py RUN [FILE | -]`.
 
-Line n of the output is the translation of line n. With --align "SENTENCE" it translates one
-sentence and draws which source tokens each target token attends to. Exit codes are those of
-pretrain.py.
+Line n of the output translates line n of the input. With --align "SENTENCE" it translates one
+sentence and draws which source tokens each target token attends to. Exit codes: 0 done, 2
+configuration, 3 data, 4 no usable checkpoint.
 """
 
 import dataclasses
@@ -54,7 +54,7 @@ def main(config: TranslateConfig) -> int:
         print(draw_alignment(translator, config.align, search, picture))
         print(f"alignment drawn to {picture}")
     elif config.file == "-" and config.output is None and sys.stdin.isatty():
-        translate_typed_lines(translator, search)
+        translate_interactively(translator, search)
     else:
         translate_file(translator, config.file, config.output, search)
     return 0
@@ -67,7 +67,7 @@ def override_search(config: TranslateConfig, translator: Translator) -> SearchCo
     return dataclasses.replace(translator.config.search, **given)
 
 
-def translate_typed_lines(translator: Translator, search: SearchConfig) -> None:
+def translate_interactively(translator: Translator, search: SearchConfig) -> None:
     """Translate each line as it is typed, until an empty one."""
     print("enter one sentence per line; an empty line quits")
     for line in map(str.strip, sys.stdin):

@@ -251,7 +251,7 @@ def test_a_metric_chooses_the_seed(nano_run, tmp_path, monkeypatch, capsys):
         write_directory(run / "model", read_model(nano_run), card="# A card")
         return {"dev mean_squared_error": results[config.seed]}
 
-    monkeypatch.setattr(finetune, "finetune", scores_of)
+    monkeypatch.setattr(finetune, "finetune_one_seed", scores_of)
     assert finetune.main(config) == 0
     assert "best seed by dev mean_squared_error: 1; its model is in" in capsys.readouterr().out
 
@@ -275,7 +275,7 @@ def test_from_scratch_starts_from_random_weights(nano_run, tmp_path):
 
 
 def test_rows_in_are_rows_used_plus_rows_rejected(nano_run, tmp_path, capsys, monkeypatch):
-    monkeypatch.setattr(finetune, "finetune", lambda *args: {"dev accuracy": 1.0})
+    monkeypatch.setattr(finetune, "finetune_one_seed", lambda *args: {"dev accuracy": 1.0})
     config = make("classification", tmp_path, nano_run)
     with open(config.train, "a", encoding="utf-8") as file:
         file.write('only text\n"stray quote\tsea\n\ta label alone\nno label\t\na\tb\tc\n')

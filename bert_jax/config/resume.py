@@ -11,7 +11,9 @@ T = TypeVar("T")
 _MAY_DIFFER = "may differ on resume"
 
 MayDiffer = Annotated[T, _MAY_DIFFER]
-"""Type of a field that may differ on resume, because it does not change what is computed.
+"""Type of a field that may differ on resume: it does not decide the updates of the weights.
+
+Some such fields are paths, whose contents are compared by hash instead.
 
 Example:
     >>> class LoopConfig:
@@ -28,16 +30,16 @@ def resume_identity(config: Any) -> dict[str, str]:
 
 def fields_that_may_differ(config: Any) -> set[str]:
     """Return the flat names, such as "loop.log_every", of the fields declared `MayDiffer`."""
-    prefixes = tuple(f"{name}." for name in _declared(config, ""))
+    prefixes = tuple(f"{name}." for name in _names_declared(config, ""))
     return {name for name in flatten(config) if f"{name}.".startswith(prefixes)}
 
 
-def _declared(config: Any, prefix: str) -> Iterator[str]:
-    """Yield the names of the fields declared `MayDiffer`; of a nested one, the outermost."""
+def _names_declared(config: Any, prefix: str) -> Iterator[str]:
+    """Yield the names of the fields declared `MayDiffer`, nested configurations as a whole."""
     hints = typing.get_type_hints(type(config), include_extras=True)
     for field in dataclasses.fields(config):
         name, value = f"{prefix}{field.name}", getattr(config, field.name)
         if _MAY_DIFFER in getattr(hints[field.name], "__metadata__", ()):
             yield name
         elif dataclasses.is_dataclass(value):
-            yield from _declared(value, f"{name}.")
+            yield from _names_declared(value, f"{name}.")

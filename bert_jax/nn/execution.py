@@ -75,8 +75,8 @@ def device_platform() -> str:
     return "rocm" if "rocm" in device.client.platform_version.lower() else "cuda"
 
 
-def cast_kernels(params: Any, dtype: str) -> Any:
-    """Cast all parameters but those of layer norms; once per step, before the loop over layers."""
+def cast_params(params: Any, dtype: str) -> Any:
+    """Cast all parameters but those of layer norms to `dtype`."""
 
     def cast(path, x):
         is_norm = any("norm" in jax.tree_util.keystr((key,)) for key in path)

@@ -12,7 +12,7 @@ from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
 
 from bert_jax.config import BertConfig
 from bert_jax.nn.dropout import dropout, split_key
-from bert_jax.nn.execution import AttentionKernel, Execution, cast_kernels
+from bert_jax.nn.execution import AttentionKernel, Execution, cast_params
 from bert_jax.nn.initializers import Initializer, truncated_normal
 from bert_jax.nn.layout import gather_positions
 from bert_jax.nn.linear import LayerNorm, Linear, activate
@@ -33,7 +33,9 @@ def dot_product_attention(
     key: PRNGKeyArray | None = None,
     dropout_rate: float = 0.0,
 ) -> Float[Array, "B T H K"]:
-    """Return softmax(q kᵀ / √K) v, where `mask` is true (Vaswani et al. 2017, equation 1).
+    """Return softmax(q kᵀ / √K) v, attending only where `mask` is true.
+
+    Equation 1 of Vaswani et al. 2017.
 
     Scores and softmax are float32. cuDNN's kernel has no dropout on attention probabilities: with a
     key and a rate above 0, "xla" is used instead.
@@ -105,7 +107,10 @@ class SelfAttention(nnx.Module):
         key: PRNGKeyArray | None,
         execution: Execution,
     ) -> Float[Array, "B P D"]:
-        """Attend from every token, or only from those at `positions` (P = T if None)."""
+        """Attend from every token, or only from those at `positions` (P = T if None).
+
+        With `positions`, the mask must have all rows, [B, 1, T, T].
+        """
         q, k, v = self.project(x)
         if positions is not None:  # few queries, perhaps an odd number, which cuDNN rejects
             q, mask = gather_positions(q, positions), gather_queries(mask, positions)
@@ -194,13 +199,15 @@ class EncoderLayer(nnx.Module):
         execution: Execution,
     ) -> Float[Array, "B P D"]:
         """Apply the layer to every token, or compute its output only at `positions`."""
-        attention_key, key_1, key_2 = split_key(key, 3)
+        weights_key, attended_key, feed_forward_key = split_key(key, 3)
         attended = self.attention(
-            x, mask, positions=positions, key=attention_key, execution=execution
+            x, mask, positions=positions, key=weights_key, execution=execution
         )
         x = x if positions is None else gather_positions(x, positions)
-        x = self.attention_norm(x + dropout(attended, key_1, self.dropout_rate))
-        return self.feed_forward_norm(x + dropout(self.feed_forward(x), key_2, self.dropout_rate))
+        x = self.attention_norm(x + dropout(attended, attended_key, self.dropout_rate))
+        return self.feed_forward_norm(
+            x + dropout(self.feed_forward(x), feed_forward_key, self.dropout_rate)
+        )
 
 
 # --- The stack -----------------------------------------------------------------------------------
@@ -230,12 +237,12 @@ def apply_layers(
     key: PRNGKeyArray | None,
     execution: Execution,
 ) -> Float[Array, "B P D"]:
-    """Apply stacked layers one after the other, in a scan; `others` are passed to each.
+    """Apply stacked layers one after the other, in a scan; `layer_args` are passed to each.
 
     With `positions` [B, P], the last layer computes its output only there, [B, P, D].
     """
     graphdef, params = nnx.split(layers)
-    params = cast_kernels(params, execution.dtype)
+    params = cast_params(params, execution.dtype)
     num_layers = jax.tree.leaves(params)[0].shape[0]
     keys = None if key is None else jax.random.split(key, num_layers)
 
@@ -245,8 +252,7 @@ def apply_layers(
         return layer(x, *layer_args, key=key, execution=execution, **last), None
 
     if execution.remat:
-        # Inside a scan XLA cannot undo the recomputation by CSE; unrolled it can, hence
-        # prevent_cse.
+        # In a rolled scan CSE cannot undo the recomputation; unrolled, it has to be prevented.
         body = jax.checkpoint(body, prevent_cse=execution.unroll)
     stacked = (params, keys)
     unroll = num_layers if execution.unroll else 1

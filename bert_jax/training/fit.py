@@ -70,10 +70,10 @@ def fit(
     state, step, loop, carry = run.state, run.start_step, run.loop, run.carry
     parallel, log, checkpoints = run.parallel, run.log, run.checkpoints
 
-    def record(step: int, values: dict[str, float]) -> dict[str, float]:
+    def complete(step: int, values: dict[str, float]) -> dict[str, float]:
         return with_progress(add_metrics(step, values), step, loop.steps, schedule)
 
-    meter = Meter(loop, log, parallel, record)
+    meter = Meter(loop, log, parallel, complete)
     with (
         StopSignal() as stop,
         Watchdog(loop.watchdog_seconds, run.folder / "train.log") as watchdog,
@@ -104,7 +104,7 @@ def fit(
                 watchdog.beat()
             if last or interrupted:
                 return Outcome(state, step, interrupted=not last)
-    return Outcome(state, step, interrupted=False)
+    return Outcome(state, step, interrupted=False)  # resumed after its last step: nothing to do
 
 
 def sum_metrics(
@@ -113,17 +113,18 @@ def sum_metrics(
     batches: Iterable[dict[str, np.ndarray]],
     parallel: DataParallel,
 ) -> dict[str, tuple[np.ndarray, np.ndarray]]:
-    """Add up an evaluation's metrics, as sums and counts, over batches."""
+    """Sum each metric's (sum, count) pair over all batches."""
     totals: dict[str, Any] = {}
     for batch in batches:
         sums = parallel.get(eval_step(params, parallel.put_batch(batch)))
-        totals = {n: (totals.get(n, (0, 0))[0] + s, totals.get(n, (0, 0))[1] + c)
-                  for n, (s, c) in sums.items()}  # fmt: skip
+        for name, (total, count) in sums.items():
+            total_before, count_before = totals.get(name, (0, 0))
+            totals[name] = total_before + total, count_before + count
     return totals
 
 
 class Meter:
-    """Running averages of step metrics, with at most two steps in flight."""
+    """Average step metrics between log records, with at most MAX_IN_FLIGHT steps running."""
 
     def __init__(self, loop: LoopConfig, log: Log, parallel: DataParallel, add_metrics: Callable):
         self._loop, self._log, self._parallel, self._add_metrics = loop, log, parallel, add_metrics

@@ -49,7 +49,7 @@ class Run(NamedTuple):
     parallel: DataParallel
     """Devices that the run uses."""
     carry: dict[str, Any]
-    """`Evaluation.carry` of the last evaluation before `start_step`; empty in a new run."""
+    """Latest `Evaluation.carry` up to `start_step`; empty in a new run, and without a manifest."""
 
 
 @contextlib.contextmanager

@@ -2,7 +2,7 @@ import jax.numpy as jnp
 import pytest
 
 from bert_jax.errors import ConfigError
-from bert_jax.nn.execution import Execution, cast_kernels, choose_execution
+from bert_jax.nn.execution import Execution, cast_params, choose_execution
 
 
 def test_norms_keep_float32():
@@ -10,7 +10,7 @@ def test_norms_keep_float32():
         "attention": {"out": {"kernel": jnp.ones(2), "bias": jnp.ones(2)}},
         "attention_norm": {"scale": jnp.ones(2), "bias": jnp.ones(2)},
     }
-    cast = cast_kernels(params, "bfloat16")
+    cast = cast_params(params, "bfloat16")
     assert {x.dtype.name for x in cast["attention"]["out"].values()} == {"bfloat16"}
     assert {x.dtype.name for x in cast["attention_norm"].values()} == {"float32"}
 
