@@ -462,7 +462,7 @@ def verified_steps(folder: Path) -> list[int]:
     return sorted(int(path.name.split(".")[0]) for path in folder.glob("*.manifest.json"))
 
 
-def kill_while_saving(folder: Path, times: int, rng: random.Random):
+def assert_kills_cost_no_verified_step(folder: Path, times: int, rng: random.Random):
     abstract = {name: jax.device_put(jnp.zeros((50, 1000)), sharding()) for name in "abcdef"}
     newest = 0
     for _ in range(times):
@@ -487,12 +487,12 @@ def kill_while_saving(folder: Path, times: int, rng: random.Random):
 
 
 def test_a_kill_in_the_middle_of_saves_never_costs_a_verified_step(tmp_path):
-    kill_while_saving(tmp_path, 3, random.Random())
+    assert_kills_cost_no_verified_step(tmp_path, 3, random.Random())
 
 
 @pytest.mark.heavy
 def test_many_kills_in_the_middle_of_saves(tmp_path):
-    kill_while_saving(tmp_path, 25, random.Random())
+    assert_kills_cost_no_verified_step(tmp_path, 25, random.Random())
 
 
 PAIR = """
