@@ -1,5 +1,6 @@
 """User-facing errors (what is wrong, what was expected, how to fix it) and their exit codes."""
 
+import errno
 import functools
 import os
 import sys
@@ -47,6 +48,24 @@ class DivergedError(UserError):
 EXIT_WATCHDOG = 6  # no progress for too long; every thread's stack was printed
 EXIT_PREEMPTED = 75  # saved after SIGTERM or SIGINT; re-run the same command to resume
 EXIT_UNREAD = 141  # stdout was closed by its reader; the code of a program ended by SIGPIPE
+EXIT_INTERRUPTED = 130  # Ctrl-C outside of training; the code of a program ended by SIGINT
+
+# What was expected, and the next step, where the operating system refuses a file.
+_OS_ERRORS = {
+    errno.ENOSPC: ("free space on the disk", "free some space, or choose another folder"),
+    errno.EDQUOT: ("space within the quota", "remove files, or choose another folder"),
+    errno.EROFS: ("a disk that can be written", "choose another folder"),
+    errno.EACCES: ("permission to use it", "change its permissions, or choose another path"),
+    errno.EPERM: ("permission to use it", "change its permissions, or choose another path"),
+    errno.ENOENT: ("a path that exists", "check the path"),
+    errno.EEXIST: ("a path that is free, or a folder", "choose another path"),
+    errno.ENOTDIR: ("a folder; part of the path is a file", "choose another path"),
+    errno.EISDIR: ("a file, but it is a folder", "choose another path"),
+    errno.ENAMETOOLONG: ("a name of at most 255 bytes", "choose a shorter name"),
+    errno.EIO: ("a disk that works", "restore the file from a copy; check the disk"),
+    errno.EMFILE: ("few open files", "raise the limit: ulimit -n 4096"),
+}
+_USAGE = {errno.ENOENT, errno.EEXIST, errno.ENOTDIR, errno.EISDIR, errno.ENAMETOOLONG}
 
 
 def one_line(error: Exception) -> str:
@@ -54,8 +73,26 @@ def one_line(error: Exception) -> str:
     return " ".join(str(error).split())[:300]
 
 
+def os_error_reason(error: OSError) -> str:
+    """Return the operating system's words, such as "No space left on device"."""
+    return error.strerror or one_line(error)
+
+
+def os_error_as_user_error(error: OSError) -> UserError:
+    """Return an error of the operating system as one for users: exit code 2 for usage, else 3."""
+    names = [str(name) for name in (error.filename, error.filename2) if name is not None]
+    expected, fix = _OS_ERRORS.get(
+        error.errno or 0, ("a file that can be read or written", "check the path and the disk")
+    )
+    kind = ConfigError if error.errno in _USAGE else DataError
+    return kind(f"{' → '.join(names) or 'a file'}: {os_error_reason(error)}", expected, fix)
+
+
 def report_user_errors(command_line: Callable[[], int]) -> Callable[[], int]:
-    """Decorate a script's entry point: print a `UserError` to stderr and return its exit code."""
+    """Decorate a script's entry point: print a user's error to stderr and return its exit code.
+
+    A user's error is a `UserError`, an error of the operating system, or Ctrl-C.
+    """
 
     @functools.wraps(command_line)
     def run() -> int:
@@ -69,5 +106,14 @@ def report_user_errors(command_line: Callable[[], int]) -> Callable[[], int]:
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             print("stopped: the output was closed by its reader", file=sys.stderr)
             return EXIT_UNREAD
+        except KeyboardInterrupt:
+            print("stopped by Ctrl-C", file=sys.stderr)
+            return EXIT_INTERRUPTED
+        except OSError as error:
+            if error.errno is None:  # a library's own, not the operating system's
+                raise
+            user_error = os_error_as_user_error(error)
+            print(f"error: {user_error}", file=sys.stderr)
+            return user_error.exit_code
 
     return run

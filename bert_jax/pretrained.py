@@ -12,7 +12,7 @@ from jaxtyping import Array, Float, Int
 from bert_jax.config import PretrainConfig, read_json
 from bert_jax.corpus.loader import HostBatch
 from bert_jax.errors import ConfigError, UserError
-from bert_jax.interop.config_json import read_json_object
+from bert_jax.filesystem import read_json_object
 from bert_jax.interop.huggingface import PretrainedModel, read_directory
 from bert_jax.labelled.batching import EncodedText, Packing
 from bert_jax.labelled.inputs import Input, as_input, main_text

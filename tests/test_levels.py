@@ -6,14 +6,14 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parent.parent
-BASE = {"config", "errors"}
+BASE = {"config", "errors", "filesystem"}
 DATA = BASE | {"tokenizer", "corpus", "labelled"}
 MODELS = BASE | {"nn", "models"}
 TASKS = DATA | MODELS | {"drawing", "training", "tasks"}
 ABOVE = TASKS | {"interop", "reports", "pretrained"}
 ALLOWED = {
     "config": BASE,
-    "drawing": {"errors", "drawing"},
+    "drawing": {"errors", "filesystem", "drawing"},
     "tokenizer": BASE | {"tokenizer"},
     "corpus": BASE | {"tokenizer", "corpus"},
     "labelled": DATA,

@@ -33,3 +33,10 @@ def require_rate(config: object, name: str) -> None:
     """Raise ConfigError if a dropout rate is not in [0, 1)."""
     value = getattr(config, name)
     require(0 <= value < 1, name, value, "a number in [0, 1)")
+
+
+def require_name(name: str) -> None:
+    """Raise ConfigError unless a run's name is the name of one folder; empty is allowed."""
+    is_one_folder = "/" not in name and "\0" not in name and name not in (".", "..")
+    expected = "the name of one folder, of at most 200 bytes, without /"
+    require(is_one_folder and len(name.encode(errors="replace")) <= 200, "name", name, expected)

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 from bert_jax.errors import ConfigError
+from bert_jax.filesystem import read_json_object
 
 
 def to_json(config: Any) -> str:
@@ -53,12 +54,7 @@ def read_json(cls: type, path: Path) -> Any:
     Raises:
         ConfigError: the file cannot be read, or does not hold this configuration.
     """
-    try:
-        return from_dict(cls, json.loads(path.read_text(encoding="utf-8")), str(path))
-    except (OSError, json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise ConfigError(
-            f"{path} cannot be read: {error}", "a JSON configuration", "restore the file"
-        ) from None
+    return from_dict(cls, read_json_object(path), str(path))
 
 
 def flatten(config: Any) -> dict[str, str]:

@@ -3,7 +3,7 @@
 import dataclasses
 from typing import Literal
 
-from bert_jax.config.check import require, require_at_least
+from bert_jax.config.check import require, require_at_least, require_name
 from bert_jax.config.resume import MayDiffer
 from bert_jax.config.training import LoopConfig, OptimizerConfig
 
@@ -96,6 +96,7 @@ class FinetuneConfig:
 
     def __post_init__(self):
         names = ("batch_size", "eval_batch_size", "seeds", "log_every", "patience")
+        require_name(self.name)
         require_at_least(self, 1, *names)
         for name in ("epochs", "evals_per_epoch"):
             require(getattr(self, name) > 0, name, getattr(self, name), "more than 0")

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 import tyro
 
-from bert_jax.config.check import require, require_at_least
+from bert_jax.config.check import require, require_at_least, require_name
 from bert_jax.config.model import BertConfig
 from bert_jax.config.resume import MayDiffer
 from bert_jax.config.training import LoopConfig, OptimizerConfig
@@ -107,6 +107,7 @@ class PretrainConfig:
     """Print parameters, memory, tokens and the configuration, and exit."""
 
     def __post_init__(self):
+        require_name(self.name)
         require_at_least(self, 1, "accumulation_steps", "eval_rows")
         total = sum(phase.share for phase in self.phases)
         require(abs(total - 1) < 1e-6, "sum of phases' share", total, "exactly 1")

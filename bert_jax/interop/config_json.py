@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 from bert_jax.config import BertConfig
 from bert_jax.errors import ConfigError
+from bert_jax.filesystem import read_json_object
 
 ACTIVATIONS = {  # Hugging Face's names → ours
     "gelu": "gelu", "gelu_new": "gelu_tanh", "gelu_pytorch_tanh": "gelu_tanh", "relu": "relu",
@@ -16,7 +17,6 @@ REQUIRED_VALUES = {  # what the model computes; any other value is refused
     "add_cross_attention": False, "is_encoder_decoder": False, "tie_word_embeddings": True,
     "pruned_heads": {}, "chunk_size_feed_forward": 0,
 }  # fmt: skip
-MAX_BYTES = 1 << 24
 
 
 class ParsedConfig(NamedTuple):
@@ -103,21 +103,6 @@ def make_config_json(
     if problem_type:
         values["problem_type"] = problem_type
     return json.dumps(values, indent=2, ensure_ascii=False) + "\n"
-
-
-def read_json_object(path: Path) -> dict[str, Any]:
-    """Read a JSON file that holds one object."""
-    try:
-        if path.stat().st_size > MAX_BYTES:
-            raise ValueError(f"{path.stat().st_size} bytes, more than {MAX_BYTES}")
-        value = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError) as error:
-        raise ConfigError(
-            f"{path} cannot be read: {_shorten(str(error))}", "a JSON file", "download it again"
-        ) from None
-    if not isinstance(value, dict):
-        raise ConfigError(f"{path} holds {_shorten(value)}", "a JSON object", "download it again")
-    return value
 
 
 def _read_labels(path: Path, raw: dict[str, Any]) -> tuple[str, ...]:

@@ -10,7 +10,8 @@ import jax
 import numpy as np
 
 from bert_jax.errors import CheckpointError, ConfigError, one_line
-from bert_jax.interop.config_json import parse_bert_config, read_json_object
+from bert_jax.filesystem import read_json_object
+from bert_jax.interop.config_json import parse_bert_config
 from bert_jax.interop.huggingface import PretrainedModel, check_vocabulary
 from bert_jax.interop.parameter_names import Flat, from_flat
 from bert_jax.models.architectures import architecture

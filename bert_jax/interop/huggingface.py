@@ -17,7 +17,8 @@ from flax.serialization import msgpack_restore
 
 from bert_jax.config import BertConfig
 from bert_jax.errors import CheckpointError, ConfigError, one_line
-from bert_jax.interop.config_json import make_config_json, read_config, read_json_object
+from bert_jax.filesystem import read_json_object
+from bert_jax.interop.config_json import make_config_json, read_config
 from bert_jax.interop.parameter_names import (
     from_flat,
     from_flax_names,

@@ -14,6 +14,7 @@ from tokenizers import Tokenizer as FastTokenizer
 from tokenizers import decoders, models, normalizers, pre_tokenizers, processors
 
 from bert_jax.errors import ConfigError
+from bert_jax.filesystem import MAX_TEXT_BYTES, read_json_object, read_text
 from bert_jax.tokenizer.wordcache import WordCache
 
 SPECIAL_TOKENS = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
@@ -52,12 +53,7 @@ def read_vocab(path: Path) -> list[str]:
             special token is missing.
     """
     expected = "one token per line, UTF-8, [PAD] [UNK] [CLS] [SEP] [MASK] among them"
-    try:
-        text = path.read_bytes().decode("utf-8-sig")
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(
-            f"vocabulary {path} cannot be read: {error}", expected, "pass a vocab.txt, or train one"
-        ) from None
+    text = read_text(path)
     tokens = [line.removesuffix("\r") for line in text.removesuffix("\n").split("\n")]
     first_seen: dict[str, int] = {}
     for number, token in enumerate(tokens, 1):
@@ -82,17 +78,7 @@ def read_vocab(path: Path) -> list[str]:
 
 def _read_json_object(path: Path) -> dict[str, Any]:
     """Read a JSON object; return an empty one if there is no file."""
-    if not path.exists():
-        return {}
-    try:
-        value = json.loads(path.read_text(encoding="utf-8"))
-        if not isinstance(value, dict):
-            raise ValueError("it holds no JSON object")
-        return value
-    except (OSError, ValueError, RecursionError) as error:
-        raise ConfigError(
-            f"{path} cannot be read: {error!r}", "a JSON object", "restore the file"
-        ) from None
+    return read_json_object(path, MAX_TEXT_BYTES) if path.exists() else {}
 
 
 def _vocab_of(path: Path, tokenizer_json: dict[str, Any]) -> list[str]:

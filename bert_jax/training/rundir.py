@@ -1,15 +1,10 @@
 """Lock of a run's directory, and a record of its command and environment."""
 
 import contextlib
-import fcntl
-import json
-import os
 import platform
 import re
 import shlex
-import socket
 import subprocess
-import time
 from collections.abc import Iterator, Sequence
 from importlib import metadata
 from pathlib import Path
@@ -17,7 +12,7 @@ from typing import Any
 
 import jax
 
-from bert_jax.errors import ConfigError
+from bert_jax.filesystem import lock_folder
 
 _SECRET_OPTION = re.compile(r"^(--?[\w.-]*(?:key|token|secret|password))(=.*)?$", re.IGNORECASE)
 _URL_LOGIN = re.compile(r"(\w+://)[^/\s@]+@")
@@ -76,32 +71,8 @@ def _commit() -> str | None:
 
 @contextlib.contextmanager
 def run_lock(folder: Path) -> Iterator[None]:
-    """Lock a run's directory for this process; the kernel releases it when the process dies.
-
-    Raises:
-        ConfigError: another process has locked it.
-    """
-    if jax.process_index() != 0:
+    """Lock a run's directory in process 0; see `lock_folder`."""
+    with (
+        lock_folder(folder, "another run") if jax.process_index() == 0 else contextlib.nullcontext()
+    ):
         yield
-        return
-    folder.mkdir(parents=True, exist_ok=True)
-    path = folder / "LOCK"
-    # `lockf` locks belong to the process: a forked data worker does not inherit them.
-    with path.open("a+", encoding="utf-8") as file:
-        try:
-            fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except (BlockingIOError, PermissionError):
-            file.seek(0)
-            raise ConfigError(
-                f"{folder} is in use by another run: {file.read().strip() or 'just starting'}",
-                "one run per directory",
-                "wait for it or stop it, or give this run another name",
-            ) from None
-        about = {"host": socket.gethostname(), "pid": os.getpid(), "started": time.ctime()}
-        file.truncate(0)
-        file.write(json.dumps(about) + "\n")
-        file.flush()
-        try:
-            yield
-        finally:
-            file.truncate(0)

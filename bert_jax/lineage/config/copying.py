@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 
 import tyro
 
-from bert_jax.config.check import require, require_at_least
+from bert_jax.config.check import require, require_at_least, require_name
 from bert_jax.config.resume import MayDiffer
 from bert_jax.config.training import LoopConfig, OptimizerConfig
 
@@ -149,6 +149,7 @@ class CopyTaskConfig:
     """Resume from a checkpoint even if its manifest, with the files' hashes, is missing."""
 
     def __post_init__(self):
+        require_name(self.name)
         for field in ("batch_size", "eval_sequences", "criterion_sequences", "converged_bits"):
             require(getattr(self, field) > 0, field, getattr(self, field), "more than 0")
         for field in ("eval_sizes", "criterion_sizes"):

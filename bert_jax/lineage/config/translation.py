@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 
 import tyro
 
-from bert_jax.config.check import require, require_at_least
+from bert_jax.config.check import require, require_at_least, require_name
 from bert_jax.config.resume import MayDiffer
 from bert_jax.config.training import LoopConfig, OptimizerConfig
 from bert_jax.lineage.config.models import TranslationModelConfig
@@ -97,6 +97,7 @@ class TrainTranslatorConfig:
     """Resume from a checkpoint even if its manifest, with the files' hashes, is missing."""
 
     def __post_init__(self):
+        require_name(self.name)
         has_tokens, has_size = self.batch_tokens is not None, self.batch_size is not None
         require(
             has_tokens != has_size,
