@@ -18,6 +18,7 @@ from bert_jax.interop.huggingface import METADATA_FILE, PretrainedModel, write_d
 from bert_jax.interop.onnx import write_onnx
 from bert_jax.interop.stablehlo import write_stablehlo
 from bert_jax.models.functional import count_parameters
+from bert_jax.models.pooling import SentencePooling
 from bert_jax.pretrained import read_model
 from bert_jax.tokenizer.tokenizer import Casing
 
@@ -29,9 +30,14 @@ class ConvertConfig:
     source: tyro.conf.Positional[str]
     """Run, Hugging Face directory, or TF1 checkpoint (its path without .index)."""
     output: tyro.conf.Positional[str]
-    """Directory for "huggingface", file for the others."""
-    to: Literal["huggingface", "stablehlo", "onnx"] = "huggingface"
+    """Directory for "huggingface" and "sentence-transformers", file for the others."""
+    to: Literal["huggingface", "sentence-transformers", "stablehlo", "onnx"] = "huggingface"
     """Format of the output."""
+    pooling: Literal["", "mean", "cls", "max"] = ""
+    """One vector for each text, pooled over all its tokens, or that of [CLS]. Empty: as SOURCE has
+    it; without any, "sentence-transformers" takes the mean, the others the model's own outputs."""
+    normalize: bool = False
+    """Scale the vectors of --pooling to length 1."""
     architecture: Literal["", "BertModel", "BertForPreTraining", "BertForMaskedLM"] = ""
     """Part of a pretraining model to convert; empty converts the whole model."""
     which: Literal["newest", "best"] = "newest"
@@ -49,7 +55,10 @@ def main(config: ConvertConfig) -> int:
     """Convert one model and return the exit code."""
     output = check_output(config)
     model = extract_part(read_source(config), config.architecture)
-    if config.to == "huggingface":
+    pooling = choose_pooling(config, model)
+    if pooling:
+        model = extract_part(model, "BertModel")._replace(sentence=pooling)
+    if config.to in ("huggingface", "sentence-transformers"):
         write_directory(output, model)
         result = f"{output}/"
     elif config.to == "stablehlo":
@@ -69,7 +78,7 @@ def check_output(config: ConvertConfig) -> Path:
         ConfigError: the output would replace other files or the source, or cannot be a file.
     """
     source, output = Path(config.source), Path(config.output)
-    if config.to != "huggingface":
+    if config.to in ("stablehlo", "onnx"):
         if output.is_dir() or not output.parent.is_dir():
             raise ConfigError(
                 f"{output} cannot be a file: it is a directory, or its directory is missing",
@@ -109,6 +118,17 @@ def read_source(config: ConvertConfig) -> PretrainedModel:
     )
 
 
+def choose_pooling(config: ConvertConfig, model: PretrainedModel) -> SentencePooling | None:
+    """Return how the output makes vectors of texts; None if it has the model's own outputs."""
+    is_directory = config.to == "sentence-transformers"
+    if not (config.pooling or is_directory):
+        return None
+    pooling = model.sentence or SentencePooling(max_length=(model.task or {}).get("max_length"))
+    if config.pooling:
+        pooling = pooling._replace(mode=config.pooling)
+    return pooling._replace(normalize=pooling.normalize or config.normalize)
+
+
 def extract_part(model: PretrainedModel, name: str) -> PretrainedModel:
     """Return the part of a model that another architecture needs; empty returns the model."""
     if not name or name == model.architecture:
@@ -128,7 +148,7 @@ def extract_part(model: PretrainedModel, name: str) -> PretrainedModel:
     params = {"bert": bert, **{part: params[part] for part in parts[name]}}
     if name == "BertModel":
         params = bert
-    return model._replace(architecture=name, params=params, labels=(), task=None, problem_type=None)
+    return PretrainedModel(model.config, name, params, model.tokenizer)
 
 
 @report_user_errors

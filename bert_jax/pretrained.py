@@ -20,6 +20,7 @@ from bert_jax.labelled.packed import apply_packed, count_outputs
 from bert_jax.labelled.texts import encode_single
 from bert_jax.models.architectures import BY_TOKEN, WITH_LABELS, architecture
 from bert_jax.models.functional import build
+from bert_jax.models.pooling import PoolingMode, SentencePooling, pool_sequences, require_mode
 from bert_jax.nn.execution import DEFAULT_EXECUTION
 from bert_jax.nn.layout import row_layout
 from bert_jax.tasks.fill_mask import TOKEN, decode_masks, encode_masked, mask_positions
@@ -54,8 +55,10 @@ class Model:
         length = (saved.task or {}).get("max_length")
         is_valid = isinstance(length, int) and 8 <= length <= positions
         self.max_length = length if is_valid else positions
+        self.sentence = saved.sentence or SentencePooling()
         self._packing = Packing(positions, saved.tokenizer.pad_id)
         self._jit_hidden = jax.jit(self._hidden)
+        self._jit_sentences = jax.jit(self._sentences, static_argnums=3)
         self._jit_outputs = jax.jit(self._outputs)
         self._jit_top_tokens = jax.jit(self._top_tokens, static_argnums=4)
 
@@ -77,11 +80,47 @@ class Model:
         Returns:
             For each text an array of shape (num_tokens, hidden_size); row 0 is [CLS].
         """
-        max_length = self.config.max_position_embeddings
-        ids = self.tokenizer.encode_batch(list(texts))
-        encoded = [encode_single(text_ids, self.tokenizer, max_length) for text_ids in ids]
+        encoded = self._encode_texts(texts, self.config.max_position_embeddings)
         num_outputs = count_outputs(encoded, by_token=True)
         return self._apply(self._jit_hidden, encoded, num_outputs, batch_size)
+
+    def embed(
+        self,
+        texts: Sequence[str],
+        pooling: PoolingMode | None = None,
+        normalize: bool | None = None,
+        batch_size: int = 32,
+    ) -> Float[np.ndarray, "N D"]:
+        """Return one vector for every text, pooled from the vectors of its tokens.
+
+        Equal to sentence-transformers with the same pooling.
+
+        Args:
+            texts: the texts; too long ones are truncated.
+            pooling: "mean" or "max" over all tokens, [CLS] and [SEP] included, or "cls". None: as a
+                directory of sentence-transformers says, else "mean".
+            normalize: scale vectors to length 1. None: as the directory says, else False.
+            batch_size: rows of 64 tokens in a batch; short texts share a row.
+
+        Raises:
+            ConfigError: no such mode of pooling.
+
+        Example:
+            >>> a, b = bert.embed(["A good film.", "I liked it."], normalize=True)
+            >>> similarity = a @ b  # cosine
+        """
+        chosen = self.sentence
+        if pooling is not None:
+            require_mode(pooling)
+            chosen = chosen._replace(mode=pooling)
+        if normalize is not None:
+            chosen = chosen._replace(normalize=normalize)
+        positions = self.config.max_position_embeddings
+        encoded = self._encode_texts(texts, min(chosen.max_length or positions, positions))
+        num_outputs = count_outputs(encoded, by_token=False)
+        compute = functools.partial(self._embed_rows, chosen)
+        vectors = self._apply(compute, encoded, num_outputs, batch_size)
+        return np.concatenate([np.empty((0, self.config.hidden_size), np.float32), *vectors])
 
     def fill_mask(self, text: str, top_k: int = 5) -> list[list[tuple[str, float]]]:
         """Return the most probable tokens for each [MASK] of a text, with their probabilities.
@@ -208,6 +247,29 @@ class Model:
             return np.asarray(compute(self.params, batch["tokens"], batch["lengths"]))
 
         return apply_packed(model, texts, num_outputs, batch_size, self._packing)
+
+    def _encode_texts(self, texts: Sequence[str], max_length: int) -> list[EncodedText]:
+        ids = self.tokenizer.encode_batch(list(texts))
+        return [encode_single(text_ids, self.tokenizer, max_length) for text_ids in ids]
+
+    def _embed_rows(
+        self,
+        pooling: SentencePooling,
+        params: Any,
+        tokens: Int[np.ndarray, "B T"],
+        lengths: Int[np.ndarray, "B J 2"],
+    ) -> Float[Array, "B J D"]:
+        return self._jit_sentences(params, tokens, lengths, pooling)
+
+    def _sentences(
+        self,
+        params: Any,
+        tokens: Int[Array, "B T"],
+        lengths: Int[Array, "B J 2"],
+        pooling: SentencePooling,
+    ) -> Float[Array, "B J D"]:
+        hidden = self._hidden(params, tokens, lengths)
+        return pool_sequences(hidden, row_layout(lengths, tokens.shape[1]), pooling)
 
     def _hidden(
         self, params: Any, tokens: Int[Array, "B T"], lengths: Int[Array, "B J 2"]

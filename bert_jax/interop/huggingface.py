@@ -17,7 +17,7 @@ from flax.serialization import msgpack_restore
 
 from bert_jax.config import BertConfig
 from bert_jax.errors import CheckpointError, ConfigError, one_line
-from bert_jax.filesystem import read_json_object
+from bert_jax.filesystem import read_json_object, write_text
 from bert_jax.interop.config_json import make_config_json, read_config
 from bert_jax.interop.parameter_names import (
     from_flat,
@@ -26,8 +26,10 @@ from bert_jax.interop.parameter_names import (
     to_flat,
     to_torch_names,
 )
+from bert_jax.interop.sentence_transformers import read_sentence_pooling, sentence_files
 from bert_jax.models.architectures import ARCHITECTURES, WITH_LABELS, architecture
 from bert_jax.models.functional import build
+from bert_jax.models.pooling import SentencePooling
 from bert_jax.tokenizer.tokenizer import Tokenizer
 
 WEIGHTS_FILE = "model.safetensors"
@@ -51,10 +53,14 @@ class PretrainedModel(NamedTuple):
     """Hugging Face's name for the kind of classification or regression."""
     task: dict[str, Any] | None = None
     """Kind of task and longest input, for predictions; None if it was not fine-tuned here."""
+    sentence: SentencePooling | None = None
+    """How one vector is made of a text, in a directory of sentence-transformers."""
 
 
 def write_directory(folder: str | Path, model: PretrainedModel, card: str = "") -> None:
     """Write a directory that `transformers` and `bert_jax.load` open, and replace an old one.
+
+    With `model.sentence`, sentence-transformers opens it too.
 
     Args:
         folder: the directory to write; it changes only once all files are complete.
@@ -75,6 +81,10 @@ def write_directory(folder: str | Path, model: PretrainedModel, card: str = "") 
     )
     (new / "config.json").write_text(config_text, encoding="utf-8")
     model.tokenizer.save(new, model.config.max_position_embeddings)
+    if model.sentence:
+        width, positions = model.config.hidden_size, model.config.max_position_embeddings
+        for name, text in sentence_files(model.sentence, width, positions).items():
+            write_text(new / name, text)
     metadata = {
         "task": model.task,
         "tokenizer_sha256": model.tokenizer.sha256,
@@ -129,7 +139,7 @@ def read_directory(folder: str | Path, log: Callable[[str], None] = print) -> Pr
     task = metadata.get("task")
     return PretrainedModel(
         config, name, params, tokenizer, labels, parsed.problem_type,
-        task if isinstance(task, dict) else None,
+        task if isinstance(task, dict) else None, read_sentence_pooling(folder, log),
     )  # fmt: skip
 
 

@@ -14,6 +14,7 @@ import numpy as np
 from bert_jax.errors import CheckpointError, ConfigError
 from bert_jax.interop.huggingface import PretrainedModel, write_directory
 from bert_jax.interop.stablehlo import make_inference_function
+from bert_jax.models.pooling import MIN_NORM, SentencePooling
 
 TOLERANCE = 1e-4
 INPUTS = ("input_ids", "attention_mask", "token_type_ids")
@@ -46,6 +47,10 @@ def write_onnx(model: PretrainedModel, path: Path) -> float:
             "pip install 'bert_jax[onnx]'",
         ) from None
 
+    if model.sentence:
+        model = model._replace(
+            architecture="BertModel", params=model.params.get("bert", model.params)
+        )
     names = OUTPUTS.get(model.architecture, ("logits",))
     if model.architecture == "BertModel" and "pooler" not in model.params:
         names = names[:1]  # transformers would initialize a pooler
@@ -59,6 +64,8 @@ def write_onnx(model: PretrainedModel, path: Path) -> float:
             outputs = self.inner(
                 input_ids=input_ids, attention_mask=attention_mask, token_type_ids=token_type_ids
             )
+            if model.sentence:
+                return (_pool(outputs["last_hidden_state"], attention_mask, model.sentence),)
             return tuple(outputs[name] for name in names)
 
     with tempfile.TemporaryDirectory() as temporary, warnings.catch_warnings():
@@ -72,7 +79,7 @@ def write_onnx(model: PretrainedModel, path: Path) -> float:
             Wrapped(inner.eval()),
             tuple(torch.ones((2, 4), dtype=torch.int64) for _ in INPUTS),
             input_names=list(INPUTS),
-            output_names=list(names),
+            output_names=["sentence_embedding"] if model.sentence else list(names),
             dynamic_shapes={name: {0: batch, 1: length} for name in INPUTS},
             dynamo=True,
             verbose=False,
@@ -90,6 +97,21 @@ def write_onnx(model: PretrainedModel, path: Path) -> float:
             )
         path.write_bytes(draft.read_bytes())
     return worst
+
+
+def _pool(hidden: Any, attention_mask: Any, pooling: SentencePooling) -> Any:
+    """Pool torch tensors [B, T, D] to [B, D], as `pool_sequences` does."""
+    mask = attention_mask[..., None].to(hidden.dtype)
+    if pooling.mode == "cls":
+        first = attention_mask.argmax(dim=1)[:, None, None].expand(-1, 1, hidden.shape[-1])
+        vectors = hidden.gather(1, first)[:, 0]
+    elif pooling.mode == "max":
+        vectors = hidden.masked_fill(mask == 0, float("-inf")).amax(dim=1)
+    else:
+        vectors = (hidden * mask).sum(dim=1) / mask.sum(dim=1).clamp(min=1)
+    if pooling.normalize:
+        vectors = vectors / vectors.norm(dim=-1, keepdim=True).clamp(min=MIN_NORM)
+    return vectors
 
 
 def _largest_difference(model: PretrainedModel, session: Any) -> float:

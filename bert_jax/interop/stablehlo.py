@@ -11,6 +11,7 @@ from jax import Array
 from bert_jax.interop.huggingface import PretrainedModel
 from bert_jax.models.architectures import WITH_LABELS, architecture
 from bert_jax.models.functional import build
+from bert_jax.models.pooling import pool_sequences
 from bert_jax.nn.layout import row_layout
 
 PLATFORMS = ("cpu", "cuda", "rocm", "tpu")
@@ -23,6 +24,7 @@ def make_inference_function(
 
     `f(input_ids [B, T], attention_mask [B, T], token_type_ids [B, T])`, all int32, returns
 
+    - any model with `model.sentence`: a vector for each text [B, D];
     - BertModel: last hidden state [B, T, D] and, with a pooler, the pooled [CLS] [B, D];
     - BertForPreTraining: MLM logits [B, T, V] and NSP logits [B, 2];
     - BertForSequenceClassification: logits [B, C];
@@ -41,6 +43,10 @@ def make_inference_function(
         lengths = jnp.stack([attention_mask.sum(axis=-1) - second, second], axis=-1)[:, None]
         layout = row_layout(lengths, input_ids.shape[1])
         module = merge(jax.tree.map(jnp.asarray, model.params))
+        if model.sentence:
+            encoder = module if name == "BertModel" else module.bert
+            vectors = pool_sequences(encoder(input_ids, layout), layout, model.sentence)
+            return (vectors[:, 0],)
         if name == "BertModel":
             hidden = module(input_ids, layout)
             return (hidden, module.pool(hidden[:, 0])) if pooling else (hidden,)
