@@ -2,7 +2,7 @@
 
 SOURCE is a run of pretrain.py or finetune.py, a Hugging Face directory, or a Google TF1 checkpoint.
 Exit codes: 0 done, 2 configuration, 3 data, 4 no usable checkpoint,
-141 output closed by its reader.
+130 Ctrl-C, 141 output closed by its reader.
 """
 
 import dataclasses
@@ -14,13 +14,14 @@ import tyro
 
 from bert_jax.errors import ConfigError, report_user_errors
 from bert_jax.interop.google_tf import read_tf_checkpoint
-from bert_jax.interop.huggingface import METADATA_FILE, PretrainedModel, write_directory
+from bert_jax.interop.huggingface import PretrainedModel, write_directory
+from bert_jax.interop.manifest import METADATA_FILE
 from bert_jax.interop.onnx import write_onnx
 from bert_jax.interop.stablehlo import write_stablehlo
 from bert_jax.models.functional import count_parameters
 from bert_jax.models.pooling import SentencePooling
 from bert_jax.pretrained import read_model
-from bert_jax.tokenizer.tokenizer import Casing
+from bert_jax.tokenizer.rules import Casing
 
 
 @dataclasses.dataclass(frozen=True)
@@ -102,7 +103,8 @@ def read_source(config: ConvertConfig) -> PretrainedModel:
     """Read the source in any of its formats."""
     source = Path(config.source)
     if source.is_dir():
-        return read_model(source, config.which)
+        # A part of a pretraining model has no labels.
+        return read_model(source, config.which, labels=not config.architecture)
     if not source.with_name(f"{source.name}.index").exists():
         raise ConfigError(
             f"{source} is not a model",

@@ -17,7 +17,7 @@ import jax
 import numpy as np
 
 from bert_jax.config.command_line import choose_run
-from bert_jax.drawing.curves import plot_loss
+from bert_jax.drawing.curves import Panel, plot_loss
 from bert_jax.drawing.heatmap import heat_map
 from bert_jax.drawing.svg import stack_pictures
 from bert_jax.errors import report_user_errors
@@ -32,7 +32,7 @@ from bert_jax.lineage.ntm import NeuralTuringMachine, SequenceLSTM, run_ntm
 from bert_jax.models.functional import build, count_parameters
 from bert_jax.training.checkpoint_arrays import load_params
 from bert_jax.training.fit import Evaluation, fit, sum_metrics
-from bert_jax.training.optimizers import make_optimizer
+from bert_jax.training.optimizers import make_optimizer, warmup_warning
 from bert_jax.training.parallel import DataParallel
 from bert_jax.training.run import Run, open_run, report_preemption
 from bert_jax.training.runlog import read_metrics
@@ -48,9 +48,8 @@ def main(config: CopyTaskConfig) -> int:
     for size in (config.batch_size, config.criterion_sequences, config.eval_sequences):
         parallel.check_batch_size(size)
     model = NeuralTuringMachine if config.model.kind == "ntm" else SequenceLSTM
-    init, merge = build(
-        config.model, partial(model, in_width=task.in_width, out_width=task.out_width)
-    )
+    module = partial(model, in_width=task.in_width, out_width=task.out_width)
+    init, merge = build(config.model, module)
     init_key, no_dropout = jax.random.split(jax.random.key(config.seed))
     objective = make_copying_objective(merge)
     optimizer, schedule = make_optimizer(config.optimizer, config.loop.steps)
@@ -68,6 +67,8 @@ def main(config: CopyTaskConfig) -> int:
     # --- Train: start fresh, or resume from the newest good checkpoint --------------------------
     folder = Path(config.runs_dir) / config.name
     with open_run(folder, config, config.loop, new_state, parallel=parallel, hashes={}) as run:
+        if warning := warmup_warning(config.optimizer, config.loop.steps):
+            run.log.info(warning)
         converged_at: int | None = run.carry.get("converged_at")
 
         def evaluate(params: Any, step: int) -> Evaluation:
@@ -124,8 +125,8 @@ def main(config: CopyTaskConfig) -> int:
 def write_report(run: Run, report: dict[str, Any]) -> None:
     """Write report.json, draw the loss curve, and log the report."""
     plots, evaluation = run.folder / "plots", run.folder / "evaluation" / str(report["best_step"])
-    baselines = {"random bits": float(np.log(2))}
-    plot_loss(read_metrics(run.folder / "metrics.jsonl"), plots / "loss.svg", baselines)
+    panel = Panel(baselines={"random bits": float(np.log(2))})
+    plot_loss(read_metrics(run.folder / "metrics.jsonl"), plots / "loss.svg", [panel])
     evaluation.mkdir(parents=True, exist_ok=True)
     text = json.dumps(report, indent=2) + "\n"
     (evaluation / "report.json").write_text(text, encoding="utf-8")

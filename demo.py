@@ -110,7 +110,7 @@ def run_script(main: Callable[[Any], int], config: Any) -> int:
         return main(config)
     except ConfigError as error:
         raise ConfigError(
-            str(error).splitlines()[0],
+            error.lines[0],
             "runs that were started by this version of the demo",
             "rm -r runs/demo runs/demo_reviews, then re-run the demo",
         ) from None

@@ -19,10 +19,12 @@ from bert_jax.config.command_line import choose_run
 from bert_jax.config.finetuning import loop_config, optimizer_config
 from bert_jax.drawing.curves import plot_loss
 from bert_jax.errors import EXIT_PREEMPTED, report_user_errors
+from bert_jax.filesystem import write_text
 from bert_jax.interop.huggingface import PretrainedModel, write_directory
 from bert_jax.labelled.batching import Packing, finetuning_batches, hash_texts, steps_per_epoch
 from bert_jax.labelled.rejects import Rejects
-from bert_jax.models.architectures import WITH_LABELS, architecture
+from bert_jax.labelled.texts import require_single_texts
+from bert_jax.models.architectures import WITH_LABELS, WITH_POOLER, architecture
 from bert_jax.models.functional import build, merge_pretrained
 from bert_jax.nn.execution import choose_execution, device_platform
 from bert_jax.pretrained import read_model
@@ -30,14 +32,15 @@ from bert_jax.reports.card import model_card
 from bert_jax.reports.report import Report, make_report, write_report
 from bert_jax.reports.seeds import describe_seeds
 from bert_jax.tasks.kinds import KINDS
-from bert_jax.tasks.prediction import SplitPredictions, make_predictor
-from bert_jax.tasks.splits import Split, read_splits
+from bert_jax.tasks.prediction import SplitOutputs, decode_and_tune, make_predictor
+from bert_jax.tasks.splits import Split, read_columns, read_splits
 from bert_jax.tasks.task import Task, choose_metric, make_finetuning_objective
 from bert_jax.training.checkpoint_arrays import hash_arrays, load_params
 from bert_jax.training.early_stopping import stopped_early
 from bert_jax.training.fit import Evaluation, fit
 from bert_jax.training.optimizers import make_optimizer
 from bert_jax.training.parallel import DataParallel, start_processes
+from bert_jax.training.processes import require_agreement
 from bert_jax.training.run import Run, open_run, report_preemption
 from bert_jax.training.runlog import read_metrics
 from bert_jax.training.step import (
@@ -59,12 +62,17 @@ def main(config: FinetuneConfig, kinds: Mapping[str, type[Task]] = KINDS) -> int
         start_processes()
 
     # --- Encoder and data ---------------------------------------------------------------------
-    encoder = read_model(config.encoder)
+    encoder = read_model(config.encoder, labels=False)
     config = clamp_max_length(config, encoder.config.max_position_embeddings)
     rejects = Rejects()
     task, data = read_splits(kinds[config.task], config, encoder.tokenizer, rejects, print)
     for line in rejects.summary():
         print(f"warning: {line}")
+    if encoder.config.type_vocab_size == 1:
+        for split in data.values():
+            require_single_texts(split.encoded, [example.place for example in split.examples])
+    if task.architecture in WITH_POOLER and not encoder.has_pooler:
+        print(f"warning: {config.encoder} has no pooler: it starts from random weights")
     metric, sign = choose_metric(task, config.metric)
     if config.dry_run:
         return 0
@@ -88,7 +96,7 @@ def main(config: FinetuneConfig, kinds: Mapping[str, type[Task]] = KINDS) -> int
     if config.seeds > 1 and setup.parallel.is_first_process:
         best = max(results, key=lambda seed: sign * results[seed][f"dev {metric}"])
         print(describe_seeds(results))
-        (folder / "summary.json").write_text(json.dumps(results, indent=2) + "\n", encoding="utf-8")
+        write_text(folder / "summary.json", json.dumps(results, indent=2) + "\n")
         model = read_model(folder / f"seed-{best}")
         card = (folder / f"seed-{best}" / "model" / "README.md").read_text(encoding="utf-8")
         write_directory(folder / "model", model, card)
@@ -106,7 +114,9 @@ class TrainingSetup(NamedTuple):
     init_train_state: Callable[[jax.Array, jax.Array], TrainState]
     """(parameter key, dropout key) → the state of a model with random weights."""
     train_step: Callable[[TrainState, Batch], tuple[TrainState, Metrics]]
-    predict: Callable[[Params, Split], SplitPredictions]
+    predict: Callable[[Params, Split], SplitOutputs]
+    columns: dict[str, str]
+    """Columns of the training data's texts, which the exported model remembers."""
 
 
 def set_up_training(
@@ -136,6 +146,7 @@ def set_up_training(
         init_train_state=make_state_init(init, optimizer, parallel.replicated),
         train_step=parallel.shard(step),
         predict=make_predictor(task, merge, execution, parallel, packing, config.eval_batch_size),
+        columns=read_columns(task, config),
     )
 
 
@@ -161,6 +172,8 @@ def finetune_one_seed(
         "tokenizer": encoder.tokenizer.sha256,
         "data": hash_texts([*train.encoded, *dev.encoded]),
     }
+    # Not part of what the run is, but all processes evaluate it together.
+    require_agreement({"test data": hash_texts(data["test"].encoded) if "test" in data else None})
     with open_run(
         folder, config, setup.loop, new_state, parallel=setup.parallel, hashes=hashes
     ) as run:
@@ -168,8 +181,9 @@ def finetune_one_seed(
         signed_scores: list[float] = [*run.carry.get("scores", [])]
 
         def evaluate(params: Any, step: int) -> Evaluation:
-            predictions, loss = setup.predict(params, dev)
-            scores = task.score(dev.examples, predictions)
+            outputs, loss = setup.predict(params, dev)
+            tuned, predictions = decode_and_tune(task, dev, outputs)
+            scores = tuned.score(dev.examples, predictions)
             signed_scores.append(sign * scores[metric])
             stop = stopped_early(signed_scores, config.patience)
             if stop:
@@ -215,11 +229,16 @@ def report_best(
     """Score the best checkpoint on dev and test, and write its report and model directory."""
     best_params, extra, _ = load_params(run.folder, "best", run.log.info)
     params = setup.parallel.put_state(best_params)
+    dev_outputs, _ = setup.predict(params, data["dev"])
+    task, predictions = decode_and_tune(task, data["dev"], dev_outputs)
+    predicted = {"dev": predictions}
+    if "test" in data:
+        test, (outputs, _) = data["test"], setup.predict(params, data["test"])
+        predicted["test"] = task.decode(test.examples, test.encoded, outputs)
     scores: dict[str, float] = {}
     reports: dict[str, Report] = {}
-    for name in [name for name in ("dev", "test") if name in data]:
+    for name, predictions in predicted.items():
         examples, encoded = data[name]
-        predictions, _ = setup.predict(params, data[name])
         scores |= {f"{name} {k}": v for k, v in task.score(examples, predictions).items()}
         reports[name] = make_report(task, examples, encoded, predictions)
     if setup.parallel.is_first_process:
@@ -231,12 +250,20 @@ def report_best(
             best_params,
             encoder.tokenizer,
             labels=task.labels if task.architecture in WITH_LABELS else (),
-            problem_type="regression" if task.kind == "regression" else None,
-            task={"kind": task.kind, "max_length": config.max_length},
+            problem_type=task.problem_type,
+            task={
+                "kind": task.kind,
+                "max_length": config.max_length,
+                "columns": setup.columns,
+                **task.options,
+            },
         )
         write_directory(folder / "model", model, model_card(config, encoder, task, reports))
-        plot_loss(read_metrics(folder / "metrics.jsonl"), folder / "plots" / "loss.svg", {})
+        plot_loss(read_metrics(folder / "metrics.jsonl"), folder / "plots" / "loss.svg")
         run.log.info("  ".join(f"{name} {value:.4f}" for name, value in scores.items()))
+        for name, report in reports.items():
+            for line in report["warnings"]:
+                run.log.info(f"warning: {name}: {line}")
         run.log.info(f"report in {folder}/evaluation/{step}, model in {folder}/model")
     return scores
 

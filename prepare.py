@@ -1,11 +1,16 @@
 """Prepare text for pretraining: `python prepare.py TEXT … --output FOLDER`.
 
 Text → WordPiece vocabulary → sentence pairs → packed rows, with a data report. `--help` lists the
-options. Exit codes: 0 done, 2 configuration, 3 data, 141 output closed by its reader.
+options. Exit codes: 0 done, 2 configuration, 3 data, 130 Ctrl-C, 141 output closed by
+its reader.
 """
 
+import contextlib
+import signal
 import sys
 import time
+from collections.abc import Iterator
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -17,16 +22,25 @@ from bert_jax.config import PrepareConfig
 from bert_jax.corpus.beam import build_with_beam
 from bert_jax.corpus.build import Job
 from bert_jax.corpus.bundles import BundleOptions, Corpus
-from bert_jax.corpus.cleaning import Findings
-from bert_jax.corpus.datasets import REPORT, finish_dataset, start_dataset
+from bert_jax.corpus.datasets import (
+    REPORT,
+    finish_dataset,
+    remove_if_unfinished,
+    start_dataset,
+)
 from bert_jax.corpus.report import make_data_report, print_report, save_report
 from bert_jax.corpus.rows import RowFormat
-from bert_jax.corpus.sample import take_sample, training_texts
-from bert_jax.corpus.sources import ReadOptions, find_sources, group_parts
+from bert_jax.corpus.sample import Sample, check_documents, take_sample, training_texts
 from bert_jax.corpus.tally import Tally
 from bert_jax.corpus.workers import build_with_workers, count_cores
 from bert_jax.errors import report_user_errors
-from bert_jax.tokenizer.tokenizer import Casing, Tokenizer, read_vocab
+from bert_jax.filesystem import lock_folder
+from bert_jax.reading.cleaning import Findings
+from bert_jax.reading.sources import ReadOptions, find_sources, group_parts
+from bert_jax.tokenizer.new_words import add_words
+from bert_jax.tokenizer.opening import open_tokenizer
+from bert_jax.tokenizer.rules import MAX_WORD_CHARS, Casing
+from bert_jax.tokenizer.tokenizer import Tokenizer
 from bert_jax.tokenizer.vocabulary import train_vocab
 
 
@@ -38,30 +52,51 @@ def main(config: PrepareConfig, console: Console | None = None) -> dict:
 
     # --- Sources ---------------------------------------------------------------------------------
     bundle_bytes = int(config.bundle_mb * 2**20)
-    read_options = ReadOptions(config.text_column, bundle_bytes, config.tfds_data_dir)
-    bundle_options = BundleOptions(bundle_bytes, config.eval_share, config.seed)
+    read_options = ReadOptions(
+        text_column=config.text_column,
+        piece_chars=bundle_bytes,
+        tfds_data_dir=config.tfds_data_dir,
+        encoding=config.encoding,
+        documents=config.documents,
+    )
+    bundle_options = BundleOptions(bundle_bytes, config.eval_share, config.seed, 1 + config.nsp)
     sources = find_sources(config.inputs, read_options, findings, output)
     corpus = Corpus(group_parts(sources), read_options, bundle_options)
-    sample = take_sample(corpus.texts(), config.sentences, config.language)
-
-    # --- Output folder: report.json is removed first and written last ----------------------------
-    output.mkdir(parents=True, exist_ok=True)
-    (output / REPORT).unlink(missing_ok=True)
+    texts = corpus.texts(sample_findings := Findings())
+    sample = take_sample(texts, config.sentences, config.language, sample_findings)
     stopwatch.lap("scan")
 
+    # --- Output folder ---------------------------------------------------------------------------
+    with (
+        lock_folder(output, "another prepare.py"),
+        remove_if_unfinished(output, config.lengths),
+    ):
+        report = write_data(config, corpus, sample, findings, stopwatch)
+    print_report(report, console or Console())
+    return report
+
+
+def write_data(
+    config: PrepareConfig,
+    corpus: Corpus,
+    sample: Sample,
+    findings: Findings,
+    stopwatch: "Stopwatch",
+) -> dict:
+    """Write the tokenizer, the rows and the data report to `config.output`; return the report."""
+    output = Path(config.output)
+
     # --- Tokenizer -------------------------------------------------------------------------------
-    casing = Casing(config.lowercase, config.strip_accents)
-    if config.vocab is None:
-        vocab = train_vocab(partial(training_texts, corpus), config.vocab_size, casing)
-    else:
-        vocab = read_vocab(Path(config.vocab))
-    tokenizer = Tokenizer(vocab, casing)
+    tokenizer = make_tokenizer(config, corpus)
+    casing = tokenizer.casing  # a folder's tokenizer brings its own
+    config = replace(config, lowercase=casing.lowercase, strip_accents=casing.strip_accents)
+    (output / REPORT).unlink(missing_ok=True)  # it is written last: until then nothing is finished
     tokenizer.save(output / "tokenizer", model_max_length=max(config.lengths))
     stopwatch.lap("vocabulary")
 
     # --- Rows: one shard for each bundle of documents and each length ----------------------------
     formats = tuple(
-        RowFormat(length, config.max_pairs(length), tokenizer.vocab_size)
+        RowFormat(length, config.max_pairs(length), tokenizer.vocab_size, config.nsp)
         for length in sorted(set(config.lengths))
     )
     for row_format in formats:
@@ -82,9 +117,10 @@ def main(config: PrepareConfig, console: Console | None = None) -> dict:
     else:
         all_stats = build_with_beam(corpus, job, findings, config.beam)
     tally = Tally(tokenizer.vocab_size)
-    for stats in all_stats:
-        tally.add(stats)
-    tally.check_splits(config.eval_share, findings)
+    with contextlib.closing(all_stats):  # no worker writes on after an error
+        for stats in all_stats:
+            tally.add(stats)
+    tally.check_splits(corpus.bundle_options, findings)
     stopwatch.lap("rows")
 
     # --- Data sets and data report ---------------------------------------------------------------
@@ -95,8 +131,35 @@ def main(config: PrepareConfig, console: Console | None = None) -> dict:
     stopwatch.lap("data sets")
     report["timing"] = stopwatch.report(report["text"]["bytes"])
     save_report(output, report)
-    print_report(report, console or Console())
     return report
+
+
+def make_tokenizer(config: PrepareConfig, corpus: Corpus) -> Tokenizer:
+    """Train a vocabulary on the corpus, or take the given one; then add the new words.
+
+    Raises:
+        ConfigError: the given vocabulary or the words cannot be used.
+        DataError: the corpus has no text to train on, or too few documents.
+    """
+    casing = Casing(config.lowercase, config.strip_accents)
+    max_chars = config.max_word_length or MAX_WORD_CHARS
+    if config.vocab is None:
+        texts = partial(training_texts, corpus)
+        vocab = train_vocab(texts, config.vocab_size, casing, max_chars)
+        tokenizer = Tokenizer(vocab, casing, max_word_chars=max_chars)
+    else:
+        tokenizer = open_tokenizer(
+            config.vocab, config.lowercase, config.strip_accents, config.max_word_length
+        )
+        check_documents(corpus)
+    if config.add_tokens is None:
+        return tokenizer
+    extended = add_words(tokenizer, config.add_tokens)
+    print(
+        f"{config.add_tokens}: {extended.vocab_size - tokenizer.vocab_size:,} new words, ids from "
+        f"{tokenizer.vocab_size:,}; the others are tokens already"
+    )
+    return extended
 
 
 class Stopwatch:
@@ -119,10 +182,33 @@ class Stopwatch:
         }
 
 
+@contextlib.contextmanager
+def exit_on_signals() -> Iterator[None]:
+    """Turn SIGTERM and SIGHUP into `SystemExit`, so that the output folder is left clean."""
+
+    def stop(number: int, _: object) -> None:
+        signal.signal(number, signal.SIG_DFL)  # the second one ends the process at once
+        print(f"stopped by {signal.Signals(number).name}", file=sys.stderr)
+        sys.exit(128 + number)
+
+    numbers = [
+        number
+        for number in (signal.SIGTERM, signal.SIGHUP)
+        if signal.getsignal(number) == signal.SIG_DFL  # `nohup` has SIGHUP ignored
+    ]
+    earlier = {number: signal.signal(number, stop) for number in numbers}
+    try:
+        yield
+    finally:
+        for number, handler in earlier.items():
+            signal.signal(number, handler)
+
+
 @report_user_errors
 def command_line() -> int:
     """Run `main` with the options of the command line, and return the exit code."""
-    main(tyro.cli(PrepareConfig, description=__doc__))
+    with exit_on_signals():
+        main(tyro.cli(PrepareConfig, description=__doc__))
     return 0
 
 

@@ -38,8 +38,9 @@ from bert_jax.lineage.translator import VOCABULARY, Translator
 from bert_jax.nn.execution import DEFAULT_EXECUTION, Execution, choose_execution, device_platform
 from bert_jax.training.checkpoint_arrays import load_params
 from bert_jax.training.fit import Evaluation, fit, sum_metrics
-from bert_jax.training.optimizers import make_optimizer
+from bert_jax.training.optimizers import make_optimizer, warmup_warning
 from bert_jax.training.parallel import DataParallel, start_processes
+from bert_jax.training.processes import require_agreement
 from bert_jax.training.run import Run, open_run, report_preemption
 from bert_jax.training.runlog import read_metrics
 from bert_jax.training.step import TrainState, make_eval_step, make_state_init, make_train_step
@@ -93,17 +94,14 @@ def main(config: TrainTranslatorConfig) -> int:
         values |= scores(config, translations, pairs["dev"][subset])
         return Evaluation(values, criterion=-values[config.metric])
 
-    def add_throughput(step: int, values: dict[str, float]) -> dict[str, float]:
-        tokens = values.pop("tokens", 0.0)
-        rate = values.get("steps_per_second")
-        return values | ({"tokens_per_second": tokens * rate} if rate else {})
-
     # --- Train: start fresh, or resume from the newest good checkpoint --------------------------
     folder = Path(config.runs_dir) / config.name
     hashes = {
         "vocabulary": vocabulary.sha256,
         "data": hash_pairs([*encoded["train"], *encoded["dev"]]),
     }
+    # Not part of what the run is, but all processes translate it together.
+    require_agreement({"test data": hash_pairs(encoded["test"]) if "test" in encoded else None})
     if config.batch_tokens is not None:  # the number of rows depends on the devices that share them
         hashes["devices"] = str(parallel.num_devices)
     with open_run(folder, config, config.loop, new_state, parallel=parallel, hashes=hashes) as run:
@@ -112,6 +110,8 @@ def main(config: TrainTranslatorConfig) -> int:
             data.rejects.write(folder / "rejects.jsonl")
         for line in describe_data(data):
             run.log.info(line)
+        if warning := warmup_warning(config.optimizer, config.loop.steps):
+            run.log.info(warning)
         run.log.info(f"{steps_per_epoch(encoded['train'], batching):,} steps per epoch")
         outcome = fit(
             run,
@@ -139,6 +139,13 @@ class Data(NamedTuple):
     encoded: dict[str, list[EncodedPair]]
     vocabulary: Subwords
     rejects: Rejects
+
+
+def add_throughput(step: int, values: dict[str, float]) -> dict[str, float]:
+    """Replace the tokens of a step by tokens per second."""
+    tokens = values.pop("tokens", 0.0)
+    rate = values.get("steps_per_second")
+    return values | ({"tokens_per_second": tokens * rate} if rate else {})
 
 
 def read_data(config: TrainTranslatorConfig) -> Data:
@@ -203,7 +210,7 @@ def report_best(config: TrainTranslatorConfig, run: Run, data: Data) -> None:
     run.log.info(f"{split}: " + "  ".join(f"{name} {x:.4g}" for name, x in values.items()))
     if parallel.is_first_process:
         write_evaluation(folder, report, pairs, translations)
-        plot_loss(read_metrics(folder / "metrics.jsonl"), folder / "plots" / "loss.svg", {})
+        plot_loss(read_metrics(folder / "metrics.jsonl"), folder / "plots" / "loss.svg")
 
 
 def scores(

@@ -21,11 +21,12 @@ import tyro
 from bert_jax.corpus import build
 from bert_jax.corpus.build import Job, build_shards
 from bert_jax.corpus.bundles import BundleOptions, Corpus
-from bert_jax.corpus.cleaning import Findings
 from bert_jax.corpus.rows import RowFormat
-from bert_jax.corpus.sources import ReadOptions, Source, group_parts
 from bert_jax.corpus.workers import build_with_workers, count_cores
-from bert_jax.tokenizer.tokenizer import Casing, Tokenizer, read_vocab
+from bert_jax.reading.cleaning import Findings
+from bert_jax.reading.sources import ReadOptions, Source, group_parts
+from bert_jax.tokenizer.tokenizer import Casing, Tokenizer
+from bert_jax.tokenizer.vocab_file import read_vocab
 
 TOKENIZERS_ALONE = """
 import sys, time

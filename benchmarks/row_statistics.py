@@ -46,9 +46,9 @@ def main(options: Options) -> None:
         f"pair length             mean {pair_lengths.mean():.1f}; 1, 5, 10, 25, 50 %: {quantiles}"
     )
     print(f"shorter than T          {(pair_lengths < options.length).mean():.2%}")
-    print(
-        f"random next             {batch['is_random_next'][is_pair].mean():.2%}  (more than 50 %)"
-    )
+    if data.nsp:
+        share = batch["is_random_next"][is_pair].mean()
+        print(f"random next             {share:.2%}  (more than 50 %)")
 
     # --- Masks, as training draws them ----------------------------------------------------------
     rules = MaskingRules(

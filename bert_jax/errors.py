@@ -1,5 +1,6 @@
 """User-facing errors (what is wrong, what was expected, how to fix it) and their exit codes."""
 
+import copyreg
 import errno
 import functools
 import os
@@ -20,7 +21,12 @@ class UserError(ValueError):
     exit_code: ClassVar[int] = 2
 
     def __init__(self, wrong: str, expected: str, fix: str):
+        self.lines = wrong, expected, fix
         super().__init__(f"{wrong}\n  expected: {expected}\n  fix:      {fix}")
+
+    def __reduce__(self):
+        # The text alone makes a copy: an error travels from a worker process to its parent.
+        return copyreg.__newobj__, (type(self), *self.args), self.__dict__  # type: ignore[attr-defined]
 
 
 class ConfigError(UserError):
@@ -70,7 +76,10 @@ _USAGE = {errno.ENOENT, errno.EEXIST, errno.ENOTDIR, errno.EISDIR, errno.ENAMETO
 
 def one_line(error: Exception) -> str:
     """Return an error's text on one line, truncated to 300 characters."""
-    return " ".join(str(error).split())[:300]
+    text = str(error)
+    if isinstance(error, OSError) and error.strerror:  # without Python's "[Errno 2]"
+        text = ": ".join(str(x) for x in (error.filename, error.strerror) if x is not None)
+    return " ".join(text.split())[:300]
 
 
 def os_error_reason(error: OSError) -> str:
@@ -86,6 +95,11 @@ def os_error_as_user_error(error: OSError) -> UserError:
     )
     kind = ConfigError if error.errno in _USAGE else DataError
     return kind(f"{' → '.join(names) or 'a file'}: {os_error_reason(error)}", expected, fix)
+
+
+def warn(message: str) -> None:
+    """Print a warning to stderr, where it does not mix with predictions."""
+    print(f"warning: {message}", file=sys.stderr)
 
 
 def report_user_errors(command_line: Callable[[], int]) -> Callable[[], int]:

@@ -1,33 +1,27 @@
 """Load a trained model and use it: text in, vectors, filled masks or predictions out."""
 
-import functools
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal
 
-import jax
 import numpy as np
-from jaxtyping import Array, Float, Int
+from jaxtyping import Float
 
 from bert_jax.config import PretrainConfig, read_json
-from bert_jax.corpus.loader import HostBatch
 from bert_jax.errors import ConfigError, UserError
-from bert_jax.filesystem import read_json_object
-from bert_jax.interop.huggingface import PretrainedModel, read_directory
-from bert_jax.labelled.batching import EncodedText, Packing
-from bert_jax.labelled.inputs import Input, as_input, main_text
-from bert_jax.labelled.packed import apply_packed, count_outputs
-from bert_jax.labelled.texts import encode_single
-from bert_jax.models.architectures import BY_TOKEN, WITH_LABELS, architecture
-from bert_jax.models.functional import build
-from bert_jax.models.pooling import PoolingMode, SentencePooling, pool_sequences, require_mode
-from bert_jax.nn.execution import DEFAULT_EXECUTION
-from bert_jax.nn.layout import row_layout
-from bert_jax.tasks.fill_mask import TOKEN, decode_masks, encode_masked, mask_positions
+from bert_jax.inference import Inference
+from bert_jax.interop.huggingface import PretrainedModel, find_directory, read_directory
+from bert_jax.labelled.batching import EncodedText
+from bert_jax.labelled.inputs import Input, Reading, as_input, main_text
+from bert_jax.labelled.packed import Progress
+from bert_jax.labelled.texts import encode_single, require_single_texts
+from bert_jax.models.pooling import PoolingMode, SentencePooling, require_mode
+from bert_jax.tasks.fill_mask import decode_masks, encode_masked
 from bert_jax.tasks.kinds import restore_task
-from bert_jax.tasks.task import Prediction, forward
+from bert_jax.tasks.task import Prediction
 from bert_jax.tokenizer.tokenizer import Tokenizer
 from bert_jax.training.checkpoint_arrays import load_params
+from bert_jax.training.identity import require_saved_model
 
 
 class Model:
@@ -46,26 +40,20 @@ class Model:
     def __init__(self, saved: PretrainedModel):
         self.config, self.params, self.tokenizer = saved.config, saved.params, saved.tokenizer
         self.architecture, self.labels = saved.architecture, saved.labels
-        num_labels = len(saved.labels) if saved.architecture in WITH_LABELS else 0
-        pooling = saved.architecture != "BertModel" or "pooler" in saved.params
-        module = architecture(saved.architecture, num_labels, pooling)
-        self.merge: Callable[[Any], Any] = build(saved.config, module)[1]
+        self._inference = Inference(saved)
         self.task = restore_task(saved.architecture, saved.labels, saved.problem_type, saved.task)
         positions = saved.config.max_position_embeddings
-        length = (saved.task or {}).get("max_length")
+        kind, about = self.task.kind if self.task else None, saved.task or {}
+        self.reading = Reading(kind, saved.labels, about.get("columns"))
+        length = about.get("max_length")
         is_valid = isinstance(length, int) and 8 <= length <= positions
         self.max_length = length if is_valid else positions
         self.sentence = saved.sentence or SentencePooling()
-        self._packing = Packing(positions, saved.tokenizer.pad_id)
-        self._jit_hidden = jax.jit(self._hidden)
-        self._jit_sentences = jax.jit(self._sentences, static_argnums=3)
-        self._jit_outputs = jax.jit(self._outputs)
-        self._jit_top_tokens = jax.jit(self._top_tokens, static_argnums=4)
 
     @property
     def model(self) -> Any:
         """The Flax module with its parameters."""
-        return self.merge(self.params)
+        return self._inference.merge(self.params)
 
     def encode(self, texts: Sequence[str], batch_size: int = 32) -> list[Float[np.ndarray, "T D"]]:
         """Return a contextual vector for every token of every text, [CLS] and [SEP] included.
@@ -81,8 +69,7 @@ class Model:
             For each text an array of shape (num_tokens, hidden_size); row 0 is [CLS].
         """
         encoded = self._encode_texts(texts, self.config.max_position_embeddings)
-        num_outputs = count_outputs(encoded, by_token=True)
-        return self._apply(self._jit_hidden, encoded, num_outputs, batch_size)
+        return self._inference.hidden(encoded, batch_size)
 
     def embed(
         self,
@@ -117,9 +104,7 @@ class Model:
             chosen = chosen._replace(normalize=normalize)
         positions = self.config.max_position_embeddings
         encoded = self._encode_texts(texts, min(chosen.max_length or positions, positions))
-        num_outputs = count_outputs(encoded, by_token=False)
-        compute = functools.partial(self._embed_rows, chosen)
-        vectors = self._apply(compute, encoded, num_outputs, batch_size)
+        vectors = self._inference.sentences(encoded, chosen, batch_size)
         return np.concatenate([np.empty((0, self.config.hidden_size), np.float32), *vectors])
 
     def fill_mask(self, text: str, top_k: int = 5) -> list[list[tuple[str, float]]]:
@@ -145,9 +130,10 @@ class Model:
             batch_size: rows of 64 tokens in a batch; short inputs share a row.
 
         Returns:
-            For each input a dict: "label", "probability" and "probabilities"; or "score"; or
-            "words" and "tags", with "start" and "end" of each word if the input is a text; or
-            "text", "start" and "end" of an answer.
+            For each input a dict: "label", "probability" and "probabilities"; or "labels" and
+            "probabilities" of a multi-label model; or "score"; or "words" and "tags", with "start"
+            and "end" of each word if the input is a text; or "text", "start" and "end" of an
+            answer.
 
         Raises:
             ConfigError: the model was not fine-tuned.
@@ -168,6 +154,7 @@ class Model:
         top_k: int = 5,
         batch_size: int = 32,
         errors: Literal["return", "raise"] = "return",
+        progress: Progress = bool,
     ) -> list[Prediction]:
         """Return a prediction for each input: the fine-tuned task's, or the words for each [MASK].
 
@@ -176,9 +163,11 @@ class Model:
             top_k: tokens for each [MASK].
             batch_size: rows of 64 tokens in a batch; short inputs share a row.
             errors: what to do with an input that cannot be used: "return" {"error": …}, or "raise".
+            progress: called after each batch with the share of the tokens that are done.
 
         Returns:
-            As `predict`; without a fine-tuned task, {"masks": [[{"token", "probability"}, …], …]}.
+            As `predict`, with "truncated": True if not all of an input fits. Without a fine-tuned
+            task, {"masks": [[{"token", "probability"}, …], …]}.
 
         Raises:
             ConfigError: neither a fine-tuned task nor a masked-LM head.
@@ -191,13 +180,17 @@ class Model:
         for index, example in enumerate(inputs):
             if example.error:
                 continue
+            place = example.place or f"input {index + 1}"
             try:
-                usable[index] = self._parse(example.values, f"input {index + 1}")
+                usable[index] = self._parse(example.read, place)
             except UserError as error:
                 if errors == "raise":
                     raise
-                predictions[index] = {"error": str(error).split("\n")[0]}
-        predicted = self._predict(list(usable.values()), top_k, batch_size)
+                reason = error.lines[0]
+                if not reason.startswith(example.place):
+                    reason = f"{place}: {reason}"
+                predictions[index] = {"error": reason}
+        predicted = self._predict(list(usable.values()), top_k, batch_size, progress)
         for index, prediction in zip(usable, predicted, strict=True):
             predictions[index] = prediction
         return predictions
@@ -218,96 +211,34 @@ class Model:
     def _parse(self, values: dict[str, Any], place: str) -> Any:
         """Return the task's example or, without a task, the text with its [MASK]s as tokens."""
         if self.task is not None:
-            return self.task.parse(values, place)
+            example = self.task.parse(values, place)
+            if self.config.type_vocab_size == 1:
+                encoded = self.task.encode([example], self.tokenizer, self.max_length)
+                require_single_texts(encoded, [place])
+            return example
         max_length = self.config.max_position_embeddings
         return encode_masked(main_text(values), self.tokenizer, max_length)
 
-    def _predict(self, examples: Sequence[Any], top_k: int, batch_size: int) -> list[Prediction]:
+    def _predict(
+        self, examples: Sequence[Any], top_k: int, batch_size: int, progress: Progress
+    ) -> list[Prediction]:
         """Return a prediction for each parsed example."""
         if self.task is None:
-            num_masks = [text.tokens.count(self.tokenizer.mask_id) for text in examples]
-            fill = functools.partial(self._fill, top_k)
-            outputs = self._apply(fill, examples, num_masks, batch_size)
-            return decode_masks(outputs, self.tokenizer)
-        encoded = self.task.encode(examples, self.tokenizer, self.max_length)
-        num_outputs = count_outputs(encoded, self.architecture in BY_TOKEN)
-        outputs = self._apply(self._jit_outputs, encoded, num_outputs, batch_size)
-        return self.task.decode(examples, encoded, outputs)
-
-    def _apply(
-        self,
-        compute: Callable[..., Any],
-        texts: Sequence[EncodedText],
-        num_outputs: Sequence[int],
-        batch_size: int,
-    ) -> list[np.ndarray]:
-        """Compute the outputs of all texts by `compute(params, tokens, lengths)`."""
-
-        def model(batch: HostBatch) -> np.ndarray:
-            return np.asarray(compute(self.params, batch["tokens"], batch["lengths"]))
-
-        return apply_packed(model, texts, num_outputs, batch_size, self._packing)
+            outputs = self._inference.top_tokens(examples, top_k, batch_size, progress)
+            encoded = [text._replace(example=index) for index, text in enumerate(examples)]
+            predictions = decode_masks(outputs, self.tokenizer)
+        else:
+            encoded = self.task.encode(examples, self.tokenizer, self.max_length)
+            outputs = self._inference.outputs(encoded, batch_size, progress)
+            predictions = self.task.decode(examples, encoded, outputs)
+        for text in encoded:
+            if text.truncated:
+                predictions[text.example]["truncated"] = True
+        return predictions
 
     def _encode_texts(self, texts: Sequence[str], max_length: int) -> list[EncodedText]:
         ids = self.tokenizer.encode_batch(list(texts))
         return [encode_single(text_ids, self.tokenizer, max_length) for text_ids in ids]
-
-    def _embed_rows(
-        self,
-        pooling: SentencePooling,
-        params: Any,
-        tokens: Int[np.ndarray, "B T"],
-        lengths: Int[np.ndarray, "B J 2"],
-    ) -> Float[Array, "B J D"]:
-        return self._jit_sentences(params, tokens, lengths, pooling)
-
-    def _sentences(
-        self,
-        params: Any,
-        tokens: Int[Array, "B T"],
-        lengths: Int[Array, "B J 2"],
-        pooling: SentencePooling,
-    ) -> Float[Array, "B J D"]:
-        hidden = self._hidden(params, tokens, lengths)
-        return pool_sequences(hidden, row_layout(lengths, tokens.shape[1]), pooling)
-
-    def _hidden(
-        self, params: Any, tokens: Int[Array, "B T"], lengths: Int[Array, "B J 2"]
-    ) -> Float[Array, "B T D"]:
-        model = self.merge(params)
-        encoder = model if self.architecture == "BertModel" else model.bert
-        return encoder(tokens, row_layout(lengths, tokens.shape[1]))
-
-    def _outputs(
-        self, params: Any, tokens: Int[Array, "B T"], lengths: Int[Array, "B J 2"]
-    ) -> Float[Array, "B _ C"]:
-        batch = {"tokens": tokens, "lengths": lengths}
-        return forward(self.merge(params), batch, None, DEFAULT_EXECUTION)
-
-    def _fill(
-        self,
-        top_k: int,
-        params: Any,
-        tokens: Int[np.ndarray, "B T"],
-        lengths: Int[np.ndarray, "B J 2"],
-    ) -> np.ndarray:
-        """Return the most probable tokens at each [MASK], [B, P, K] of `TOKEN`."""
-        positions = mask_positions(tokens, self.tokenizer.mask_id)
-        best = self._jit_top_tokens(params, tokens, lengths, positions, top_k)
-        return np.rec.fromarrays([np.asarray(x) for x in best], dtype=TOKEN)
-
-    def _top_tokens(
-        self,
-        params: Any,
-        tokens: Int[Array, "B T"],
-        lengths: Int[Array, "B J 2"],
-        positions: Int[Array, "B P"],
-        top_k: int,
-    ) -> Sequence[Float[Array, "B P K"] | Int[Array, "B P K"]]:
-        model = self.merge(params)
-        hidden = model.bert(tokens, row_layout(lengths, tokens.shape[1]), positions=positions)
-        logits = model.mlm(hidden, model.bert.embeddings.word[...])
-        return jax.lax.top_k(jax.nn.softmax(logits), min(top_k, logits.shape[-1]))
 
 
 def load(directory: str | Path, which: str = "newest") -> Model:
@@ -324,20 +255,28 @@ def load(directory: str | Path, which: str = "newest") -> Model:
     return Model(read_model(directory, which))
 
 
-def read_model(directory: str | Path, which: str = "newest") -> PretrainedModel:
-    """Read the files that `load` loads, without building the model."""
+def read_model(
+    directory: str | Path, which: str = "newest", labels: bool = True
+) -> PretrainedModel:
+    """Read the files that `load` loads, without building the model.
+
+    Args:
+        directory: as in `load`.
+        which: as in `load`.
+        labels: False ignores the labels of a directory, which an encoder does not need.
+    """
     directory = Path(directory)
-    if (directory / "model" / "config.json").exists():
-        return read_directory(directory / "model")
-    if "model_type" in read_json_object(directory / "config.json"):
-        return read_directory(directory)
+    if exported := find_directory(directory):
+        return read_directory(exported, labels=labels)
     config: PretrainConfig = read_json(PretrainConfig, directory / "config.json")
     tokenizer = Tokenizer.load(directory / "tokenizer")
     params, _, identity = load_params(directory, which)
+    require_saved_model(directory / "config.json", config.model, identity)
     if tokenizer.sha256 != identity.get("tokenizer"):
         raise ConfigError(
             f"{directory / 'tokenizer'} has hash {tokenizer.sha256}",
             f"{identity.get('tokenizer')}, with which the model was trained",
             "restore the tokenizer's files",
         )
-    return PretrainedModel(config.model, "BertForPreTraining", params, tokenizer)
+    name = identity.get("architecture") or "BertForPreTraining"
+    return PretrainedModel(config.model, name, params, tokenizer)

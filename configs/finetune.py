@@ -28,6 +28,18 @@ def texts() -> FinetuneConfig:
     )
 
 
+def topics() -> FinetuneConfig:
+    """Any number of labels for each text of a table: pass --encoder, --train and --dev.
+
+    Labels are a list under "labels" in JSONL or Parquet; or text that is split, with
+    `--columns.label COLUMN --label-separator ";"`; or a column of 0 and 1 for each, which
+    `--labels NAME NAME …` lists.
+    """
+    return FinetuneConfig(
+        task="multilabel", encoder="runs/base", train="train.jsonl", dev="dev.jsonl"
+    )
+
+
 def nsmc() -> FinetuneConfig:
     """Sentiment of Korean film reviews (NSMC): 150,000 for training, 50,000 for testing."""
     return FinetuneConfig(
@@ -124,5 +136,5 @@ def korquad() -> FinetuneConfig:
 
 
 RUNS = {run.__name__: run for run in (
-    demo, texts, nsmc, sst2, imdb, rte, stsb, korsts, wikiann, korquad,
+    demo, texts, topics, nsmc, sst2, imdb, rte, stsb, korsts, wikiann, korquad,
 )}  # fmt: skip

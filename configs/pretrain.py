@@ -28,7 +28,7 @@ def demo() -> PretrainConfig:
         ),
         optimizer=OptimizerConfig(learning_rate=2e-3, warmup_steps=200, b2=0.98, eps=1e-8),
         phases=(Phase(length=32, batch_size=32),),
-        loop=LoopConfig(steps=1800, log_every=100, eval_every=1200, checkpoint_every=600),
+        loop=LoopConfig(steps=1800, log_every=100, eval_every=200, checkpoint_every=600),
         eval_rows=512,
     )
 

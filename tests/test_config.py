@@ -20,6 +20,7 @@ from bert_jax.config import (
     phase_at,
     phase_spans,
     read_json,
+    rows_read,
     to_json,
 )
 from bert_jax.errors import ConfigError
@@ -60,10 +61,14 @@ def test_base_original_is_the_paper_s_run():
         (lambda: Phase(length=2), "phase.length = 2"),
         (lambda: Phase(share=0), "phase.share = 0"),
         (lambda: LoopConfig(steps=0), "steps = 0"),
+        (lambda: nano(epochs=0), "epochs = 0"),
+        (lambda: nano(epochs=float("nan")), "epochs = nan"),
+        (lambda: nano(encoder="a", extend_from="b"), "both --encoder and --extend-from"),
         (lambda: Phase(batch_size=0), r"phase.batch_size = 0 is invalid\n.*at least 1"),
         (lambda: FinetuneConfig("regression", "", "", "", patience=0), "patience = 0"),
         (lambda: PrepareConfig(("t",), "x", lengths=(8,)), "lengths = 8"),
         (lambda: PrepareConfig(("t",), "x", eval_share=1), "eval_share = 1"),
+        (lambda: PrepareConfig(("t",), "x", max_sequences=-1), "max_sequences = -1"),
     ],
 )
 def test_invalid_values_are_refused_by_name(build, message):
@@ -117,6 +122,39 @@ def test_a_file_that_is_no_configuration_is_named(tmp_path):
     path.write_text("{")
     with pytest.raises(ConfigError, match=r"config\.json cannot be read"):
         read_json(PretrainConfig, path)
+
+
+def test_epochs_are_passes_over_the_text_summed_over_the_phases():
+    phases = (Phase(length=32, batch_size=10, share=0.5), Phase(length=64, batch_size=5, share=0.5))
+    num_rows = {32: 1000, 64: 500}
+    config = nano(phases=phases, epochs=2.0)
+    assert config.epochs_per_step(num_rows) == pytest.approx(0.01)
+    assert config.with_steps(num_rows).loop.steps == 200
+    assert nano(phases=phases).with_steps(num_rows) == nano(phases=phases)
+    assert nano(phases=phases, epochs=1e-5).with_steps(num_rows).loop.steps == 1
+
+
+def test_rows_that_were_read_are_counted_by_length_up_to_a_step():
+    phases = (Phase(32, 10, 0.4), Phase(64, 5, 0.2), Phase(32, 20, 0.4))
+    spans = phase_spans(nano(phases=phases, loop=LoopConfig(steps=10)))
+    reads = [rows_read(spans, step) for step in (0, 3, 5, 10, 99)]
+    assert reads == [
+        {32: 0, 64: 0}, {32: 30, 64: 0}, {32: 40, 64: 5}, {32: 120, 64: 10}, {32: 120, 64: 10},
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda values: values["loop"].pop("steps"), r"missing 1 required.*'steps'"),
+        (lambda values: values["optimizer"].update(learning_rate="fast"), "not supported between"),
+    ],
+)
+def test_a_missing_field_or_a_value_of_another_type_is_refused(change, message):
+    values = json.loads(to_json(nano()))
+    change(values)
+    with pytest.raises(ConfigError, match=f"runs/x/config.json: .*{message}"):
+        from_dict(PretrainConfig, values, "runs/x/config.json")
 
 
 def test_flatten_names_every_value_once():

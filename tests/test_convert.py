@@ -1,6 +1,8 @@
 """convert.py: every format from every source, parts of a pretraining model, and its errors."""
 
+import errno
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -13,7 +15,14 @@ import pytest
 
 import bert_jax
 import convert
-from bert_jax.config import LoopConfig, OptimizerConfig, Phase, PretrainConfig, to_json
+from bert_jax.config import (
+    LoopConfig,
+    OptimizerConfig,
+    Phase,
+    PretrainConfig,
+    resume_identity,
+    to_json,
+)
 from bert_jax.errors import CheckpointError, ConfigError
 from bert_jax.interop.huggingface import read_directory, write_directory
 from bert_jax.interop.stablehlo import make_inference_function
@@ -39,7 +48,8 @@ def pretrained(tmp_path_factory):
     )  # fmt: skip
     TOKENIZER.save(run / "tokenizer")
     (run / "config.json").write_text(to_json(config))
-    checkpoints = Checkpoints(run / "checkpoints", {"tokenizer": TOKENIZER.sha256}, keep_last=2)
+    identity = {**resume_identity(config), "tokenizer": TOKENIZER.sha256}
+    checkpoints = Checkpoints(run / "checkpoints", identity, keep_last=2)
     for step, metric in ((10, 1.0), (20, 2.0)):
         state = {"params": random_params("BertForPreTraining", seed=step), "step": np.int32(step)}
         checkpoints.save(step, jax.device_put(state), {"metric": metric}, block=True)
@@ -242,6 +252,36 @@ def test_nothing_is_replaced_that_this_script_did_not_write(tagger, tmp_path, ca
     (tmp_path / "empty").mkdir()
     assert run(tagger, tmp_path / "empty") == 0
     assert read_directory(tmp_path / "empty").architecture == "BertForTokenClassification"
+
+
+def test_a_full_disk_leaves_the_old_output_and_nothing_else(tagger, tmp_path, capsys, monkeypatch):
+    for options in (), ("--to", "stablehlo"):
+        output = tmp_path / "-".join(("out", *options)).replace("--to-", "")
+        assert run(tagger, output, to=options[-1] if options else "huggingface") == 0
+        capsys.readouterr()
+        before = contents(output) if output.is_dir() else output.read_bytes()
+
+        def full(path, content):
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path))
+
+        with monkeypatch.context() as patch:
+            patch.setattr(Path, "write_bytes", full)
+            code, err = command(capsys, patch, tagger, output, *options)
+        assert code == 3
+        assert "No space left on device" in err
+        assert (contents(output) if output.is_dir() else output.read_bytes()) == before
+    assert sorted(os.listdir(tmp_path)) == ["out", "out-stablehlo"]
+
+
+def test_labels_that_contradict_each_other_do_not_block_an_encoder(tagger, tmp_path):
+    folder = shutil.copytree(tagger, tmp_path / "tagger")
+    (folder / "bert_jax.json").unlink()
+    values = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps(values | {"id2label": {"0": "O", "1": "O"}}))
+    with pytest.raises(ConfigError, match="id2label names both 0 and 1 'O'"):
+        run(folder, tmp_path / "whole")
+    assert run(folder, tmp_path / "encoder", architecture="BertModel") == 0
+    assert_equal(read_directory(tmp_path / "encoder").params, read_directory(tagger).params["bert"])
 
 
 @pytest.mark.parametrize("format", ["stablehlo", "onnx"])

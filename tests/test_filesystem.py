@@ -1,14 +1,25 @@
-"""Files: bounded reads that never wait, atomic writes, locked folders."""
+"""Files: bounded reads that never wait, atomic writes, locked and replaced folders."""
 
 import errno
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
-from bert_jax.errors import ConfigError, DataError
-from bert_jax.filesystem import lock_folder, open_regular, read_json_object, read_text, write_text
+from bert_jax import filesystem
+from bert_jax.errors import CheckpointError, ConfigError, DataError
+from bert_jax.filesystem import (
+    copy_files,
+    current_folder,
+    lock_folder,
+    open_regular,
+    read_json_object,
+    read_text,
+    replace_folder,
+    write_text,
+)
 
 
 @pytest.mark.timeout(20)
@@ -51,6 +62,34 @@ def test_a_write_that_fails_leaves_the_old_file_and_no_other(tmp_path, monkeypat
     assert os.listdir(path.parent) == ["a.txt"]
 
 
+def test_files_of_a_folder_are_copied_whole_or_not_at_all(tmp_path, monkeypatch):
+    source, target = tmp_path / "tokenizer", tmp_path / "run" / "tokenizer"
+    (source / "folder").mkdir(parents=True)
+    (source / "vocab.txt").write_text("a\n")
+    copy_files(source, target)
+    (source / "vocab.txt").write_text("b\n" * 1000)
+
+    def fill_the_disk(source, target):
+        Path(target).write_text("b\n")
+        raise OSError(errno.ENOSPC, "No space left on device", str(target))
+
+    monkeypatch.setattr(filesystem.shutil, "copyfile", fill_the_disk)
+    with pytest.raises(OSError, match="No space left on device"):
+        copy_files(source, target)
+    assert {path.name: path.read_text() for path in target.iterdir()} == {"vocab.txt": "a\n"}
+
+
+def test_a_write_to_a_full_disk_names_the_file(tmp_path, monkeypatch):
+    def fail(*_):  # as write(2) fails: without a name, unlike open(2)
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(Path, "write_bytes", fail)
+    with pytest.raises(OSError, match="No space left") as caught:
+        write_text(tmp_path / "a.txt", "new")
+    assert caught.value.filename == str(tmp_path / "a.txt")
+    assert caught.value.errno == errno.ENOSPC
+
+
 def test_a_locked_folder_is_refused_with_the_process_that_holds_it(tmp_path):
     code = (
         "from pathlib import Path; import sys; from bert_jax.filesystem import lock_folder\n"
@@ -66,3 +105,57 @@ def test_a_locked_folder_is_refused_with_the_process_that_holds_it(tmp_path):
     assert f'"pid": {os.getpid()}' in refused
     free = subprocess.run(command, capture_output=True, text=True, check=True).stdout
     assert free == "locked\n"
+
+
+def make_folder(path, text):
+    path.mkdir()
+    (path / "file").write_text(text)
+    return path
+
+
+@pytest.mark.parametrize("can_exchange", [True, False])
+def test_a_folder_is_replaced_whole(tmp_path, monkeypatch, can_exchange):
+    if not can_exchange:
+        monkeypatch.setattr(filesystem, "_exchange", lambda first, second: False)
+    folder = tmp_path / "folder"
+    for text in ("first", "second", "third"):
+        replace_folder(make_folder(tmp_path / "new", text), folder)
+        assert (folder / "file").read_text() == text
+        assert os.listdir(tmp_path) == ["folder"]
+
+
+def test_two_folders_are_exchanged_in_one_step(tmp_path, monkeypatch):
+    """Two names are exchanged at once, so that no moment is without the folder."""
+    folder, new = make_folder(tmp_path / "folder", "old"), make_folder(tmp_path / "new", "new")
+    if not filesystem._exchange(new, folder):
+        pytest.skip("this file system cannot exchange two names")
+    assert ((folder / "file").read_text(), (new / "file").read_text()) == ("new", "old")
+    monkeypatch.setattr(os, "rename", None)
+    replace_folder(new, folder)
+    assert (folder / "file").read_text() == "old"
+
+
+def test_a_replacement_that_fails_leaves_the_old_folder(tmp_path, monkeypatch):
+    monkeypatch.setattr(filesystem, "_exchange", lambda first, second: False)
+    folder = make_folder(tmp_path / "folder", "old")
+    with pytest.raises(FileNotFoundError):
+        replace_folder(tmp_path / "nothing", folder)
+    assert (folder / "file").read_text() == "old"
+
+
+def test_a_replacement_cut_short_between_two_renames_is_bridged(tmp_path):
+    folder, old = tmp_path / "folder", make_folder(tmp_path / "folder.old", "old")
+    assert current_folder(folder) == old
+    replace_folder(make_folder(tmp_path / "new", "new"), folder)
+    assert current_folder(folder) == folder
+    assert os.listdir(tmp_path) == ["folder"]
+
+
+@pytest.mark.parametrize("error", [ConfigError, CheckpointError])
+def test_the_pointer_of_git_lfs_is_not_the_file(tmp_path, error):
+    path = tmp_path / "vocab.txt"
+    path.write_text("version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 231508\n")
+    with pytest.raises(error, match=r"vocab\.txt is a Git LFS pointer(.|\n)*git lfs pull"):
+        open_regular(path, error)
+    path.write_text("version https://git")
+    assert read_text(path) == "version https://git"

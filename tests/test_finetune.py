@@ -26,6 +26,7 @@ from bert_jax.training.checkpoint_arrays import load_params
 from bert_jax.training.runlog import read_metrics
 from bert_jax.training.signals import StopSignal
 from tests.extras import need
+from tests.tasks import tiny
 from tests.toy_labelled import KINDS as TASK_KINDS
 from tests.toy_labelled import write_labelled
 from tests.training.interrupted import interrupt_while_saving
@@ -113,6 +114,7 @@ def test_a_run_leaves_a_report_a_model_and_a_card(nano_run, tmp_path, capsys):
     assert page.count("<svg") == 6
     assert "http" not in page.replace("http://www.w3.org", "")
     model = bert_jax.load(run)
+    assert model.reading.columns == {"text": "text"}
     texts = [line.split("\t")[0] for line in (tmp_path / "dev").read_text().splitlines()[1:]]
     predictions = model.predict(texts)
     golds = [line.split("\t")[1] for line in (tmp_path / "dev").read_text().splitlines()[1:]]
@@ -124,6 +126,41 @@ def test_a_run_leaves_a_report_a_model_and_a_card(nano_run, tmp_path, capsys):
         code = block.split("```")[0].replace("THIS DIRECTORY", str(run / "model"))
         if "transformers" not in code:
             exec(code, {})
+
+
+def test_thresholds_chosen_on_dev_are_reported_saved_and_used(nano_run, tmp_path):
+    config = make("multilabel", tmp_path, nano_run, epochs=20, learning_rate=3e-3)
+    config = replace(config, test=config.train, evals_per_epoch=0.2)
+    assert finetune.main(config) == 0
+    run = tmp_path / "run"
+    report = json.loads(next((run / "evaluation").glob("*/report.json")).read_text())
+    assert set(report["dev"]["scores"]) == {
+        "f1_micro", "f1_macro", "mean_average_precision", "exact_match",
+    }  # fmt: skip
+    model = bert_jax.load(run)
+    saved = json.loads((run / "model" / "bert_jax.json").read_text())["task"]["thresholds"]
+    for name in ("dev", "test"):
+        assert [x["threshold"] for x in report[name]["by_class"].values()] == saved
+    assert list(model.task.thresholds) == saved
+    assert saved != [0.5] * 3
+    rows = [json.loads(line) for line in Path(config.dev).read_text().splitlines()]
+    predictions = model.predict([row["text"] for row in rows])
+    right = [p["labels"] == row["labels"] for p, row in zip(predictions, rows, strict=True)]
+    assert np.mean(right) == pytest.approx(report["dev"]["scores"]["exact_match"]["value"])
+    losses = [r["loss"] for r in read_metrics(run / "metrics.jsonl") if r["split"] == "train"]
+    assert losses[-1] < losses[0] - 0.05
+    exported = json.loads((run / "model" / "config.json").read_text())
+    assert exported["problem_type"] == "multi_label_classification"
+
+
+def test_a_classifier_that_always_says_the_same_is_named(nano_run, tmp_path, capsys):
+    config = make("classification", tmp_path, nano_run, epochs=0.1, learning_rate=1e-9)
+    assert finetune.main(config) == 0
+    said = "every one of 12 examples is predicted as '"
+    assert capsys.readouterr().out.count(f"warning: dev: {said}") == 1
+    (page,) = (tmp_path / "run" / "evaluation").glob("*/report.html")
+    assert f"Warning: {said}".replace("'", "&#x27;") in page.read_text()
+    assert f"**Warning, dev:** {said}" in (tmp_path / "run" / "model" / "README.md").read_text()
 
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning")
@@ -276,7 +313,7 @@ def test_from_scratch_starts_from_random_weights(nano_run, tmp_path):
 
 def test_rows_in_are_rows_used_plus_rows_rejected(nano_run, tmp_path, capsys, monkeypatch):
     monkeypatch.setattr(finetune, "finetune_one_seed", lambda *args: {"dev accuracy": 1.0})
-    config = make("classification", tmp_path, nano_run)
+    config = make("classification", tmp_path, nano_run, max_rejected=0.2)
     with open(config.train, "a", encoding="utf-8") as file:
         file.write('only text\n"stray quote\tsea\n\ta label alone\nno label\t\na\tb\tc\n')
     with open(config.dev, "a", encoding="utf-8") as file:
@@ -363,3 +400,16 @@ def test_a_save_in_progress_is_finished_when_the_run_is_interrupted(
         interrupt_while_saving(finetune, make("classification", tmp_path, nano_run), monkeypatch)
         == 1
     )
+
+
+def test_an_encoder_with_one_segment_refuses_pairs_and_a_missing_pooler_is_named(tmp_path, capsys):
+    tagger = tiny.with_one_segment(tiny.make("tagging"))
+    write_directory(tmp_path / "tagger", tagger)
+    table = tmp_path / "pairs.tsv"
+    options = {"train": str(table), "dev": str(table), "dry_run": True}
+    table.write_text("sentence1\tsentence2\tlabel\na\tb\tgood\nc\td\tbad\n")
+    with pytest.raises(DataError, match=r"pairs\.tsv:2: two texts, but the model has one segment"):
+        finetune.main(make("classification", tmp_path, tmp_path / "tagger", **options))
+    table.write_text("text\tlabel\na\tgood\nc\tbad\n")
+    assert finetune.main(make("classification", tmp_path, tmp_path / "tagger", **options)) == 0
+    assert "tagger has no pooler: it starts from random weights" in capsys.readouterr().out

@@ -7,15 +7,16 @@ import pytest
 
 ROOT = Path(__file__).parent.parent
 BASE = {"config", "errors", "filesystem"}
-DATA = BASE | {"tokenizer", "corpus", "labelled"}
+DATA = BASE | {"tokenizer", "reading", "corpus", "labelled"}
 MODELS = BASE | {"nn", "models"}
 TASKS = DATA | MODELS | {"drawing", "training", "tasks"}
-ABOVE = TASKS | {"interop", "reports", "pretrained"}
+ABOVE = TASKS | {"interop", "reports", "inference", "pretrained"}
 ALLOWED = {
     "config": BASE,
     "drawing": {"errors", "filesystem", "drawing"},
     "tokenizer": BASE | {"tokenizer"},
-    "corpus": BASE | {"tokenizer", "corpus"},
+    "reading": BASE | {"reading"},
+    "corpus": BASE | {"tokenizer", "reading", "corpus"},
     "labelled": DATA,
     "nn": BASE | {"nn"},
     "models": MODELS,
@@ -25,7 +26,7 @@ ALLOWED = {
     "reports": TASKS | {"interop", "reports"},
     "lineage": ABOVE | {"lineage"},
 }
-WITHOUT_JAX = ("config", "drawing", "tokenizer", "corpus", "labelled")
+WITHOUT_JAX = ("config", "drawing", "tokenizer", "reading", "corpus", "labelled")
 JAX = {"jax", "jaxlib", "flax", "optax", "orbax"}
 LINEAGE_SCRIPTS = {"copytask.py", "train_translator.py", "translate.py"}
 

@@ -1,5 +1,6 @@
 """predict.py: every kind of input and output, and bad input."""
 
+import dataclasses
 import gzip
 import io
 import json
@@ -14,6 +15,7 @@ import bert_jax
 import predict
 from bert_jax.errors import ConfigError, DataError
 from bert_jax.interop.huggingface import PretrainedModel, write_directory
+from bert_jax.labelled.inputs import Input
 from bert_jax.models.architectures import architecture
 from bert_jax.models.functional import build
 from bert_jax.pretrained import read_model
@@ -26,7 +28,7 @@ from tests.toy_labelled import write_labelled
 def models(nano_run, tmp_path_factory):
     """A model directory for each kind of task; its head is random."""
     labels = {"classification": ("sea", "town", "wood"), "tagging": ("O", "B-X")}
-    labels["regression"] = ("score",)
+    labels |= {"regression": ("score",), "multilabel": ("sea", "town", "wood")}
     encoder, folders = read_model(nano_run), {}
     for name, kind in KINDS.items():
         mine = labels.get(name, ())
@@ -34,7 +36,7 @@ def models(nano_run, tmp_path_factory):
         about = {"kind": name, "max_length": 48}
         model = PretrainedModel(
             encoder.config, kind.architecture, init(jax.random.key(0)), encoder.tokenizer, mine,
-            "regression" if name == "regression" else None, about,
+            kind.problem_type, about,
         )  # fmt: skip
         folders[name] = str(tmp_path_factory.mktemp(name) / "model")
         write_directory(folders[name], model)
@@ -49,7 +51,7 @@ def run(capfd, **options):
 
 def test_lines_in_json_out_in_order(models, tmp_path, capfd):
     path = tmp_path / "in.txt"
-    texts = ["the cat sees the boat near the sea .", "", "a dog " * 100, "한 [MASK]\t!"]
+    texts = ["the cat sees the boat near the sea .", "a", "a dog " * 100, "한 [MASK]\t!"]
     path.write_text("\n".join(texts) + "\n")
     lines, _ = run(capfd, model=models["classification"], file=str(path), batch_size=2)
     predictions = [json.loads(line) for line in lines]
@@ -192,6 +194,104 @@ def test_a_row_that_cannot_be_read_has_its_line(models, tmp_path, capfd):
     path.write_text('{"text": "a dog"}\n[1]\n{"text": "the cat"}\n')
     lines, _ = run(capfd, model=models["classification"], file=str(path))
     assert ["error" in json.loads(line) for line in lines] == [False, True, False]
+
+
+@pytest.mark.parametrize("name", ["out.jsonl", "out.tsv"])
+def test_the_inputs_own_label_is_kept_beside_the_prediction(models, tmp_path, capfd, name):
+    path, out = tmp_path / "in.tsv", tmp_path / name
+    path.write_text("text\tlabel\na dog\tgold\nthe cat\tbad\n")
+    options = {"model": models["classification"], "file": str(path), "output": str(out)}
+    _, err = run(capfd, **options)
+    lines = out.read_text().splitlines()
+    assert 'the input has its own "label"' in err
+    if name.endswith("tsv"):
+        assert [line.split("\t")[2:] for line in lines] == [["a dog", "gold"], ["the cat", "bad"]]
+        return
+    rows = [json.loads(line) for line in lines]
+    assert [row["label"] for row in rows] == ["gold", "bad"]
+    assert all(row["probabilities"][row["predicted_label"]] == row["probability"] for row in rows)
+    assert err.count("note:") == 1
+
+
+def test_a_taggers_file_is_predicted_in_sentences(models, tmp_path, capfd):
+    path = tmp_path / "test.txt"
+    path.write_text("The\tO\ncat\tB-X\nsees\tO\n\nA\tO\ndog\tO\n")
+    lines, err = run(capfd, model=models["tagging"], file=str(path))
+    first, second = map(json.loads, lines)
+    assert (first["words"], first["tags"]) == (["The", "cat", "sees"], ["O", "B-X", "O"])
+    assert len(first["predicted_tags"]) == 3
+    assert "predicted_words" not in first
+    assert second["words"] == ["A", "dog"]
+    assert "CoNLL, its tags are not read; 2 sentences" in err
+
+
+def test_answers_are_written_by_the_ids_of_their_questions(models, tmp_path, capfd):
+    path, answers = tmp_path / "a.json", tmp_path / "predictions.json"
+    qas = [{"id": i, "question": "near the"} for i in ("x", "y")]
+    qas[1]["is_impossible"] = True
+    context = "the cat sees the boat near the sea ."
+    path.write_text(json.dumps({"data": [{"paragraphs": [{"context": context, "qas": qas}]}]}))
+    options = {"file": str(path), "answers": str(answers)}
+    lines, _ = run(capfd, model=models["question_answering"], **options)
+    rows = [json.loads(line) for line in lines]
+    assert [row["id"] for row in rows] == ["x", "y"]
+    expected = rows[1]["text"] if rows[1]["none_margin"] <= 0 else ""
+    assert json.loads(answers.read_text()) == {"x": rows[0]["text"], "y": expected}
+    with pytest.raises(ConfigError, match="answers no questions"):
+        predict.main(PredictConfig(models["regression"], answers=str(answers)))
+
+
+def test_empty_texts_are_errors_and_truncated_ones_are_marked(models, tmp_path, capfd):
+    path = tmp_path / "in.txt"
+    path.write_text("a dog\n\n \t\n" + "a dog " * 100 + "\n")
+    lines, err = run(capfd, model=models["classification"], file=str(path))
+    rows = [json.loads(line) for line in lines]
+    errors = [None, f"{path}:2: text empty", f"{path}:3: text empty", None]
+    assert [row.get("error") for row in rows] == errors
+    assert ["truncated" in row for row in rows] == [False, False, False, True]
+    assert "1 of 4 inputs were truncated; the model reads up to 48 tokens" in err
+    assert f'2 inputs could not be used: see "error" in the output; the first: {path}:2' in err
+
+
+@pytest.mark.parametrize(
+    ("text", "share", "message"),
+    [
+        (
+            "\n\n\n",
+            1.0,
+            r"3 of 3 inputs could not be used: .*in\.txt:1: text empty; .*:2",
+        ),
+        ("a\n\n\nb\n", 0.4, r"2 of 4 inputs could(.|\n)*at most 40\.0% unusable"),
+    ],
+)
+def test_too_many_unusable_inputs_leave_the_last_output(models, tmp_path, text, share, message):
+    path, output = tmp_path / "in.txt", tmp_path / "out.jsonl"
+    path.write_text(text)
+    output.write_text("of yesterday\n")
+    config = PredictConfig(models["classification"], str(path), output=str(output))
+    with pytest.raises(DataError, match=message) as caught:
+        predict.main(dataclasses.replace(config, max_rejected=share))
+    assert str(caught.value).count("\n") == 2
+    assert output.read_text() == "of yesterday\n"
+    assert {*tmp_path.iterdir()} == {path, output}
+    path.write_text("")
+    assert predict.main(config) == 0
+
+
+def test_errors_have_their_line_whatever_the_chunk(models, tmp_path, capfd, monkeypatch):
+    monkeypatch.setattr(predict, "CHUNK", 2)
+    path = tmp_path / "in.jsonl"
+    rows = [{"text": "a dog"}] * 4 + [{"other": 1}, {"text": "a cat"}]
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    lines, _ = run(capfd, model=models["classification"], file=str(path))
+    assert json.loads(lines[4])["error"].startswith(f"{path}:5: no text in")
+
+
+def test_chunks_of_long_inputs_have_fewer_of_them(monkeypatch):
+    monkeypatch.setattr(predict, "CHUNK", 3)
+    monkeypatch.setattr(predict, "CHUNK_CHARS", 10)
+    inputs = [Input({"text": "x" * size}) for size in (1, 1, 1, 20, 5, 5, 1)]
+    assert [len(chunk) for chunk in predict.chunks(inputs)] == [3, 1, 2, 1]
 
 
 def test_a_question_needs_no_answer_to_be_asked(models, tmp_path, capfd):

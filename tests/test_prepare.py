@@ -1,8 +1,10 @@
 """End-to-end tests of prepare.py: sound rows, reproducible bytes, every kind of bad input."""
 
 import dataclasses
+import itertools
 import json
 import os
+import re
 import subprocess
 import sys
 import time
@@ -12,12 +14,14 @@ import numpy as np
 import pytest
 
 from bert_jax.config import BeamConfig, PrepareConfig
-from bert_jax.corpus import sources
+from bert_jax.corpus import build
 from bert_jax.corpus.prepared import PreparedData
 from bert_jax.errors import ConfigError, DataError
+from bert_jax.reading import sources
+from bert_jax.tokenizer.tokenizer import Casing, Tokenizer
 from prepare import command_line
 from prepare import main as prepare
-from tests.small_texts import make_text
+from tests.small_texts import make_text, small_vocab
 
 ROOT = Path(__file__).parent.parent
 
@@ -136,20 +140,117 @@ def test_the_report_adds_up(tmp_path):
 
 
 def test_tokens_that_truncation_takes_are_counted(tmp_path, capsys):
-    """Sentences that fit lose no tokens; a long one loses all but what fits."""
+    """Sentences that are short for a row lose no tokens; of two of 40, a row of 64 holds one."""
     short = "\n".join(["a b c"] * 8)
     options = {"lengths": (64,), "eval_share": 0.0, "short_seq_prob": 0.0, "dupe_factor": 2}
-    text = f"{short}\n\n{short} d\n\n"
-    report = prepare(settings(tmp_path, text, **options))
-    entry = report["datasets"]["64"]["splits"]["train"]
+    config = settings(tmp_path, f"{short}\n\n{short} d\n\n", **options)
+    entry = prepare(config)["datasets"]["64"]["splits"]["train"]
     assert (entry["tokens_cut"], entry["cut_share"]) == (0, 0.0)
-    report = prepare(settings(tmp_path, text + "x " * 1000, **options))
+    long = "\n".join(["x " * 40] * 8)
+    config = settings(tmp_path, f"{short}\n\n{short} d\n\n{long}\n\n", **options)
+    report = prepare(config)
     entry = report["datasets"]["64"]["splits"]["train"]
     tokens = report["text"]["tokens"]
-    assert tokens == 24 + 25 + 1000
-    assert 2 * (1000 - 61) <= entry["tokens_cut"] < 2 * 1000
-    assert entry["cut_share"] == entry["tokens_cut"] / (2 * tokens)
-    assert "T64 train: 9" in capsys.readouterr().out
+    assert tokens == 24 + 25 + 320
+    kept = sum(
+        len(a) - 2 + (0 if is_random else len(b) - 1)
+        for a, b, is_random in sequences(PreparedData(config.output), 64, "train")
+    )
+    assert entry["tokens_cut"] == 2 * tokens - kept > 100
+    assert entry["cut_share"] == entry["tokens_cut"] / (2 * tokens) > 0.2
+    assert "of the tokens are cut off in a pass" in capsys.readouterr().out
+
+
+def test_a_sentence_that_is_longer_than_a_row_is_used_in_pieces(tmp_path):
+    """All of an endless line is in rows, most of it next to what follows it in the text."""
+    numbers = [f"n{i:03d}" for i in range(400)]
+    texts = [" ".join(numbers), " ".join(reversed(numbers))]
+    config = settings(
+        tmp_path, "\n\n".join(texts), lengths=(64,), eval_share=0.0, short_seq_prob=0.0,
+        vocab_size=2000, sentences="split",
+    )  # fmt: skip
+    report = prepare(config)
+    entry = report["datasets"]["64"]["splits"]["train"]
+    assert report["sentences_cut"] == {"64": 2}
+    assert entry["cut_share"] < 0.2
+    assert 0.3 < entry["random_next_share"] < 0.7
+    assert not any("--sentences split" in warning for warning in report["warnings"])
+    data = PreparedData(config.output)
+    rank = {token: i for i, token in enumerate(data.tokenizer.encode(texts[0]))}
+    for a, b, is_random in sequences(data, 64, "train"):
+        ranks = [rank[token] for token in (*a[1:-1], *b[:-1])]
+        if not is_random:  # B follows A; truncation may take tokens between them
+            assert ranks in (sorted(ranks), sorted(ranks, reverse=True))
+
+
+def segments(data: PreparedData, length: int, split: str) -> list[list[int]]:
+    """Return all sequences of rows without NSP: tokens of `[CLS] A [SEP]`."""
+    rows = data.rows(length, split)
+    batch = rows[np.arange(len(rows))]
+    assert set(batch) == {"tokens", "lengths", "row"}
+    assert not batch["lengths"][..., 1].any()
+    found = []
+    for tokens, sizes in zip(batch["tokens"].tolist(), batch["lengths"][..., 0], strict=True):
+        ends = np.cumsum(sizes)
+        found += [tokens[end - size : end] for end, size in zip(ends, sizes, strict=True) if size]
+        assert not any(tokens[ends[-1] :])
+    return found
+
+
+def test_rows_without_nsp_are_whole_sentences_of_one_document_and_lose_none(tmp_path):
+    text = make_text(60)
+    config = settings(tmp_path, text, nsp=False, short_seq_prob=0.5)
+    report = prepare(config)
+    data = PreparedData(config.output)
+    data.check()
+    assert not data.nsp
+    cls, sep = data.tokenizer.cls_id, data.tokenizer.sep_id
+    documents = [
+        [data.tokenizer.encode(line) for line in document.split("\n")]
+        for document in text.strip().split("\n\n")
+    ]
+    runs = {
+        (cls, *itertools.chain(*document[i:j]), sep)
+        for document in documents
+        for i, j in itertools.combinations(range(len(document) + 1), 2)
+    }
+    for length in config.lengths:
+        features = json.loads((Path(config.output) / f"T{length}" / "features.json").read_text())
+        assert set(features["featuresDict"]["features"]) == {"tokens", "lengths"}
+        total = 0
+        for split in ("train", "eval"):
+            found = segments(data, length, split)
+            assert {tuple(segment) for segment in found} <= runs
+            entry = report["datasets"][str(length)]["splits"][split]
+            assert entry["sequences"] == len(found) == sum(entry["sequence_length_histogram"])
+            assert entry["cut_share"] == 0
+            assert not {"nsp_majority", "random_next_share"} & set(entry)
+            total += sum(map(len, found)) - 2 * len(found)
+        assert total == report["text"]["tokens"]
+
+
+def test_without_nsp_one_document_is_enough(tmp_path):
+    config = settings(tmp_path, "one document\nof two lines", nsp=False, eval_share=0.0)
+    report = prepare(config)
+    assert report["datasets"]["32"]["splits"]["train"]["sequences"] == 1
+    with pytest.raises(DataError, match=r"the eval split has no document(.|\n)*--eval-share 0"):
+        prepare(dataclasses.replace(config, eval_share=0.01))
+
+
+@pytest.mark.parametrize("vocab", [False, True])
+def test_a_split_that_would_be_empty_is_refused_before_rows_are_made(tmp_path, vocab, monkeypatch):
+    config = settings(tmp_path, make_text(40), eval_share=0.001)
+    if vocab:
+        (tmp_path / "vocab.txt").write_text("\n".join(small_vocab()))
+        config = dataclasses.replace(config, vocab=str(tmp_path / "vocab.txt"))
+    monkeypatch.setattr("prepare.build_with_workers", lambda *args: pytest.fail("rows were made"))
+    with pytest.raises(DataError, match="eval split has fewer than two") as caught:
+        prepare(config)
+    assert not [path for path in Path(config.output).rglob("*") if path.name != "LOCK"]
+    monkeypatch.undo()
+    share = float(re.search(r"pass --eval-share ([0-9.]+)", str(caught.value))[1])
+    assert share > 0
+    prepare(dataclasses.replace(config, eval_share=share))
 
 
 def test_one_or_three_workers_and_beam_write_the_same_bytes(tmp_path, monkeypatch):
@@ -191,12 +292,27 @@ def test_an_output_inside_of_the_input_folder_is_not_read_the_second_time(tmp_pa
     assert files(config.output) == before
 
 
-def test_a_run_that_fails_leaves_nothing_that_looks_finished(tmp_path):
+def test_a_text_that_is_refused_leaves_what_an_earlier_run_finished(tmp_path):
     config = settings(tmp_path, make_text(60))
     prepare(config)
+    before = files(config.output)
     Path(config.inputs[0]).write_text("a single document")
     with pytest.raises(DataError, match="single document"):
         prepare(dataclasses.replace(config, eval_share=0.0))
+    assert files(config.output) == before
+    PreparedData(config.output).check()
+
+
+def test_a_run_that_fails_leaves_nothing_that_looks_finished(tmp_path, monkeypatch):
+    config = settings(tmp_path, make_text(60))
+    prepare(config)
+
+    def fail(*args):
+        raise DataError("rows cannot be made", "rows", "none")
+
+    monkeypatch.setattr("prepare.build_with_workers", fail)
+    with pytest.raises(DataError, match="rows cannot be made"):
+        prepare(config)
     with pytest.raises(DataError, match="no finished prepared data"):
         PreparedData(config.output)
 
@@ -242,7 +358,7 @@ GOOD = make_text(40).encode()
 @pytest.mark.parametrize(
     ("content", "reason"),
     [
-        (GOOD + b"\n\nbroken \xff\xfe bytes here\n", "invalid UTF-8"),
+        (GOOD + b"\n\nbroken \xff\xfe bytes here\n", "cannot be decoded"),
         (GOOD + b"\n\nnul \x00 here\n", "NUL"),
         (GOOD + "\n\nline\u2028separator\n".encode(), "U+2028"),
         (GOOD + "\n\nnext\x85line\n".encode(), "control characters"),
@@ -305,6 +421,26 @@ def test_a_given_vocabulary_is_used_and_a_bad_one_refused(tmp_path):
         prepare(config)
 
 
+def test_the_tokenizer_of_a_folder_brings_its_casing_and_gets_new_words(tmp_path, capsys):
+    old = Tokenizer(small_vocab(), Casing(lowercase=True, strip_accents=False))
+    old.save(tmp_path / "run" / "tokenizer")
+    (tmp_path / "words.txt").write_text("number\nthe\nNumber 3.\n")
+    config = settings(
+        tmp_path, make_text(40), vocab=str(tmp_path / "run"), add_tokens=str(tmp_path / "words.txt")
+    )
+    report = prepare(config)
+    assert report["config"]["lowercase"] is True
+    assert "2 new words, ids from" in capsys.readouterr().out
+    tokenizer = PreparedData(config.output).tokenizer
+    assert tokenizer.casing == old.casing
+    assert tokenizer.vocab == [*old.vocab, "number", "Number 3."]
+    rows = PreparedData(config.output).rows(32)
+    assert {old.vocab_size, old.vocab_size + 1} <= set(rows[np.arange(len(rows))]["tokens"].flat)
+    for wrong in ({"strip_accents": True}, {"vocab": config.vocab, "max_word_length": 0}):
+        with pytest.raises(ConfigError, match=r"has True, False|max_word_length = 0"):
+            prepare(dataclasses.replace(config, **wrong))
+
+
 def test_unpacked_rows_hold_one_pair_each(tmp_path):
     config = settings(tmp_path, make_text(60), pack=False)
     report = prepare(config)
@@ -339,6 +475,135 @@ def test_the_command_line(tmp_path, monkeypatch, capsys):
     with pytest.raises(SystemExit) as caught:
         sys.exit(command_line())
     assert caught.value.code == 2
+
+
+def run_command_line(monkeypatch, config: PrepareConfig, *options: str) -> int:
+    arguments = ["prepare.py", *config.inputs, "--output", config.output, "--lengths", "32",
+                 "--vocab-size", "200", "--eval-share", "0.2", *options]  # fmt: skip
+    monkeypatch.setattr(sys, "argv", arguments)
+    try:
+        return command_line()
+    except SystemExit as error:
+        return error.code  # type: ignore[return-value]
+
+
+def shards(output: str) -> dict[str, bytes]:
+    return {name: content for name, content in files(output).items() if "array_record" in name}
+
+
+def test_text_in_another_encoding_or_format_gives_the_same_rows(tmp_path):
+    documents = make_text(60).replace("the", "é").strip().split("\n\n")
+    texts = ["\n".join(document.split("\n")[:1]) for document in documents]
+    plain = prepare_in(tmp_path / "plain", "\n\n".join(texts))
+    one, two, three = (tmp_path / name for name in ("one", "two", "three"))
+    for folder in (one, two, three):
+        folder.mkdir()
+    prepare(settings(one, "\n\n".join(texts).encode("utf-16"), encoding="utf-16"))
+    prepare(settings(two, "\n".join(texts), documents="lines"))
+    table = three / "table.csv"
+    table.write_text("body;id\n" + "".join(f'"{text}";1\n' for text in texts))
+    report = prepare(settings(three, "", inputs=(str(table),), text_column="body"))
+    assert "table with semicolon as the delimiter (read so)" in report["bad_input"]
+    for folder in (one, two, three):
+        assert shards(str(folder / "prepared")) == shards(plain)
+
+
+def test_an_unknown_encoding_is_refused(tmp_path):
+    for name in ("klingon", "hex"):
+        with pytest.raises(ConfigError, match=f"encoding = '{name}'(.|\n)*such as cp949"):
+            settings(tmp_path, "text", encoding=name)
+
+
+def test_text_that_is_not_read_is_named_where_the_corpus_is_empty(tmp_path):
+    path = tmp_path / "numbers.jsonl"
+    path.write_text('{"text": 1}\n' * 40)
+    config = settings(tmp_path, "", inputs=(str(path),))
+    with pytest.raises(
+        DataError, match=r"empty: .*; 40 x record with int in place of text"
+    ) as caught:
+        prepare(config)
+    assert str(caught.value).count("\n") == 2
+
+
+def test_a_second_prepare_is_refused_and_the_first_one_continues(tmp_path, monkeypatch, capsys):
+    config = settings(tmp_path, make_text(60))
+    prepare(config)
+    before = files(config.output)
+    hold = "import sys; from pathlib import Path; from bert_jax.filesystem import lock_folder\n"
+    hold += "with lock_folder(Path(sys.argv[1]), 'another prepare.py'): print(flush=True); input()"
+    command = [sys.executable, "-c", hold, config.output]
+    with subprocess.Popen(
+        command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as first:
+        assert first.stdout is not None
+        first.stdout.readline()
+        assert run_command_line(monkeypatch, config) == 2
+        first.communicate("\n")
+    errors = capsys.readouterr().err
+    assert f"{config.output} is in use by another prepare.py" in errors
+    assert errors.count("\n") == 3
+    assert {**files(config.output), "LOCK": b""} == before
+
+
+class FullDisk:
+    """An ArrayRecord writer on a full disk, as the library tells it."""
+
+    def __init__(self, path: str, options: str):
+        self.path = path
+        Path(path).write_bytes(b"half of a sh")
+
+    def write(self, record: bytes) -> None:
+        pass
+
+    def close(self) -> None:
+        text = f"write() failed: No space left on device; writing {self.path}; at byte 12"
+        raise RuntimeError(text)
+
+
+def test_a_full_disk_is_three_lines_and_leaves_nothing_unfinished(tmp_path, monkeypatch, capsys):
+    config = settings(tmp_path, make_text(60), lengths=(32,))
+    prepare(config)
+    monkeypatch.setattr(build, "ArrayRecordWriter", FullDisk)
+    assert run_command_line(monkeypatch, config) == 3
+    errors = capsys.readouterr().err
+    assert errors.count("\n") == 3
+    assert "No space left on device\n  expected: free space on the disk" in errors
+    left = {path.name for path in Path(config.output).iterdir()}
+    assert left == {"LOCK", "tokenizer"}
+
+
+def test_a_mistake_that_is_found_early_leaves_earlier_data_alone(tmp_path, monkeypatch):
+    config = settings(tmp_path, make_text(60))
+    prepare(config)
+    before = files(config.output)
+    assert run_command_line(monkeypatch, config, "--vocab", str(tmp_path / "none")) == 2
+    assert files(config.output) == before
+
+
+def test_an_output_that_is_a_file_is_refused(tmp_path, monkeypatch, capsys):
+    (tmp_path / "file").write_text("mine")
+    for output in (tmp_path / "file", tmp_path / "file" / "below"):
+        config = settings(tmp_path, make_text(60), output=str(output))
+        assert run_command_line(monkeypatch, config) == 2
+        assert capsys.readouterr().err.count("\n") == 3
+    assert (tmp_path / "file").read_text() == "mine"
+
+
+@pytest.mark.heavy
+def test_errors_of_workers_are_three_lines(tmp_path):
+    """A limit on the size of files stands for a full disk: the tokenizer fits, a shard does not."""
+    config = settings(tmp_path, make_text(900))
+    command = ["bash", "-c", 'ulimit -f 30; exec "$@"', "-", sys.executable, "prepare.py",
+               *config.inputs, "--output", config.output, "--lengths", "32", "--vocab-size", "200",
+               "--workers", "2", "--bundle-mb", "0.1"]  # fmt: skip
+    for options in ([], ["--beam.runner", "DirectRunner"]):
+        done = subprocess.run([*command, *options], cwd=ROOT, capture_output=True, text=True)
+        lines = done.stderr.strip().split("\n")[-3:]
+        assert done.returncode == 3
+        assert lines[0].endswith("File too large")
+        assert [line.split(":")[0].strip() for line in lines] == ["error", "expected", "fix"]
+        assert "Traceback" not in done.stderr or options  # Beam logs what it meets
+        assert {path.name for path in Path(config.output).iterdir()} == {"LOCK", "tokenizer"}
 
 
 @pytest.mark.heavy

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 import signal
 import socket
@@ -10,23 +11,26 @@ import sys
 import time
 from dataclasses import replace
 from pathlib import Path
-from types import SimpleNamespace
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
+import bert_jax
+import convert
 import prepare
 import pretrain
 from bert_jax.config import LoopConfig, OptimizerConfig, Phase, PrepareConfig, phase_spans, to_json
 from bert_jax.corpus.loader import pretraining_batches
 from bert_jax.corpus.prepared import PreparedData
 from bert_jax.errors import ConfigError, DataError, DivergedError
+from bert_jax.tokenizer.tokenizer import SPECIAL_TOKENS, Tokenizer
 from bert_jax.training.checkpoint_arrays import load_params
 from bert_jax.training.checkpoint_hashes import read_manifest
 from bert_jax.training.runlog import read_metrics
 from bert_jax.training.signals import StopSignal
+from tests.extras import need
 from tests.nano import MODEL, make_nano
 from tests.toy_corpus import write_corpus
 from tests.training.interrupted import interrupt_while_saving
@@ -123,14 +127,84 @@ def test_it_starts_from_a_trained_model(nano, nano_run):
         pretrain.main(replace(config, encoder=None))
 
 
+def test_an_extended_run_continues_as_if_it_had_never_ended(nano, monkeypatch):
+    """At a constant rate, ten steps are six and then four, even resumed without the first run."""
+    steady = OptimizerConfig(learning_rate=1e-3, warmup_steps=0, schedule="constant")
+    whole = replace(nano, optimizer=steady, phases=(Phase(32, 16),), name="whole")
+    first = replace(whole, name="first", loop=replace(nano.loop, steps=6))
+    source = Path(nano.runs_dir) / "first"
+    rest = replace(
+        whole, name="rest", loop=replace(nano.loop, steps=4, checkpoint_every=2),
+        extend_from=str(source),
+    )  # fmt: skip
+    assert pretrain.main(whole) == pretrain.main(first) == 0
+    with monkeypatch.context() as patch:
+        stop_after(patch, 2)
+        assert pretrain.main(rest) == 75
+    shutil.rmtree(source)
+    assert pretrain.main(rest) == 0
+    for a, b in zip(final_state(rest)[0], final_state(whole)[0], strict=True):
+        np.testing.assert_array_equal(a, b)
+    run = Path(nano.runs_dir) / "rest"
+    assert json.loads((run / "config.json").read_text())["extend_from"] == str(source)
+    assert json.loads((run / "extends.json").read_text())["step"] == 6
+    assert (
+        f"extends {source} at step 6, with its optimizer state" in (run / "train.log").read_text()
+    )
+    with pytest.raises(ConfigError, match=r"extends \(saved [0-9a-f]{64}, given None\)"):
+        pretrain.main(replace(rest, extend_from=None))
+
+
+def test_new_words_get_embeddings_and_reach_transformers(nano, nano_run, tmp_path):
+    """Run one update at a tiny rate: trained weights stay, new rows are the mean of the pieces'."""
+    transformers = need("transformers")
+    (tmp_path / "words.txt").write_text("catsee\nsea-boat\n")
+    text = write_corpus(tmp_path / "text.txt").read_text()
+    (tmp_path / "text.txt").write_text(text.replace("the", "catsee, sea-boat"))
+    prepare.main(PrepareConfig(
+        inputs=(str(tmp_path / "text.txt"),), output=str(tmp_path / "rows"), lengths=(32,),
+        vocab=str(nano_run), add_tokens=str(tmp_path / "words.txt"), eval_share=0.1, workers=1,
+    ))  # fmt: skip
+    still = OptimizerConfig(learning_rate=1e-12, warmup_steps=0, weight_decay=0.0)
+    config = replace(
+        nano, name="more", data=str(tmp_path / "rows"), encoder=str(nano_run), optimizer=still,
+        phases=(Phase(32, 16),), loop=replace(nano.loop, steps=1),
+    )  # fmt: skip
+    assert pretrain.main(config) == 0
+    run = Path(config.runs_dir) / "more"
+    assert "2 rows added to" in (run / "train.log").read_text()
+    old, new = bert_jax.load(nano_run), bert_jax.load(run)
+    size = old.config.vocab_size
+    assert new.config.vocab_size == size + 2
+    pieces = [old.tokenizer.encode(word) for word in ("catsee", "sea-boat")]
+    for x, y in (
+        (old.params["bert"]["embeddings"]["word"], new.params["bert"]["embeddings"]["word"]),
+        (old.params["mlm"]["bias"], new.params["mlm"]["bias"]),
+    ):
+        expected = np.concatenate([x, [x[ids].mean(axis=0) for ids in pieces]])
+        np.testing.assert_allclose(y, expected, rtol=0, atol=1e-7)
+    assert convert.main(convert.ConvertConfig(str(run), str(tmp_path / "hf"))) == 0
+    theirs = transformers.AutoTokenizer.from_pretrained(tmp_path / "hf")
+    words = "a catsee sees a sea-boat"
+    ids = theirs(words, add_special_tokens=False)["input_ids"]
+    assert ids == new.tokenizer.encode(words)
+    assert {size, size + 1} <= set(ids)
+    model = transformers.AutoModelForPreTraining.from_pretrained(tmp_path / "hf")
+    assert len(model.get_input_embeddings().weight) == size + 2
+
+
 def test_a_model_of_another_shape_or_vocabulary_is_refused(nano, nano_run, monkeypatch):
     nano = replace(nano, encoder=str(nano_run))
     wide = replace(nano, model=replace(MODEL, hidden_size=64))
     with pytest.raises(ConfigError, match=r"model.hidden_size = 64, but .* has 32"):
         pretrain.main(wide)
+    deep = replace(nano, model=replace(MODEL, hidden_size=64, num_hidden_layers=3))
+    with pytest.raises(ConfigError, match=r"--model.hidden-size 32 --model.num-hidden-layers 2$"):
+        pretrain.main(deep)
     with monkeypatch.context() as patch:
-        saved = pretrain.read_model(nano_run)._replace(tokenizer=SimpleNamespace(sha256="other"))
-        patch.setattr(pretrain, "read_model", lambda directory: saved)
+        other = Tokenizer([*SPECIAL_TOKENS, "other"])
+        saved = pretrain.read_model(nano_run)._replace(tokenizer=other)
+        patch.setattr(pretrain, "read_model", lambda directory, labels: saved)
         with pytest.raises(ConfigError, match="a different vocabulary or casing from"):
             pretrain.main(nano)
     assert not Path(nano.runs_dir).exists()
@@ -219,11 +293,51 @@ def test_a_vocabulary_larger_than_the_model_is_refused(nano):
         pretrain.main(small)
 
 
-def test_a_length_that_was_not_prepared_is_refused_at_the_start(nano, monkeypatch):
+def test_all_lengths_that_were_not_prepared_are_refused_at_the_start(nano, monkeypatch):
     monkeypatch.setattr("pretrain.fit", no_compilation)
-    late = (Phase(length=32, batch_size=16, share=0.9), Phase(length=48, batch_size=8, share=0.1))
-    with pytest.raises(DataError, match=r"no rows of length 48\n.*one of 32, 64"):
-        pretrain.main(replace(nano, phases=late))
+    late = (Phase(32, 16, share=0.9), Phase(56, 8, share=0.05), Phase(48, 8, share=0.05))
+    message = r"no rows of length 48, 56\n.*one of 32, 64\n.*--lengths 32 48 56 64$"
+    for dry_run in False, True:
+        with pytest.raises(DataError, match=message):
+            pretrain.main(replace(nano, phases=late, dry_run=dry_run))
+
+
+def test_data_without_held_out_rows_trains_without_evaluation(nano, tmp_path, capsys):
+    text = write_corpus(tmp_path / "text.txt")
+    rows = str(tmp_path / "rows")
+    prepare.main(PrepareConfig(
+        inputs=(str(text),), output=rows, lengths=(32,), vocab_size=150, eval_share=0.0, workers=1,
+    ))  # fmt: skip
+    config = replace(nano, data=rows, phases=(Phase(32, 16),), loop=replace(nano.loop, steps=5))
+    assert pretrain.main(config) == 0
+    assert "the run trains without evaluation" in capsys.readouterr().out
+    run = Path(nano.runs_dir) / "nano"
+    assert {r["split"] for r in read_metrics(run / "metrics.jsonl")} == {"train"}
+    assert "held-out" not in (run / "plots" / "loss.svg").read_text()
+    assert load_params(run, "best")[1]["step"] == load_params(run)[1]["step"] == 5
+
+
+def test_a_length_in_epochs_is_a_number_of_steps(nano, monkeypatch, capsys):
+    """So the run is the same as one of that many steps."""
+    rows = PreparedData(nano.data).rows(32)
+    config = replace(nano, phases=(Phase(32, 16),), epochs=0.5)
+    steps = round(len(rows) / 32)
+    assert pretrain.main(replace(config, dry_run=True)) == 0
+    printed = capsys.readouterr().out
+    assert re.search(rf"length +{steps} steps, {steps * 16 / len(rows):.2f} epochs", printed)
+    stop_after(monkeypatch, 2)
+    assert pretrain.main(config) == 75
+    manifest = read_manifest(Path(nano.runs_dir) / "nano" / "checkpoints", 2)
+    assert manifest["identity"]["loop.steps"] == str(steps)
+    assert "epochs" not in manifest["identity"]
+    given = replace(nano.loop, steps=steps)
+    assert pretrain.main(replace(config, epochs=None, loop=given)) == 0
+    assert "from step 2\n" in capsys.readouterr().out
+
+
+def test_a_length_in_both_steps_and_epochs_is_refused(monkeypatch):
+    monkeypatch.setattr(sys, "argv", ["pretrain.py", "tiny", "--epochs", "2", "--steps=10"])
+    assert pretrain.command_line() == 2
 
 
 def test_a_diverging_run_ends_and_leaves_the_last_good_checkpoint(nano, capsys):

@@ -1,17 +1,19 @@
 """A trained model in use: vectors, filled masks, and what is refused."""
 
+import dataclasses
 import json
 import shutil
 
+import jax
 import numpy as np
 import pytest
 
 import bert_jax
-from bert_jax.errors import ConfigError
-from bert_jax.interop.huggingface import write_directory
+from bert_jax.errors import CheckpointError, ConfigError, DataError
+from bert_jax.interop.huggingface import PretrainedModel, write_directory
 from bert_jax.labelled.inputs import Input, as_input
 from bert_jax.pretrained import read_model
-from tests.tasks.tiny import make
+from tests.tasks.tiny import CONFIG, TOKENIZER, make, random_params, with_one_segment
 
 TEXTS = ["the cat sees the boat .", "a dog", "the old king follows the leaf near the wood ."]
 
@@ -86,16 +88,26 @@ def test_another_tokenizer_is_refused(nano_run, tmp_path):
         bert_jax.load(copy)
 
 
-def test_several_labels_at_once_are_refused(tmp_path):
-    problem = "multi_label_classification"
-    write_directory(tmp_path / "m", make("classification")._replace(problem_type=problem))
-    for task in ("classification", None):  # as we would write it, and as others do
-        (tmp_path / "m" / "bert_jax.json").write_text(json.dumps({"task": {"kind": task}}))
-        if task is None:
-            (tmp_path / "m" / "bert_jax.json").unlink()
-        with pytest.raises(ConfigError, match=problem) as caught:
-            bert_jax.load(tmp_path / "m")
-        assert str(caught.value).count("\n") == 2
+def test_a_config_json_that_is_not_the_checkpoint_s_is_refused_with_both_values(nano_run, tmp_path):
+    copy = shutil.copytree(nano_run, tmp_path / "copy")
+    config = json.loads((copy / "config.json").read_text())
+    config["model"] |= {"num_attention_heads": 4, "hidden_act": "relu"}
+    (copy / "config.json").write_text(json.dumps(config))
+    with pytest.raises(ConfigError) as caught:
+        bert_jax.load(copy)
+    message = str(caught.value)
+    assert "model.num_attention_heads = 4, but the checkpoint has 2" in message
+    assert 'model.hidden_act = "relu", but the checkpoint has "gelu"' in message
+    assert message.count("\n") == 2
+
+
+@pytest.mark.parametrize("kind", ["classification", "multilabel"])
+def test_a_task_and_a_problem_type_that_do_not_belong_together_are_refused(tmp_path, kind):
+    other = "multi_label_classification" if kind == "classification" else None
+    write_directory(tmp_path / "m", make(kind)._replace(problem_type=other))
+    with pytest.raises(ConfigError, match=f"'{kind}', but its problem_type is {other!r}") as caught:
+        bert_jax.load(tmp_path / "m")
+    assert str(caught.value).count("\n") == 2
     assert "bert" in read_model(tmp_path / "m").params  # its encoder can be fine-tuned
 
 
@@ -114,3 +126,85 @@ def test_a_task_that_is_none_or_has_another_head_is_refused(tmp_path, kind, mess
     with pytest.raises(ConfigError, match=message) as caught:
         bert_jax.load(tmp_path / "m")
     assert str(caught.value).count("\n") == 2
+
+
+def test_ids_without_a_token_are_never_predicted(tmp_path):
+    """Embeddings are often padded to a multiple of 8 or 64 rows."""
+    params = random_params("BertForMaskedLM")
+    size = CONFIG.vocab_size
+    word, bias = params["bert"]["embeddings"]["word"], params["mlm"]["bias"]
+    params["bert"]["embeddings"]["word"] = np.pad(word, ((0, 8), (0, 0)))
+    params["mlm"]["bias"] = np.pad(bias, (0, 8), constant_values=9)
+    config = dataclasses.replace(CONFIG, vocab_size=size + 8)
+    write_directory(tmp_path, PretrainedModel(config, "BertForMaskedLM", params, TOKENIZER))
+    (words,) = bert_jax.load(tmp_path).fill_mask("the [MASK]", top_k=size + 5)
+    assert {token for token, _ in words} == set(TOKENIZER.vocab)
+    np.testing.assert_allclose(sum(probability for _, probability in words), 1, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("kind", "single", "pair"),
+    [
+        ("classification", "the cat sat", ("the cat sat", "a dog")),
+        ("tagging", "the cat sat", None),
+        ("question_answering", None, {"question": "who ?", "context": "the cat sat"}),
+    ],
+)
+def test_a_model_with_one_segment_refuses_pairs(kind, single, pair):
+    model = bert_jax.Model(with_one_segment(make(kind)))
+    if single:
+        (prediction,) = model.predict([single])
+        assert "error" not in prediction
+    if pair:
+        reason = r"input 1: two texts, but the model has one segment \(type_vocab_size 1\)"
+        with pytest.raises(DataError, match=reason):
+            model.predict([pair])
+        (prediction,) = model.predict_inputs([as_input(pair)])
+        assert list(prediction) == ["error"]
+
+
+def test_predictions_are_never_nan():
+    model = make("classification")
+    huge = jax.tree.map(lambda x: x * np.float32(1e30), model.params)
+    for compute in (lambda bert: bert.predict(["the cat"]), lambda bert: bert.encode(["the cat"])):
+        with pytest.raises(CheckpointError, match="computes NaN or Inf"):
+            compute(bert_jax.Model(model._replace(params=huge)))
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (None, "is not a model: there is no such folder(.|\n)*python demo.py makes runs/demo"),
+        ("", "is not a model: it has no config.json"),
+        ('{"hidden_size": 8}', "model_type = None(.|\n)*add .*model_type"),
+        ("version https://git-lfs.github.com/spec/v1\n", "is a Git LFS pointer"),
+    ],
+)
+def test_a_folder_that_is_no_model_is_named(tmp_path, content, message):
+    folder = tmp_path / "demo"
+    if content is not None:
+        folder.mkdir()
+    if content:
+        (folder / "config.json").write_text(content)
+    with pytest.raises(ConfigError, match=message) as caught:
+        bert_jax.load(folder)
+    assert str(folder) in str(caught.value)
+    assert str(caught.value).count("\n") == 2
+
+
+def test_an_encoder_needs_no_labels(tmp_path):
+    write_directory(tmp_path / "m", make("classification"))
+    (tmp_path / "m" / "bert_jax.json").unlink()
+    values = json.loads((tmp_path / "m" / "config.json").read_text())
+    values["id2label"] = {"0": "good", "7": "good"}
+    (tmp_path / "m" / "config.json").write_text(json.dumps(values))
+    with pytest.raises(ConfigError, match="id2label"):
+        read_model(tmp_path / "m")
+    encoder = read_model(tmp_path / "m", labels=False)
+    assert encoder.labels == ("LABEL_0", "LABEL_1", "LABEL_2")
+    jax.tree.map(np.testing.assert_array_equal, encoder.params, make("classification").params)
+
+
+def test_an_export_between_two_renames_is_found(tmp_path):
+    write_directory(tmp_path / "run" / "model.old", make("classification"))
+    assert bert_jax.load(tmp_path / "run").labels == make("classification").labels

@@ -17,6 +17,15 @@ def write_labelled(kind: str, path: Path, count: int, seed: int = 0) -> str:
         rows = [(document(rng)[0], rng.choice("ab")) for _ in range(count)]
         rows = [(t, next(p for p in places if f"the {p} " in t)) for t, _ in rows]
         text = "text\tlabel\n" + "".join(f"{t}\t{label}\n" for t, label in rows)
+    elif kind == "multilabel":
+        lines = []
+        for _ in range(count):
+            words = [rng.choice(PLACES[place]) for place in places if rng.random() < 0.5]
+            labels = [place for place in places if set(words) & set(PLACES[place])]
+            text = f"he {rng.choice(VERBS)} the {' '.join(words) or 'end'}"
+            lines.append(json.dumps({"text": text, "labels": labels}) + "\n")
+        text = "".join(lines)
+        path = path.with_suffix(".jsonl")
     elif kind == "regression":
         lines = []
         for _ in range(count):

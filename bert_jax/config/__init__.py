@@ -9,11 +9,18 @@ from bert_jax.config.pretraining import (
     Phase,
     PhaseSpan,
     PretrainConfig,
+    divide_steps,
     length_changes,
     phase_at,
     phase_spans,
+    rows_read,
 )
-from bert_jax.config.resume import MayDiffer, fields_that_may_differ, resume_identity
+from bert_jax.config.resume import (
+    MayDiffer,
+    default_identity,
+    fields_that_may_differ,
+    resume_identity,
+)
 from bert_jax.config.training import LoopConfig, OptimizerConfig
 
 __all__ = [
@@ -29,6 +36,8 @@ __all__ = [
     "PhaseSpan",
     "PrepareConfig",
     "PretrainConfig",
+    "default_identity",
+    "divide_steps",
     "fields_that_may_differ",
     "flatten",
     "from_dict",
@@ -37,5 +46,6 @@ __all__ = [
     "phase_spans",
     "read_json",
     "resume_identity",
+    "rows_read",
     "to_json",
 ]

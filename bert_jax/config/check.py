@@ -40,3 +40,12 @@ def require_name(name: str) -> None:
     is_one_folder = "/" not in name and "\0" not in name and name not in (".", "..")
     expected = "the name of one folder, of at most 200 bytes, without /"
     require(is_one_folder and len(name.encode(errors="replace")) <= 200, "name", name, expected)
+
+
+def is_text_encoding(name: str) -> bool:
+    """Return whether Python can decode text in an encoding of this name."""
+    try:
+        "".encode(name)
+    except (LookupError, ValueError):
+        return False
+    return True

@@ -7,7 +7,7 @@ import typing
 from pathlib import Path
 from typing import Annotated, Any
 
-from bert_jax.errors import ConfigError
+from bert_jax.errors import ConfigError, one_line
 from bert_jax.filesystem import read_json_object
 
 
@@ -20,7 +20,8 @@ def from_dict(cls: type, values: dict[str, Any], where: str = "configuration") -
     """Build a configuration from plain values.
 
     Raises:
-        ConfigError: a key is not a field (the nearest name is suggested), or a value is invalid.
+        ConfigError: a key is not a field (the nearest name is suggested), a field without a default
+            is missing, or a value is invalid.
     """
     hints = typing.get_type_hints(cls)
     for key in values:
@@ -28,7 +29,15 @@ def from_dict(cls: type, values: dict[str, Any], where: str = "configuration") -
             near = difflib.get_close_matches(key, hints, n=1)
             hint = f"did you mean {near[0]!r}?" if near else f"remove {key!r}"
             raise ConfigError(f"{where}: unknown field {key!r}", f"fields of {cls.__name__}", hint)
-    return cls(**{key: _convert(hints[key], value, where) for key, value in values.items()})
+    converted = {key: _convert(hints[key], value, where) for key, value in values.items()}
+    try:
+        return cls(**converted)
+    except TypeError as error:  # a missing field, or a value that is not of the field's type
+        raise ConfigError(
+            f"{where}: {one_line(error)}",
+            f"every field of {cls.__name__}, with a value of its type",
+            "restore the values, or remove those that you changed",
+        ) from None
 
 
 def _convert(hint: Any, value: Any, where: str) -> Any:

@@ -7,12 +7,17 @@ from bert_jax.config.check import require, require_at_least, require_name
 from bert_jax.config.resume import MayDiffer
 from bert_jax.config.training import LoopConfig, OptimizerConfig
 
-TaskKind = Literal["classification", "regression", "tagging", "question_answering"]
+TaskKind = Literal["classification", "regression", "multilabel", "tagging", "question_answering"]
+
+_OF_ONE_TASK = {
+    "label_separator": "multilabel", "class_weights": "classification",
+    "stride": "question_answering",
+}  # fmt: skip
 
 
 @dataclasses.dataclass(frozen=True)
 class ColumnsConfig:
-    """Columns of a table. None: pick a column with a known name, and print the name it picked."""
+    """Columns of a table, by name, or by number from 1. None: one with a known name, printed."""
 
     text: str | None = None
     """Text, or first text of a pair."""
@@ -31,24 +36,36 @@ class FinetuneConfig:
     encoder: MayDiffer[str]
     """Pretrained encoder: a run of pretrain.py, or a Hugging Face directory."""
     train: MayDiffer[str]
-    """Labelled data: .tsv, .csv, .jsonl, .parquet, SQuAD .json, CoNLL, or tfds:NAME[:SPLIT]."""
+    """Labelled data: .tsv, .csv, .json, .jsonl, .parquet, SQuAD .json, CoNLL, or
+    tfds:NAME[:SPLIT]."""
     dev: MayDiffer[str]
     """Held-out data that selects the best checkpoint."""
     test: MayDiffer[str | None] = None
     """Test data, used only at the end."""
     columns: MayDiffer[ColumnsConfig] = ColumnsConfig()
     """Columns of the tables."""
+    max_rejected: MayDiffer[float] = 0.1
+    """Share of the rows of each file that may be unusable; if more are, the run is refused."""
     labels: tuple[str, ...] = ()
-    """Classes in the order of their indices; empty: those of the training data, sorted."""
+    """Classes in the order of their indices; empty: those of the training data, sorted. For
+    multilabel, they may be names of columns, each with 0 or 1."""
+    label_separator: MayDiffer[str | None] = None
+    """For multilabel: what separates the labels of a text, such as ";". None: they are lists."""
+    class_weights: tuple[str, ...] = ()
+    """For classification: weights of the classes in the loss, LABEL=WEIGHT for each; or "balanced",
+    so that all classes weigh the same."""
     max_length: int = 128
     """Maximum length in tokens; longer texts are truncated (question answering splits passages
     into windows)."""
+    stride: int | None = None
+    """For question answering: tokens from the start of one window to the next, SQuAD's doc_stride.
+    None: 128, or half of a window if that is less."""
     epochs: float = 3.0
     """Passes over the training data."""
     batch_size: int = 32
     """Texts per step, over all devices."""
     eval_batch_size: MayDiffer[int] = 128
-    """Size of an evaluation batch in units of 64 tokens (128: 8,192 tokens), over all devices;
+    """Size of an evaluation batch in units of 64 tokens (128: 8192 tokens), over all devices;
     short texts share a row."""
     learning_rate: float = 5e-5
     """Peak learning rate (AdamW with bias correction)."""
@@ -84,6 +101,8 @@ class FinetuneConfig:
     """Steps between records of the training metrics."""
     tensorboard: MayDiffer[bool] = False
     """Also write TensorBoard files (needs the [track] extra)."""
+    wandb: MayDiffer[str | None] = None
+    """Also send the metrics to this project of Weights & Biases (needs the [track] extra)."""
     allow_unverified: MayDiffer[bool] = False
     """Resume from a checkpoint even if its manifest, with the files' hashes, is missing."""
     tfds_data_dir: MayDiffer[str | None] = None
@@ -95,15 +114,20 @@ class FinetuneConfig:
     """Read and encode the data, print a summary, and exit."""
 
     def __post_init__(self):
-        names = ("batch_size", "eval_batch_size", "seeds", "log_every", "patience")
+        names = ("batch_size", "eval_batch_size", "seeds", "log_every", "patience", "stride")
         require_name(self.name)
         require_at_least(self, 1, *names)
         for name in ("epochs", "evals_per_epoch"):
             require(getattr(self, name) > 0, name, getattr(self, name), "more than 0")
         require(self.max_length >= 8, "max_length", self.max_length, "at least 8 tokens")
         require(self.learning_rate > 0, "learning_rate", self.learning_rate, "a positive number")
+        share = self.max_rejected
+        require(0 <= share <= 1, "max_rejected", share, "a share from 0 to 1")
         share = self.warmup_share
         require(0 <= share < 1, "warmup_share", share, "a share in [0, 1)")
+        for name, task in _OF_ONE_TASK.items():
+            value = getattr(self, name)
+            require(not value or self.task == task, name, value, f"nothing, unless task = {task!r}")
         require(len(set(self.labels)) == len(self.labels), "labels", self.labels, "distinct labels")
 
 

@@ -5,6 +5,7 @@ import typing
 from typing import Literal
 
 from bert_jax.config.check import require, require_rate, require_sizes
+from bert_jax.config.resume import MayDiffer
 
 
 @dataclasses.dataclass(frozen=True)
@@ -31,6 +32,8 @@ class BertConfig:
     """Dropout after embeddings, attention and feed-forward."""
     attention_probs_dropout_prob: float = 0.1
     """Dropout on attention probabilities; 0 allows fused attention."""
+    classifier_dropout: MayDiffer[float | None] = None
+    """Dropout before a fine-tuned classifier. None: hidden_dropout_prob."""
     initializer_range: float = 0.02
     """Standard deviation of the truncated normal that initializes kernels and embeddings."""
     layer_norm_eps: float = 1e-12
@@ -44,9 +47,20 @@ class BertConfig:
         require(self.hidden_act in acts, "hidden_act", self.hidden_act, f"one of {acts}")
         for name in ("hidden_dropout_prob", "attention_probs_dropout_prob"):
             require_rate(self, name)
+        if self.classifier_dropout is not None:
+            require_rate(self, "classifier_dropout")
+        std, eps = self.initializer_range, self.layer_norm_eps
+        require(0 <= std <= 10, "initializer_range", std, "a number from 0 to 10")
+        require(1e-30 <= eps <= 1, "layer_norm_eps", eps, "a number from 1e-30 to 1")
         require(
             self.hidden_size % self.num_attention_heads == 0,
             "num_attention_heads",
             self.num_attention_heads,
             f"a divisor of hidden_size {self.hidden_size}",
         )
+
+    @property
+    def head_dropout_prob(self) -> float:
+        """Dropout before a fine-tuned classifier."""
+        own = self.classifier_dropout
+        return self.hidden_dropout_prob if own is None else own

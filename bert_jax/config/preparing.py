@@ -5,7 +5,9 @@ from typing import Annotated, Literal
 
 import tyro
 
-from bert_jax.config.check import require
+from bert_jax.config.check import is_text_encoding, require
+
+MAX_WORD_LENGTH = 1000  # the tokenizer of `transformers` needs quadratic time for a word
 
 
 @dataclasses.dataclass(frozen=True)
@@ -23,13 +25,19 @@ class PrepareConfig:
     """Options for preparing text."""
 
     inputs: Annotated[tuple[str, ...], tyro.conf.Positional]
-    """Files, folders, globs (.txt, .gz, .xz, .jsonl, .parquet), or tfds:NAME."""
+    """Files (.txt, .jsonl, .csv, .tsv, .parquet; also .gz, .xz), folders, globs, or tfds:NAME."""
     output: str
     """Folder to write: vocabulary, data report, and one data set for each length."""
     lengths: tuple[int, ...] = (128,)
     """Row lengths T in tokens; each gets its own data set."""
     vocab: str | None = None
-    """Vocabulary (vocab.txt) to use. None: train one."""
+    """Vocabulary to use: a vocab.txt, or the folder of a model or tokenizer, whose casing is taken
+    too. None: train one."""
+    add_tokens: str | None = None
+    """File of words, one a line, that become tokens of their own, with ids after all others;
+    `pretrain.py --encoder` gives them embeddings."""
+    max_word_length: int | None = None
+    """Characters of the longest word; longer ones are [UNK]. None: as in --vocab, else 100."""
     vocab_size: int = 30522
     """Size of the vocabulary to train; not used with --vocab."""
     lowercase: bool = False
@@ -37,7 +45,11 @@ class PrepareConfig:
     strip_accents: bool | None = None
     """Strip accents. None: same as `lowercase`. Pass False with --lowercase for uncased Korean."""
     text_column: str = "text"
-    """Text column of JSONL and Parquet files and of TFDS data sets."""
+    """Text column of JSONL, CSV, TSV, Parquet and TFDS; "meta.text": text in meta's objects."""
+    encoding: str | None = None
+    """Encoding of the files, such as cp949 or utf-16. None: UTF-8."""
+    documents: Literal["blank-lines", "lines"] = "blank-lines"
+    """End of a document in text files: a blank line, or the end of every line."""
     tfds_data_dir: str | None = None
     """Folder of TFDS data sets. None: TFDS's default (the variable TFDS_DATA_DIR)."""
     sentences: Literal["auto", "lines", "split"] = "auto"
@@ -45,6 +57,9 @@ class PrepareConfig:
     the text."""
     language: str = "en"
     """Language of the sentence splitter."""
+    nsp: bool = True
+    """Pairs of sentences for next-sentence prediction. False gives rows of sentences in a row, for
+    masked language modelling alone; their documents may be as short as one sentence."""
     short_seq_prob: float = 0.1
     """Probability that a pass over a document uses a random shorter target length."""
     dupe_factor: int = 1
@@ -52,7 +67,7 @@ class PrepareConfig:
     pack: bool = True
     """Pack several pairs into one row; False gives one pair per row, as in the paper."""
     max_sequences: int | None = None
-    """Maximum number J of pairs in a row. None: T / 32, at least 2."""
+    """Maximum number J of pairs (without NSP, of sequences) in a row. None: T / 32, at least 2."""
     eval_share: float = 0.01
     """Share of documents held out for evaluation."""
     bundle_mb: float = 8.0
@@ -73,8 +88,20 @@ class PrepareConfig:
         prob = self.short_seq_prob
         require(0 <= prob <= 1, "short_seq_prob", prob, "a number in [0, 1]")
         require(self.dupe_factor >= 1, "dupe_factor", self.dupe_factor, "at least 1")
+        limit = self.max_sequences
+        require(limit is None or limit >= 1, "max_sequences", limit, "at least 1, or None")
         require(self.bundle_mb > 0, "bundle_mb", self.bundle_mb, "a positive number")
+        limit = self.max_word_length
+        require(
+            limit is None or 1 <= limit <= MAX_WORD_LENGTH,
+            "max_word_length",
+            limit,
+            f"1 to {MAX_WORD_LENGTH}",
+        )
         require(self.vocab_size >= 100, "vocab_size", self.vocab_size, "at least 100")
+        known = self.encoding is None or is_text_encoding(self.encoding)
+        expected = "the name of an encoding, such as cp949, utf-16 or cp1252"
+        require(known, "encoding", self.encoding, expected)
 
     def max_pairs(self, length: int) -> int:
         """Return the maximum number J of pairs in a row of `length` tokens."""

@@ -1,6 +1,7 @@
 """Configuration of `pretrain.py`: masking, phases, and the run."""
 
 import dataclasses
+from collections.abc import Mapping, Sequence
 from itertools import accumulate, pairwise
 from typing import Annotated, Literal
 
@@ -68,13 +69,19 @@ class PretrainConfig:
     """Optimizer and learning-rate schedule."""
     loop: Annotated[LoopConfig, tyro.conf.arg(name="")]
     """Number of steps; intervals of logging, evaluation and checkpoints."""
+    epochs: MayDiffer[float | None] = None
+    """Length of the run as passes over the prepared rows, in place of --steps."""
     phases: tuple[Phase, ...] = (Phase(),)
     """Sequence lengths and batch sizes, one after the other, under one learning-rate schedule."""
     masking: MaskingConfig = MaskingConfig()
     """Masking of tokens."""
     encoder: MayDiffer[str | None] = None
     """Trained model to start from, a run or a directory that `bert_jax.load` opens, of the same
-    shape and vocabulary. None: random weights."""
+    shape; the data's vocabulary is its own, or its own with new words (prepare.py --add-tokens).
+    None: random weights."""
+    extend_from: MayDiffer[str | None] = None
+    """Run, or one of its checkpoints (RUN/checkpoints/STEP), from whose weights, optimizer state
+    and place in the data this new run continues. Schedule, learning rate and length are its own."""
     name: MayDiffer[str] = ""
     """Name of the run; empty: the configuration's name."""
     runs_dir: MayDiffer[str] = "runs"
@@ -98,6 +105,8 @@ class PretrainConfig:
     """Held-out rows per evaluation, spread evenly over the split."""
     tensorboard: MayDiffer[bool] = False
     """Also write TensorBoard files (needs the [track] extra)."""
+    wandb: MayDiffer[str | None] = None
+    """Also send the metrics to this project of Weights & Biases (needs the [track] extra)."""
     distributed: MayDiffer[bool] = False
     """Join the other processes of this job. Slurm, MPI, Kubernetes and TPU pods are detected;
     elsewhere set JAX_COORDINATOR_ADDRESS, JAX_NUM_PROCESSES and JAX_PROCESS_ID."""
@@ -109,26 +118,55 @@ class PretrainConfig:
     def __post_init__(self):
         require_name(self.name)
         require_at_least(self, 1, "accumulation_steps", "eval_rows")
+        if self.encoder and self.extend_from:
+            raise ConfigError(
+                "both --encoder and --extend-from are given",
+                "one model to start from",
+                "pass --encoder for its weights only, or --extend-from for the whole state",
+            )
+        require(self.epochs is None or 0 < self.epochs < 1e6, "epochs", self.epochs, "above 0")
         total = sum(phase.share for phase in self.phases)
         require(abs(total - 1) < 1e-6, "sum of phases' share", total, "exactly 1")
         longest = max(phase.length for phase in self.phases)
         positions = self.model.max_position_embeddings
         require(longest <= positions, "phase.length", longest, f"at most {positions} positions")
 
-    def with_vocab_size(self, tokenizer_size: int) -> "PretrainConfig":
-        """Take the vocabulary's size from the tokenizer where the configuration leaves it open.
+    def with_vocab_size(self, tokenizer_size: int, encoder_size: int = 0) -> "PretrainConfig":
+        """Take the vocabulary's size from tokenizer and encoder where it is left open.
+
+        Args:
+            tokenizer_size: tokens of the data's tokenizer.
+            encoder_size: word embeddings of the model to start from, which may be padded.
 
         Raises:
-            ConfigError: the configuration has fewer entries than the tokenizer has tokens.
+            ConfigError: the configuration has fewer entries than the tokenizer or the encoder.
         """
-        size = self.model.vocab_size or tokenizer_size
-        if size < tokenizer_size:
+        least = max(tokenizer_size, encoder_size)
+        size = self.model.vocab_size or least
+        if size < least:
+            owner = "tokenizer's" if size < tokenizer_size else f"embeddings of {self.encoder}:"
             raise ConfigError(
-                f"model.vocab_size = {size} is smaller than the tokenizer's {tokenizer_size}",
-                f"at least {tokenizer_size} (the rest is padding), or None",
+                f"model.vocab_size = {size} is smaller than the {owner} {least}",
+                f"at least {least} (the rest is padding), or None",
                 "leave model.vocab_size out",
             )
         return dataclasses.replace(self, model=dataclasses.replace(self.model, vocab_size=size))
+
+    def epochs_per_step(self, num_rows: Mapping[int, int]) -> float:
+        """Return the mean share of the prepared rows, by length, that a step of this run reads."""
+        return sum(p.share * p.batch_size / num_rows[p.length] for p in self.phases)
+
+    def with_steps(self, num_rows: Mapping[int, int]) -> "PretrainConfig":
+        """Replace the number of steps by that of `epochs`, where it is given.
+
+        Args:
+            num_rows: training rows of each length. Rows of every length come from the same text,
+                so a run's epochs are the sum over its phases.
+        """
+        if self.epochs is None:
+            return self
+        steps = max(1, round(self.epochs / self.epochs_per_step(num_rows)))
+        return dataclasses.replace(self, loop=dataclasses.replace(self.loop, steps=steps))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -142,12 +180,24 @@ class PhaseSpan:
 
 def phase_spans(config: PretrainConfig) -> list[PhaseSpan]:
     """Divide a run's steps among its phases by their shares; together they cover every step."""
-    ends = [
-        round(share * config.loop.steps) for share in accumulate(p.share for p in config.phases)
-    ]
-    ends[-1] = config.loop.steps
+    return divide_steps(config.phases, config.loop.steps)
+
+
+def divide_steps(phases: Sequence[Phase], steps: int) -> list[PhaseSpan]:
+    """Divide a number of steps among phases by their shares."""
+    ends = [round(share * steps) for share in accumulate(p.share for p in phases)]
+    ends[-1] = steps
     starts = [0, *ends[:-1]]
-    return [PhaseSpan(*span) for span in zip(config.phases, starts, ends, strict=True)]
+    return [PhaseSpan(*span) for span in zip(phases, starts, ends, strict=True)]
+
+
+def rows_read(spans: Sequence[PhaseSpan], step: int) -> dict[int, int]:
+    """Return how many rows of each length the first `step` steps read."""
+    total = {span.phase.length: 0 for span in spans}
+    for span in spans:
+        num_steps = max(0, min(step, span.stop) - span.start)
+        total[span.phase.length] += num_steps * span.phase.batch_size
+    return total
 
 
 def phase_at(spans: list[PhaseSpan], step: int) -> Phase:

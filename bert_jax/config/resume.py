@@ -1,6 +1,7 @@
 """Fields that may differ when a run is resumed, declared where the field is declared."""
 
 import dataclasses
+import json
 import typing
 from collections.abc import Iterator
 from typing import Annotated, Any, TypeVar
@@ -32,6 +33,23 @@ def fields_that_may_differ(config: Any) -> set[str]:
     """Return the flat names, such as "loop.log_every", of the fields declared `MayDiffer`."""
     prefixes = tuple(f"{name}." for name in _names_declared(config, ""))
     return {name for name in flatten(config) if f"{name}.".startswith(prefixes)}
+
+
+def default_identity(config: Any) -> dict[str, str]:
+    """Return the defaults of the fields that have one, by flat name, as text.
+
+    They are the values of a run that was begun before a field existed.
+    """
+    defaults: dict[str, str] = {}
+    flat = flatten(config)  # dataclasses in a tuple, such as phases, have longer names there
+    for field in dataclasses.fields(config):
+        value = getattr(config, field.name)
+        if dataclasses.is_dataclass(value):
+            inner = default_identity(value)
+            defaults |= {f"{field.name}.{name}": text for name, text in inner.items()}
+        elif field.default is not dataclasses.MISSING and field.name in flat:
+            defaults[field.name] = json.dumps(field.default, ensure_ascii=False)
+    return defaults
 
 
 def _names_declared(config: Any, prefix: str) -> Iterator[str]:

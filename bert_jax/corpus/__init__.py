@@ -1,1 +1,1 @@
-"""Raw text to pretraining batches: documents, sentences, pairs, packed rows. Never imports JAX."""
+"""Documents to pretraining batches: sentences, pairs, packed rows. Never imports JAX."""

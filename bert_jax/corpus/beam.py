@@ -5,10 +5,11 @@ statistics go to the output folder, which all workers must be able to write (a s
 The shards are the same, byte for byte, as those of a local run.
 """
 
+import contextlib
 import dataclasses
 import json
 import shutil
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -17,20 +18,23 @@ import numpy as np
 from bert_jax.config import BeamConfig
 from bert_jax.corpus.build import BundleStats, Job, Shard, build_shards
 from bert_jax.corpus.bundles import Bundle, Corpus
-from bert_jax.corpus.cleaning import Findings
 from bert_jax.corpus.heldout import SPLITS
-from bert_jax.errors import ConfigError
+from bert_jax.errors import ConfigError, DataError, UserError, os_error_as_user_error
+from bert_jax.filesystem import write_text
+from bert_jax.reading.cleaning import Findings
 
+ERROR = "error.json"  # in the pipeline's folder
 _ARRAYS = ("token_counts", "document_hashes", "line_hashes")
 
 
 def build_with_beam(
     corpus: Corpus, job: Job, findings: Findings, config: BeamConfig
-) -> Iterator[BundleStats]:
+) -> Generator[BundleStats, None, None]:
     """Build the shards of all bundles in one pipeline, then yield their statistics in order.
 
     Raises:
         ConfigError: Apache Beam is not installed.
+        DataError: a source cannot be read, or a shard cannot be written.
     """
     try:
         import apache_beam as beam
@@ -43,24 +47,31 @@ def build_with_beam(
         ) from None
 
     folder = Path(job.output) / "beam"
-    shutil.rmtree(folder, ignore_errors=True)
+    if folder.exists():
+        shutil.rmtree(folder)
     folder.mkdir()
 
     def read(part: int) -> Iterator[Bundle]:
         part_findings = Findings()
-        yield from corpus.bundles(part, part_findings)
-        path = folder / f"findings-{part:05d}.json"
-        text = json.dumps([part_findings.counts, part_findings.examples])
-        path.write_text(text, encoding="utf-8")
+        with _saved_error(folder):
+            yield from corpus.bundles(part, part_findings)
+            path = folder / f"findings-{part:05d}.json"
+            write_text(path, json.dumps([part_findings.counts, part_findings.examples]))
 
     def build(bundle: Bundle) -> None:
-        save_stats(folder, build_shards(bundle, job))
+        with _saved_error(folder):
+            save_stats(folder, build_shards(bundle, job))
 
     options = [f"--runner={config.runner}", *(f"--{option}" for option in config.options)]
-    with beam.Pipeline(options=PipelineOptions(options)) as pipeline:
-        parts = pipeline | "Parts" >> beam.Create(range(len(corpus.parts)))
-        bundles = parts | "Read" >> beam.FlatMap(read) | "Reshuffle" >> beam.Reshuffle()
-        _ = bundles | "Build" >> beam.Map(build)
+    try:
+        with beam.Pipeline(options=PipelineOptions(options)) as pipeline:
+            parts = pipeline | "Parts" >> beam.Create(range(len(corpus.parts)))
+            bundles = parts | "Read" >> beam.FlatMap(read) | "Reshuffle" >> beam.Reshuffle()
+            _ = bundles | "Build" >> beam.Map(build)
+    except Exception:
+        for path in folder.glob(ERROR):
+            raise DataError(*json.loads(path.read_text(encoding="utf-8"))) from None
+        raise
 
     for part in range(len(corpus.parts)):
         part_findings = Findings()
@@ -71,6 +82,18 @@ def build_with_beam(
             for path in sorted(folder.glob(f"{split}-{part:05d}-*.npz")):
                 yield load_stats(path)
     shutil.rmtree(folder)
+
+
+@contextlib.contextmanager
+def _saved_error(folder: Path) -> Iterator[None]:
+    """Save an error for users to a file, because Beam raises one of its own instead."""
+    try:
+        yield
+    except (UserError, OSError) as error:
+        user_error = os_error_as_user_error(error) if isinstance(error, OSError) else error
+        with contextlib.suppress(OSError):
+            write_text(folder / ERROR, json.dumps(user_error.lines))
+        raise
 
 
 def save_stats(folder: Path, stats: BundleStats) -> None:

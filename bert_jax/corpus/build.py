@@ -18,15 +18,23 @@ from pathlib import Path
 import numpy as np
 from array_record.python.array_record_module import ArrayRecordWriter
 
+from bert_jax.corpus.array_records import os_errors
 from bert_jax.corpus.bundles import Bundle, Member
 from bert_jax.corpus.heldout import hash_text
 from bert_jax.corpus.packing import pack
-from bert_jax.corpus.pairs import Document, Pair, make_pairs
+from bert_jax.corpus.pairs import (
+    Document,
+    Pair,
+    cut_long_sentences,
+    make_pairs,
+    make_sequences,
+)
 from bert_jax.corpus.rows import RowFormat, gather_rows
 from bert_jax.corpus.sentences import split_sentences
 from bert_jax.tokenizer.tokenizer import Tokenizer
 
 HISTOGRAM_BINS = 16
+MIN_UNKNOWN_SHARE = 0.001  # of the tokens; fewer need no explanation
 
 
 @dataclasses.dataclass(frozen=True)
@@ -68,6 +76,8 @@ class Shard:
     """Tokens covered by all passes over the documents."""
     num_tokens_cut: int = 0
     """Of those, tokens lost to truncation: in no A, and in no B that follows its A."""
+    num_sentences_cut: int = 0
+    """Sentences that are longer than a row, and are cut into pieces."""
     num_bytes: int = 0
     sha256: str = ""
     histogram: list[int] = dataclasses.field(default_factory=list)
@@ -88,6 +98,10 @@ class BundleStats:
     num_bytes: int
     num_empty_documents: int
     """Documents with no tokens left."""
+    num_long_words: int
+    """Words that are [UNK] because they are too long; 0 where few tokens are [UNK]."""
+    longest_word: int
+    """Characters of the longest of them."""
     token_counts: np.ndarray
     """int64 [V]: occurrences of each token."""
     document_hashes: np.ndarray
@@ -109,8 +123,13 @@ def build_shards(bundle: Bundle, job: Job) -> BundleStats:
         else lines
     )
     tokens, documents = _tokenize(tokenizer, members, sentences)
+    is_start = ~tokenizer.is_continuation[tokens]
+    word_start = np.maximum.accumulate(np.where(is_start, np.arange(len(tokens)), 0))
     num_own = len(bundle.members)  # documents of which pairs are made; companions follow them
     num_own_tokens = sum(d.bounds[-1] - d.bounds[0] for d in documents[:num_own])
+    token_counts = np.bincount(tokens[:num_own_tokens], minlength=tokenizer.vocab_size)
+    has_unknown = token_counts[tokenizer.unk_id] > MIN_UNKNOWN_SHARE * num_own_tokens
+    long_words = tokenizer.long_words(texts[:num_own]) if has_unknown else []
     stats = BundleStats(
         part=bundle.part,
         split=bundle.split,
@@ -121,7 +140,9 @@ def build_shards(bundle: Bundle, job: Job) -> BundleStats:
         num_characters=sum(map(len, texts[:num_own])),
         num_bytes=sum(len(member.text) for member in bundle.members),
         num_empty_documents=sum(len(d.bounds) < 2 for d in documents[:num_own]),
-        token_counts=np.bincount(tokens[:num_own_tokens], minlength=tokenizer.vocab_size),
+        num_long_words=len(long_words),
+        longest_word=max(long_words, default=0),
+        token_counts=token_counts,
         document_hashes=np.array(
             [m.identity for m in bundle.members if not m.continues], np.uint64
         ),
@@ -134,9 +155,13 @@ def build_shards(bundle: Bundle, job: Job) -> BundleStats:
         name = f"{bundle.split}-{bundle.part:05d}-{bundle.index:05d}"
         path = Path(job.output) / row_format.folder_name / f"{name}.tmp"
         rng = random.Random(f"{job.seed}/{name}/{row_format.length}")
-        pairs = _pair_documents(documents, num_own, row_format, job, rng)
-        shard = _write_shard(path, row_format, tokenizer, tokens, documents, pairs, rng)
+        cut = [cut_long_sentences(d, row_format.max_tokens, word_start) for d in documents]
+        pairs = _pair_documents(cut, num_own, row_format, job, rng)
+        shard = _write_shard(path, row_format, tokenizer, tokens, cut, pairs, rng)
         if pairs:
+            shard.num_sentences_cut = sum(
+                int((np.diff(d.bounds) > row_format.max_tokens).sum()) for d in documents[:num_own]
+            )
             shard.num_tokens_read = job.dupe_factor * int(num_own_tokens)
             shard.num_tokens_cut = shard.num_tokens_read - _count_kept_tokens(pairs)
         stats.shards[row_format.length] = shard
@@ -170,16 +195,20 @@ def _tokenize(
 def _pair_documents(
     documents: list[Document], num_own: int, row_format: RowFormat, job: Job, rng: random.Random
 ) -> list[Pair]:
-    """Make the pairs of all passes over the bundle's own documents, the first `num_own`."""
+    """Make the pairs of all passes over the bundle's own documents, the first `num_own`.
+
+    Without NSP, they are sequences, which need no other document.
+    """
     nonempty = [d for d in documents if len(d.bounds) > 1]
     num_own_nonempty = sum(len(d.bounds) > 1 for d in documents[:num_own])
-    if len({document.identity for document in nonempty}) < 2:
+    if row_format.nsp and len({document.identity for document in nonempty}) < 2:
         return []
+    make = make_pairs if row_format.nsp else make_sequences
     return [
         pair
         for _ in range(job.dupe_factor)
         for index in range(num_own_nonempty)
-        for pair in make_pairs(nonempty, index, row_format.length - 3, job.short_seq_prob, rng)
+        for pair in make(nonempty, index, row_format.max_tokens, job.short_seq_prob, rng)
     ]
 
 
@@ -204,7 +233,8 @@ def _write_shard(
         return Shard(path="", histogram=[0] * HISTOGRAM_BINS)
     nonempty = [d for d in documents if len(d.bounds) > 1]
     table = np.array(pairs, np.int64).reshape(-1, len(Pair._fields))
-    sizes = table[:, 1] - table[:, 0] + table[:, 3] - table[:, 2] + 3
+    num_special = row_format.length - row_format.max_tokens
+    sizes = table[:, 1] - table[:, 0] + table[:, 3] - table[:, 2] + num_special
     rows, slots = pack(sizes, row_format.length, row_format.max_sequences)
     shuffled = list(range(int(rows.max()) + 1))
     rng.shuffle(shuffled)
@@ -212,10 +242,11 @@ def _write_shard(
     special_ids = (tokenizer.pad_id, tokenizer.cls_id, tokenizer.sep_id)
     arrays = gather_rows(row_format, tokens, table[:, :5], (rows, slots), special_ids)
     partial = path.with_suffix(".partial")
-    writer = ArrayRecordWriter(str(partial), "group_size:1,uncompressed")
-    for record in row_format.to_records(arrays):
-        writer.write(record)
-    writer.close()
+    with os_errors(partial):
+        writer = ArrayRecordWriter(str(partial), "group_size:1,uncompressed")
+        for record in row_format.to_records(arrays):
+            writer.write(record)
+        writer.close()
     os.replace(partial, path)
     data = path.read_bytes()
     bins = (sizes - 1) * HISTOGRAM_BINS // row_format.length

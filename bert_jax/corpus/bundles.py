@@ -4,11 +4,11 @@ import dataclasses
 import unicodedata
 from collections.abc import Iterable, Iterator
 
-from bert_jax.corpus.cleaning import Findings
 from bert_jax.corpus.heldout import SPLITS, assign_split, hash_text
-from bert_jax.corpus.readers import Text, read_texts
-from bert_jax.corpus.sources import ReadOptions, Source
 from bert_jax.errors import DataError
+from bert_jax.reading.cleaning import Findings
+from bert_jax.reading.readers import Text, read_texts
+from bert_jax.reading.sources import ReadOptions, Source
 
 COMPANION_BYTES = 1 << 16  # kept of an earlier document, as a source of random next sentences
 MAX_BUNDLES_PENDING = 8  # a first document may be this many bundles long before a second must come
@@ -24,6 +24,9 @@ class BundleOptions:
     """Share of documents held out."""
     seed: int
     """Seed of the held-out split."""
+    documents_needed: int = 2
+    """Different documents that a bundle needs: with NSP two, since a random next sentence comes
+    from another document; without NSP one."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -73,9 +76,9 @@ class Corpus:
         for part in self.parts:
             yield from read_members(part, self.read_options, findings)
 
-    def texts(self) -> Iterator[str]:
+    def texts(self, findings: Findings) -> Iterator[str]:
         """Iterate over the clean texts of all documents."""
-        return (member.text.decode() for member in self.members(Findings()))
+        return (member.text.decode() for member in self.members(findings))
 
     def bundles(self, part: int, findings: Findings) -> Iterator[Bundle]:
         """Iterate over the bundles of part number `part`."""
@@ -109,10 +112,9 @@ def _read_source(source: Source, options: ReadOptions, findings: Findings) -> It
 def cut_bundles(
     members: Iterable[Member], part: int, options: BundleOptions, findings: Findings
 ) -> Iterator[Bundle]:
-    """Cut a part's documents into bundles, each with at least two different documents.
+    """Cut a part's documents into bundles, each with as many different documents as it needs.
 
-    A split that has only one document in this part yields no bundle; the document is counted in
-    `findings`.
+    A split that has fewer in this part yields no bundle; its document is counted in `findings`.
 
     Raises:
         DataError: the first document is MAX_BUNDLES_PENDING bundles long, and no other has come.
@@ -143,33 +145,44 @@ class _BundleBuilder:
             if len(self.recent) > 3:
                 del self.recent[next(iter(self.recent))]
         limit = self.options.bundle_bytes
-        if self.num_bytes >= limit and len(self.recent) > 1:
+        if self.num_bytes >= limit and self._has_enough():
             yield self._make_bundle()
         elif self.num_bytes >= MAX_BUNDLES_PENDING * limit:
-            raise DataError(
-                f"the first document alone is longer than {self.num_bytes >> 20} MB: "
-                f"{member.text[:40].decode('utf-8', 'replace')!r} …",
-                "documents with a blank line between them",
-                "put blank lines between documents, or raise --bundle-mb",
-            )
+            raise long_document_error(member, self.num_bytes)
+
+    def _has_enough(self) -> bool:
+        return len(self.recent) >= self.options.documents_needed
 
     def finish(self, findings: Findings) -> Iterator[Bundle]:
-        if self.members and len(self.recent) > 1:
+        if self.members and self._has_enough():
             yield self._make_bundle()
         elif self.members:
-            (alone,) = self.recent.values() or self.members[:1]
+            reason, (alone,) = "document alone in its split", self.recent.values() or (None,)
+            if alone is None:
+                reason, alone = "documents without a visible character", self.members[0]
             findings.add(
-                f"document alone in its split ({self.split}; left out)",
+                f"{reason} ({self.split}; left out)",
                 f"part {self.part}: {alone.text[:40].decode('utf-8', 'replace')}",
             )
 
     def _make_bundle(self) -> Bundle:
         identities = {m.identity for m in self.members if has_tokens(m.text)}
         others = [m for identity, m in self.recent.items() if identity not in identities]
-        companions = [] if len(identities) > 1 else others[-2:]
+        companions = [] if len(identities) >= self.options.documents_needed else others[-2:]
         bundle = Bundle(self.part, self.split, self.index, self.members, companions)
         self.index, self.members, self.num_bytes = self.index + 1, [], 0
         return bundle
+
+
+def long_document_error(member: Member, num_bytes: int) -> DataError:
+    """Return the error for a document that is too long to wait for a second one."""
+    return DataError(
+        f"the first document alone is longer than {num_bytes >> 20} MB: "
+        f"{member.text[:40].decode('utf-8', 'replace')!r} …",
+        "documents with a blank line between them",
+        "put blank lines between documents (--documents lines if each line is one), raise "
+        "--bundle-mb, or pass --no-nsp",
+    )
 
 
 def has_tokens(text: bytes) -> bool:

@@ -1,6 +1,9 @@
 """Turn shards into a TFDS data set: final names, and the metadata that TFDS reads."""
 
+import contextlib
 import os
+import shutil
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +13,14 @@ from bert_jax.corpus.rows import RowFormat
 
 DATASET_NAME = "pretraining"
 REPORT = "report.json"  # written last: its presence means that the folder is finished
+# glob patterns of a data set's files; the first two are shards that have no final name yet
+FILES = (
+    "*-*-*.partial",
+    "*-*-*.tmp",
+    f"{DATASET_NAME}-*.array_record-*",
+    "dataset_info.json",
+    "features.json",
+)
 
 
 def shard_names(split: str, count: int) -> list[str]:
@@ -20,7 +31,32 @@ def shard_names(split: str, count: int) -> list[str]:
 def start_dataset(folder: Path) -> None:
     """Create a data set's folder, or remove an earlier run's files from it, and nothing else."""
     folder.mkdir(exist_ok=True)
-    for pattern in (f"{DATASET_NAME}-*.array_record-*", "*.tmp", "*.partial", "*.json"):
+    _remove_files(folder)
+
+
+@contextlib.contextmanager
+def remove_if_unfinished(output: Path, lengths: Iterable[int]) -> Iterator[None]:
+    """Remove unfinished data sets if the `with` statement ends in an error.
+
+    The tokenizer stays: it is complete, and `--vocab` can take it. So does all of an earlier run,
+    whose report is there until the first file is written.
+    """
+    try:
+        yield
+    except BaseException:
+        if (output / REPORT).exists():
+            raise
+        shutil.rmtree(output / "beam", ignore_errors=True)
+        for folder in (output / f"T{length}" for length in lengths):
+            with contextlib.suppress(OSError):  # the error that is being raised says more
+                _remove_files(folder)
+                folder.rmdir()
+        raise
+
+
+def _remove_files(folder: Path) -> None:
+    """Remove the files that prepare.py writes to a data set's folder."""
+    for pattern in FILES:
         for path in folder.glob(pattern):
             path.unlink()
 
@@ -56,5 +92,5 @@ def finish_dataset(folder: Path, row_format: RowFormat, shards: dict[str, list[S
         split_infos=infos,
         filename_template=template,
         check_data=False,
-        description="BERT pretraining rows: [CLS] A [SEP] B [SEP] … ; see lengths.",
+        description=f"BERT pretraining rows: {row_format.description}; see lengths.",
     )

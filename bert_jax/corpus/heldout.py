@@ -14,6 +14,16 @@ def hash_text(text: bytes) -> int:
     return int.from_bytes(hashlib.blake2b(text, digest_size=8).digest(), "little")
 
 
+def draw_number(identity: int, seed: int) -> int:
+    """Return a document's random number below 2^64; it is held out if that is small enough.
+
+    Args:
+        identity: hash of the document's clean text.
+        seed: seed of the split.
+    """
+    return hash_text(f"{seed}/{identity}".encode())
+
+
 def assign_split(identity: int, eval_share: float, seed: int) -> str:
     """Return the split, "train" or "eval", of the document with this hash.
 
@@ -22,5 +32,4 @@ def assign_split(identity: int, eval_share: float, seed: int) -> str:
         eval_share: share of documents that are held out.
         seed: seed of the split.
     """
-    draw = hash_text(f"{seed}/{identity}".encode())
-    return "eval" if draw < eval_share * 2**64 else "train"
+    return "eval" if draw_number(identity, seed) < eval_share * 2**64 else "train"

@@ -1,15 +1,23 @@
-"""NSP pairs: sentence pairs for next-sentence prediction, as ranges of tokens.
+"""NSP pairs: sentence pairs for next-sentence prediction, as ranges of tokens; and single segments.
 
 The algorithm is the original's: `create_instances_from_document` and `truncate_seq_pair` of
 google-research/bert's create_pretraining_data.py. Tokens are never copied: A and B are each a range
 of the bundle's flat token array, because sentences of a document are adjacent, and truncation takes
 tokens off the two ends of a range.
+
+Without NSP, a sequence is a pair whose B is empty: sentences in a row, and none is truncated.
 """
 
 import random
-from bisect import bisect_left
+from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import NamedTuple
+
+import numpy as np
+from jaxtyping import Int
+
+PIECE_SHARE = 0.125  # of the longest pair; a sentence longer than a pair is cut into such pieces
 
 
 class Document(NamedTuple):
@@ -28,11 +36,63 @@ class Pair(NamedTuple):
     a_end: int
     b_start: int
     b_end: int
+    """Equal to b_start in a sequence without B, for MLM without NSP."""
     is_random_next: int
     document: int
     """Index of A's document."""
     b_document: int
     """Index of B's document."""
+
+
+def cut_long_sentences(
+    document: Document, max_tokens: int, word_start: Int[np.ndarray, "N"]
+) -> Document:
+    """Cut sentences that are longer than `max_tokens` into pieces, which count as sentences.
+
+    Pieces begin at words where they can, and several fit into a pair, as sentences of ordinary
+    length do: so text without punctuation has actual next sentences, and little is truncated.
+
+    Args:
+        document: the document.
+        max_tokens: maximum length of A and B together.
+        word_start: index of the first token of the word of each token in the bundle's flat array.
+    """
+    sizes = np.diff(document.bounds)
+    if sizes.max(initial=0) <= max_tokens:
+        return document
+    piece = max(int(PIECE_SHARE * max_tokens), 1)
+    bounds = document.bounds[:1]
+    for start, end in pairwise(document.bounds):
+        size = end - start
+        num_pieces = -(-size // piece) if size > max_tokens else 1
+        for target in (start + size * i // num_pieces for i in range(1, num_pieces)):
+            bounds.append(int(word_start[target]) if word_start[target] > bounds[-1] else target)
+        bounds.append(end)
+    return Document(document.identity, bounds)
+
+
+def make_sequences(
+    documents: Sequence[Document],
+    index: int,
+    max_tokens: int,
+    short_seq_prob: float,
+    rng: random.Random,
+) -> list[Pair]:
+    """Make the sequences of one pass over one document, for MLM without NSP: pairs without B.
+
+    Each holds as many whole sentences as fit, none of which is longer than `max_tokens`; the
+    arguments are those of `make_pairs`.
+    """
+    bounds = documents[index].bounds
+    target = draw_target(max_tokens, short_seq_prob, rng)
+    sequences = []
+    first, num_sentences = 0, len(bounds) - 1
+    while first < num_sentences:
+        last = max(bisect_right(bounds, bounds[first] + target) - 1, first + 1)
+        start, end = bounds[first], bounds[last]
+        sequences.append(Pair(start, end, end, end, 0, index, index))
+        first = last
+    return sequences
 
 
 def make_pairs(
@@ -55,9 +115,7 @@ def make_pairs(
     bounds = documents[index].bounds
     num_sentences = len(bounds) - 1
     draw = rng.random
-    target = max_tokens
-    if draw() < short_seq_prob:
-        target = 2 + int(draw() * (max_tokens - 1))  # uniform over 2 … max_tokens
+    target = draw_target(max_tokens, short_seq_prob, rng)
     pairs = []
     first = 0
     while first < num_sentences:
@@ -85,6 +143,13 @@ def make_pairs(
             )
         pairs.append(Pair(a_start, a_end, b_start, b_end, is_random_next, index, other))
     return pairs
+
+
+def draw_target(max_tokens: int, short_seq_prob: float, rng: random.Random) -> int:
+    """Draw the target length of one pass: `max_tokens` or, rarely, uniform over 2 … max_tokens."""
+    if rng.random() < short_seq_prob:
+        return 2 + int(rng.random() * (max_tokens - 1))
+    return max_tokens
 
 
 def draw_other_document(documents: Sequence[Document], index: int, rng: random.Random) -> int:

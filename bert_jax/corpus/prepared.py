@@ -3,17 +3,27 @@
 import functools
 import hashlib
 import json
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 from bert_jax.corpus.datasets import REPORT
 from bert_jax.corpus.loader import PretrainingRows
 from bert_jax.corpus.rows import RowFormat
-from bert_jax.errors import ConfigError, DataError
+from bert_jax.errors import ConfigError, DataError, one_line
+from bert_jax.filesystem import read_text
 from bert_jax.tokenizer.tokenizer import Tokenizer
 
 MAX_HASHED_BYTES = 1 << 30  # up to this size, `check` compares hashes too
+MAX_REPORT_BYTES = 1 << 28  # about 150 bytes a shard
 RERUN = "run prepare.py again"
+# what a report needs to have, and of which type
+_FIELDS = {
+    "config": dict, "datasets": dict, "fingerprint": str, "tokenizer_sha256": str,
+    "unigram_entropy": float,
+}  # fmt: skip
+_DATASET_FIELDS = {"max_sequences": int, "vocab_size": int, "splits": dict}
+_SHARD_FIELDS = {"file": str, "rows": int, "bytes": int, "sha256": str}
 
 
 class PreparedData:
@@ -28,16 +38,8 @@ class PreparedData:
 
     def __init__(self, folder: str | Path):
         self.folder = Path(folder)
-        path = self.folder / REPORT
-        try:
-            self.report: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-            self._datasets = self.report["datasets"]
-        except (OSError, ValueError, KeyError) as error:
-            raise DataError(
-                f"{self.folder} holds no finished prepared data: {path.name}: {error!r}",
-                f"a folder that prepare.py finished (it writes {REPORT} last)",
-                f"check the path, or {RERUN}",
-            ) from None
+        self.report = _read_report(self.folder)
+        self._datasets = self.report["datasets"]
 
     @property
     def lengths(self) -> tuple[int, ...]:
@@ -48,6 +50,11 @@ class PreparedData:
     def fingerprint(self) -> str:
         """Hash of configuration, tokenizer and every shard."""
         return self.report["fingerprint"]
+
+    @property
+    def nsp(self) -> bool:
+        """True for pairs with NSP labels, False for sequences of one segment."""
+        return self.report["config"].get("nsp", True)
 
     @property
     def tokenizer_sha256(self) -> str:
@@ -71,6 +78,7 @@ class PreparedData:
 
         Raises:
             DataError: there are no rows of this length.
+            KeyError: the rows have no NSP labels.
         """
         splits = self._entry(length)["splits"]
         return splits.get("eval", splits["train"])["nsp_majority"]
@@ -110,17 +118,31 @@ class PreparedData:
                 f"one of {', '.join(entry['splits'])}",
                 "prepare with --eval-share above 0 to hold documents out",
             )
-        row_format = RowFormat(length, entry["max_sequences"], entry["vocab_size"])
+        row_format = RowFormat(length, entry["max_sequences"], entry["vocab_size"], self.nsp)
         shards = [(shard["file"], shard["rows"]) for shard in entry["splits"][split]["shards"]]
         return PretrainingRows(self.folder / row_format.folder_name, row_format, shards)
 
-    def _entry(self, length: int) -> dict[str, Any]:
-        if str(length) not in self._datasets:
+    def splits(self, length: int) -> tuple[str, ...]:
+        """Return the splits of a row length: "train", and "eval" if documents were held out."""
+        return tuple(self._entry(length)["splits"])
+
+    def require_lengths(self, lengths: Iterable[int]) -> None:
+        """Check that there are rows of all these lengths.
+
+        Raises:
+            DataError: some are missing; all of them are named.
+        """
+        needed, present = {*lengths}, {*self.lengths}
+        if missing := sorted(needed - present):
+            names, all_lengths = ", ".join(map(str, missing)), sorted(needed | present)
             raise DataError(
-                f"{self.folder} has no rows of length {length}",
+                f"{self.folder} has no rows of length {names}",
                 f"one of {', '.join(map(str, self.lengths))}",
-                f"prepare with --lengths {' '.join(map(str, {*self.lengths, length}))}",
+                f"{RERUN} with --lengths {' '.join(map(str, all_lengths))}",
             )
+
+    def _entry(self, length: int) -> dict[str, Any]:
+        self.require_lengths([length])
         return self._datasets[str(length)]
 
     def check(self) -> None:
@@ -151,3 +173,41 @@ class PreparedData:
                         f"sha256 {shard['sha256'][:12]}…",
                         f"restore it, or {RERUN}",
                     )
+
+
+def _read_report(folder: Path) -> dict[str, Any]:
+    """Read and check the report of prepared data.
+
+    Raises:
+        DataError: there is none, it is not JSON, or it lacks something.
+    """
+    path = folder / REPORT
+    if not path.exists():
+        raise DataError(
+            f"{folder} holds no finished prepared data: there is no {REPORT}",
+            f"a folder that prepare.py finished (it writes {REPORT} last)",
+            f"check the path, or {RERUN}",
+        )
+    text = read_text(path, MAX_REPORT_BYTES, DataError)
+    try:
+        report = json.loads(text)
+        _check_fields(report, _FIELDS)
+        for dataset in report["datasets"].values():
+            _check_fields(dataset, _DATASET_FIELDS)
+            for split in dataset["splits"].values():
+                for shard in split["shards"]:
+                    _check_fields(shard, _SHARD_FIELDS)
+    except (ValueError, RecursionError, KeyError, TypeError, AttributeError) as error:
+        raise DataError(
+            f"{path} is damaged: {one_line(error)}",
+            "the report as prepare.py wrote it",
+            f"restore the file, or {RERUN}",
+        ) from None
+    return report
+
+
+def _check_fields(values: dict[str, Any], types: dict[str, type]) -> None:
+    """Raise a `TypeError` if a field is missing or of another type."""
+    for name, kind in types.items():
+        if not isinstance(values.get(name), kind):
+            raise TypeError(f"{name} is {values.get(name)!r:.40}, not of type {kind.__name__}")

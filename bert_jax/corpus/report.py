@@ -1,4 +1,4 @@
-"""The data report: statistics of the text and of the rows made from it, and warnings."""
+"""The data report: statistics of the text and of the rows made from it."""
 
 import dataclasses
 import hashlib
@@ -9,22 +9,31 @@ from typing import Any
 
 import numpy as np
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from bert_jax.config import PrepareConfig
+from bert_jax.corpus.advice import collect_warnings
 from bert_jax.corpus.build import Shard
-from bert_jax.corpus.cleaning import Findings
 from bert_jax.corpus.datasets import REPORT, shard_names
 from bert_jax.corpus.heldout import SPLITS
 from bert_jax.corpus.rows import RowFormat
 from bert_jax.corpus.sample import Sample
 from bert_jax.corpus.tally import Tally
+from bert_jax.filesystem import write_text
+from bert_jax.reading.cleaning import Findings
 from bert_jax.tokenizer.tokenizer import Tokenizer
 
 FORMAT = 1  # version of report.json
-MAX_CUT_SHARE = 0.2  # of tokens; prose whose lines are not split into sentences loses more
 # options that rows do not depend on
 NOT_HASHED = ("inputs", "output", "workers", "beam", "tfds_data_dir")
+# options of the first version; later ones are hashed if they are given, so that the same rows have
+# the same fingerprint
+FIRST_OPTIONS = {
+    "lengths", "vocab", "vocab_size", "lowercase", "strip_accents", "text_column", "sentences",
+    "language", "short_seq_prob", "dupe_factor", "pack", "max_sequences", "eval_share", "bundle_mb",
+    "seed",
+}  # fmt: skip
 
 
 def make_data_report(
@@ -50,16 +59,18 @@ def make_data_report(
             "max_sequences": row_format.max_sequences,
             "vocab_size": row_format.vocab_size,
             "splits": {
-                split: summarize_shards(shards, split, row_format.length)
+                split: summarize_shards(shards, split, row_format)
                 for split, shards in sorted(tally.shards[row_format.length].items(), reverse=True)
             },
         }
         for row_format in formats
     }
-    settings = dataclasses.asdict(config)
+    settings = {
+        name: value for name, value in dataclasses.asdict(config).items() if name not in NOT_HASHED
+    }
     report = {
         "format": FORMAT,
-        "config": {name: value for name, value in settings.items() if name not in NOT_HASHED},
+        "config": settings,
         "inputs": list(config.inputs),
         "sentences": sample.mode,
         "tokenizer_sha256": tokenizer.sha256,
@@ -71,13 +82,30 @@ def make_data_report(
         },
         "datasets": datasets,
     }
-    hashed = [report["config"], tokenizer.sha256, datasets]
-    report["fingerprint"] = hashlib.sha256(json.dumps(hashed, sort_keys=True).encode()).hexdigest()
+    report["fingerprint"] = fingerprint(config, settings, tokenizer.sha256, datasets)
+    report["sentences_cut"] = {
+        str(length): sum(s.num_sentences_cut for shards in by_split.values() for s in shards)
+        for length, by_split in sorted(tally.shards.items())
+    }
     report["warnings"] = collect_warnings(report, tokenizer, sample)
     return report
 
 
-def summarize_shards(shards: Sequence[Shard], split: str, length: int) -> dict[str, Any]:
+def fingerprint(
+    config: PrepareConfig, settings: dict[str, Any], tokenizer_sha256: str, datasets: dict[str, Any]
+) -> str:
+    """Return the hash of options, tokenizer and rows by which runs know their data."""
+    defaults = {field.name: field.default for field in dataclasses.fields(config)}
+    given = {
+        name: value
+        for name, value in settings.items()
+        if name in FIRST_OPTIONS or value != defaults[name]
+    }
+    text = json.dumps([given, tokenizer_sha256, datasets], sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def summarize_shards(shards: Sequence[Shard], split: str, row_format: RowFormat) -> dict[str, Any]:
     """Return the report's entry for one split of one length."""
     names = shard_names(split, len(shards))
     num_rows = sum(shard.num_rows for shard in shards)
@@ -86,22 +114,31 @@ def summarize_shards(shards: Sequence[Shard], split: str, length: int) -> dict[s
     num_tokens_cut = sum(shard.num_tokens_cut for shard in shards)
     num_tokens_read = sum(shard.num_tokens_read for shard in shards)
     random_next_share = sum(shard.num_random_next for shard in shards) / max(num_pairs, 1)
-    return {
-        "rows": num_rows,
-        "pairs": num_pairs,
-        "tokens": num_tokens,
-        "row_fill": num_tokens / max(num_rows * length, 1),
-        "tokens_cut": num_tokens_cut,
-        "cut_share": num_tokens_cut / max(num_tokens_read, 1),
+    labels = {
         "random_next_share": random_next_share,
         "nsp_majority": max(random_next_share, 1 - random_next_share),
         "same_document_randoms": sum(shard.num_same_document for shard in shards),
-        "pair_length_histogram": np.sum([s.histogram for s in shards], axis=0).tolist(),
+    }
+    unit = unit_of(row_format.nsp)
+    return {
+        "rows": num_rows,
+        f"{unit}s": num_pairs,
+        "tokens": num_tokens,
+        "row_fill": num_tokens / max(num_rows * row_format.length, 1),
+        "tokens_cut": num_tokens_cut,
+        "cut_share": num_tokens_cut / max(num_tokens_read, 1),
+        **(labels if row_format.nsp else {}),
+        f"{unit}_length_histogram": np.sum([s.histogram for s in shards], axis=0).tolist(),
         "shards": [
             {"file": name, "rows": s.num_rows, "bytes": s.num_bytes, "sha256": s.sha256}
             for name, s in zip(names, shards, strict=True)
         ],
     }
+
+
+def unit_of(nsp: bool) -> str:
+    """Return what rows hold, for names: pairs with NSP, sequences without."""
+    return "pair" if nsp else "sequence"
 
 
 def unigram_entropy(counts: np.ndarray) -> float:
@@ -136,6 +173,8 @@ def summarize_text(tally: Tally, tokenizer: Tokenizer) -> dict[str, Any]:
             **total,
             "characters_per_token": total["characters"] / max(total["tokens"], 1),
             "unk_share": int(counts[tokenizer.unk_id]) / max(total["tokens"], 1),
+            "long_words": tally.num_long_words,
+            "longest_word": tally.longest_word,
             "duplicate_document_share": tally.duplicate_documents.duplicate_share(),
             "duplicate_line_share": tally.duplicate_lines.duplicate_share(),
             "duplicates_estimated": (
@@ -149,113 +188,95 @@ def summarize_text(tally: Tally, tokenizer: Tokenizer) -> dict[str, Any]:
     }
 
 
-def collect_warnings(report: dict[str, Any], tokenizer: Tokenizer, sample: Sample) -> list[str]:
-    """Return a warning for each likely mistake in the corpus, the vocabulary or the options."""
-    text, casing, warnings = report["text"], tokenizer.casing, []
-    if casing.strips_accents and sample.hangul_share > 0.01:
-        warnings.append(
-            f"{sample.hangul_share:.0%} of the letters are Hangul, which stripping accents takes "
-            "apart into jamo: use a cased vocabulary, or --strip-accents False"
-        )
-    uppercase_tokens = sum(token != token.lower() for token in tokenizer.vocab[5:])
-    if not casing.lowercase and sample.upper_share > 0.01 and uppercase_tokens < 100:
-        warnings.append(
-            f"{sample.upper_share:.0%} of the letters are capitals, but the vocabulary has none: "
-            "pass --lowercase"
-        )
-    if casing.lowercase and uppercase_tokens > 0.05 * tokenizer.vocab_size:
-        warnings.append(
-            f"{uppercase_tokens:,} tokens have capitals and can never occur in lower-cased text: "
-            "is this a cased vocabulary?"
-        )
-    if text["unk_share"] > 0.005:
-        warnings.append(
-            f"{text['unk_share']:.1%} of the tokens are [UNK]: does the vocabulary fit this text?"
-        )
-    if text["duplicate_line_share"] > 0.1:
-        warnings.append(
-            f"{text['duplicate_line_share']:.0%} of the lines have occurred before; repeated text "
-            "is memorized"
-        )
-    if text["duplicate_document_share"] > 0.05:
-        warnings.append(f"{text['duplicate_document_share']:.0%} of the documents are copies")
-    for length, dataset in report["datasets"].items():
-        for split, values in dataset["splits"].items():
-            if values["same_document_randoms"]:
-                warnings.append(
-                    f"T{length} {split}: {values['same_document_randoms']} random next sentences "
-                    "come from the same document; this is a defect of prepare.py"
-                )
-            if report["config"]["pack"] and values["row_fill"] < 0.9 and values["rows"] > 100:
-                warnings.append(
-                    f"T{length} {split}: rows are only {values['row_fill']:.0%} full; raise "
-                    "--max-sequences"
-                )
-            if values["cut_share"] > MAX_CUT_SHARE:
-                warnings.append(
-                    f"T{length} {split}: {values['cut_share']:.0%} of the tokens are cut off "
-                    "sentences that are too long for a row: pass --sentences split for prose, or "
-                    "larger --lengths"
-                )
-    return warnings
-
-
 def save_report(output: Path, report: dict[str, Any]) -> None:
     """Write report.json atomically: its presence means that the folder is finished."""
-    text = json.dumps(report, indent=1, ensure_ascii=False) + "\n"
-    partial = output / f"{REPORT}.partial"
-    partial.write_text(text, encoding="utf-8")
-    partial.replace(output / REPORT)
+    write_text(output / REPORT, json.dumps(report, indent=1, ensure_ascii=False) + "\n")
 
 
 def print_report(report: dict[str, Any], console: Console) -> None:
-    """Print the report as tables."""
-    text = report["text"]
-    table = Table(title="Text", show_header=False, title_justify="left")
-    for name in ("documents", "lines", "sentences", "characters", "bytes", "tokens"):
-        by_split = ", ".join(f"{s} {report['text_by_split'][s][name]:,}" for s in SPLITS)
-        table.add_row(name, f"{text[name]:,}", by_split)
-    mode = {"lines": "one sentence per line", "split": "prose, split into sentences"}
-    table.add_row("lines are", mode[report["sentences"]], "")
-    table.add_row("characters per token", f"{text['characters_per_token']:.2f}", "")
-    table.add_row(
-        "vocabulary", f"{report['vocab_size']:,}", f"{text['tokens_never_seen']:,} never seen"
-    )
-    table.add_row("[UNK]", f"{text['unk_share']:.3%}", "")
-    estimated = "estimated from a sample" if text["duplicates_estimated"] else ""
-    table.add_row("duplicate documents", f"{text['duplicate_document_share']:.2%}", estimated)
-    table.add_row("duplicate lines", f"{text['duplicate_line_share']:.2%}", estimated)
-    table.add_row("unigram entropy", f"{report['unigram_entropy']:.3f} nats", "of training text")
-    table.add_row("unigram loss", f"{report['unigram_loss']:.3f} nats", "held-out loss to beat")
-    console.print(table)
-
-    table = Table(title="Rows", title_justify="left")
-    table.add_column("data set", no_wrap=True)
-    for column in ("rows", "pairs", "fill", "cut off", "random next", "same document", "shards"):
-        table.add_column(column, justify="right")
+    """Print the report as tables that fit into 80 columns."""
+    console.print(_text_table(report))
+    facts = Table(box=None, show_header=False, pad_edge=False)
+    for name, value in _text_facts(report).items():
+        facts.add_row(escape(name), escape(value))
+    console.print(facts, "")
+    console.print(_rows_table(report))
+    unit = unit_of(report["config"]["nsp"])
     for length, dataset in report["datasets"].items():
-        for split, values in dataset["splits"].items():
-            table.add_row(
-                f"T{length} {split}",
-                f"{values['rows']:,}",
-                f"{values['pairs']:,}",
-                f"{values['row_fill']:.2%}",
-                f"{values['cut_share']:.2%}",
-                f"{values['random_next_share']:.2%}",
-                str(values["same_document_randoms"]),
-                str(len(values["shards"])),
-            )
-    console.print(table)
-    for length, dataset in report["datasets"].items():
-        histogram = dataset["splits"]["train"]["pair_length_histogram"]
-        console.print(f"pair lengths, T{length}: {_sparkline(histogram)}  (0 … {length} tokens)")
+        histogram = dataset["splits"]["train"][f"{unit}_length_histogram"]
+        console.print(f"{unit} lengths, T{length}: {_sparkline(histogram)}  (0 … {length} tokens)")
+    for length, count in report["sentences_cut"].items():
+        if count:
+            console.print(f"sentences longer than a row of {length}, cut into pieces: {count:,}")
     for reason, entry in report["bad_input"].items():
         console.print(f"{entry['count']:,} x {reason}: {', '.join(entry['first'])}", soft_wrap=True)
     for warning in report["warnings"]:
-        console.print(f"[bold yellow]warning:[/] {warning}", soft_wrap=True)
+        console.print(f"[bold yellow]warning:[/] {escape(warning)}", soft_wrap=True)
     timing = report["timing"]
     stages = ", ".join(f"{name} {seconds:.1f} s" for name, seconds in timing["seconds"].items())
     console.print(f"{stages}; rows at {timing['rows_mb_per_s']:.1f} MB/s")
+
+
+def _table(title: str, columns: Sequence[str]) -> Table:
+    """Return an empty table of numbers, each row with a name; no cell is wrapped."""
+    table = Table(title=title, title_justify="left", box=None, pad_edge=False)
+    table.add_column("", no_wrap=True)
+    for column in columns:
+        table.add_column(column, justify="right", no_wrap=True)
+    return table
+
+
+def _text_table(report: dict[str, Any]) -> Table:
+    table = _table("Text", ("all", *SPLITS))
+    for name in ("documents", "lines", "sentences", "characters", "bytes", "tokens"):
+        values = [report["text"], *(report["text_by_split"][split] for split in SPLITS)]
+        table.add_row(name, *(f"{x[name]:,}" for x in values))
+    return table
+
+
+def _text_facts(report: dict[str, Any]) -> dict[str, str]:
+    """Return the facts of the text and the vocabulary, by name."""
+    text, asked = report["text"], report["config"]["vocab_size"]
+    lines = {"lines": "one sentence per line", "split": "prose, split into sentences"}
+    is_short = report["config"]["vocab"] is None and report["vocab_size"] < asked
+    of_asked = f" of --vocab-size {asked:,}: all that the text has" if is_short else " tokens"
+    estimated = ", estimated from a sample" if text["duplicates_estimated"] else ""
+    return {
+        "lines are": lines[report["sentences"]],
+        "characters per token": f"{text['characters_per_token']:.2f}",
+        "vocabulary": f"{report['vocab_size']:,}{of_asked}",
+        "tokens never seen": f"{text['tokens_never_seen']:,}",
+        "[UNK]": f"{text['unk_share']:.3%}",
+        "duplicate documents": f"{text['duplicate_document_share']:.2%}{estimated}",
+        "duplicate lines": f"{text['duplicate_line_share']:.2%}{estimated}",
+        "unigram entropy": f"{report['unigram_entropy']:.3f} nats of the training text",
+        "unigram loss": f"{report['unigram_loss']:.3f} nats: the held-out MLM loss to beat",
+    }
+
+
+def _rows_table(report: dict[str, Any]) -> Table:
+    """Return the table of all data sets.
+
+    "cut off" counts the tokens that a pass over the text loses where pairs are truncated to fit a
+    row; "random" the pairs whose next sentence is a random one.
+    """
+    nsp = report["config"]["nsp"]
+    unit = unit_of(nsp)
+    label = ("random",) if nsp else ()
+    table = _table("Rows", ("rows", f"{unit}s", "fill", "cut off", *label, "shards"))
+    for length, dataset in report["datasets"].items():
+        for split, values in dataset["splits"].items():
+            shares = [values[name] for name in ("row_fill", "cut_share")]
+            if nsp:
+                shares.append(values["random_next_share"])
+            table.add_row(
+                f"T{length} {split}",
+                f"{values['rows']:,}",
+                f"{values[f'{unit}s']:,}",
+                *(f"{share:.2%}" for share in shares),
+                f"{len(values['shards']):,}",
+            )
+    return table
 
 
 def _sparkline(counts: Sequence[int]) -> str:

@@ -23,6 +23,18 @@ class RowFormat:
     """Maximum number J of pairs in a row."""
     vocab_size: int
     """Size of the vocabulary V; up to 65,536, ids are stored in 16 bits."""
+    nsp: bool = True
+    """True for pairs with a label; False for single segments, whose B has length 0."""
+
+    @property
+    def description(self) -> str:
+        """Contents of a row."""
+        return "[CLS] A [SEP] B [SEP] …" if self.nsp else "[CLS] A [SEP] …, without NSP"
+
+    @property
+    def max_tokens(self) -> int:
+        """Maximum length of A and B together: T less [CLS] and the [SEP] after each segment."""
+        return self.length - 2 - self.nsp
 
     @property
     def folder_name(self) -> str:
@@ -33,8 +45,9 @@ class RowFormat:
     def features(self) -> dict[str, tuple[tuple[int, ...], np.dtype]]:
         """Shape and type of each feature, in the order of the record (the names' order)."""
         token_type = np.dtype("<u2") if self.vocab_size <= 1 << 16 else np.dtype("<i4")
+        label = {"is_random_next": ((self.max_sequences,), np.dtype("u1"))}
         return {
-            "is_random_next": ((self.max_sequences,), np.dtype("u1")),
+            **(label if self.nsp else {}),
             "lengths": ((self.max_sequences, 2), np.dtype("<u2")),
             "tokens": ((self.length,), token_type),
         }
@@ -120,7 +133,7 @@ def gather_rows(
     positions: tuple[Int[np.ndarray, "pairs"], Int[np.ndarray, "pairs"]],
     special_ids: tuple[int, int, int],
 ) -> dict[str, np.ndarray]:
-    """Write `[CLS] A [SEP] B [SEP]` of every pair into its row.
+    """Write `[CLS] A [SEP] B [SEP]` of every pair into its row; `[CLS] A [SEP]` without NSP.
 
     Args:
         row_format: shape of the rows.
@@ -139,7 +152,7 @@ def gather_rows(
     a_start, a_end, b_start, b_end, is_random_next = pairs.T
     lengths = np.zeros((num_rows, row_format.max_sequences, 2), np.int64)
     lengths[rows, slots, 0] = a_end - a_start + 2
-    lengths[rows, slots, 1] = b_end - b_start + 1
+    lengths[rows, slots, 1] = b_end - b_start + row_format.nsp
     labels = np.zeros((num_rows, row_format.max_sequences), np.int64)
     labels[rows, slots] = is_random_next
 
@@ -149,7 +162,8 @@ def gather_rows(
     one = np.ones(len(pairs), np.int64)
     sep_index = cls_index + 1
     starts = np.stack([cls_index, a_start, sep_index, b_start, sep_index], axis=1).ravel()
-    sizes = np.stack([one, a_end - a_start, one, b_end - b_start, one], axis=1).ravel()
+    second_sep = one * row_format.nsp
+    sizes = np.stack([one, a_end - a_start, one, b_end - b_start, second_sep], axis=1).ravel()
     ends = np.cumsum(sizes)
     shifts = np.repeat((starts - ends + sizes).astype(np.int32), sizes)
     values = source[shifts + np.arange(len(shifts), dtype=np.int32)]

@@ -3,10 +3,12 @@
 import numpy as np
 
 from bert_jax.corpus.build import BundleStats, Shard
-from bert_jax.corpus.cleaning import Findings
+from bert_jax.corpus.bundles import BundleOptions
+from bert_jax.corpus.census import single_document_error, split_error
 from bert_jax.corpus.duplicates import DuplicateCounter
 from bert_jax.corpus.heldout import SPLITS
 from bert_jax.errors import DataError
+from bert_jax.reading.cleaning import Findings
 
 TOTALS = (
     "documents",
@@ -30,6 +32,7 @@ class Tally:
         self.totals = {split: dict.fromkeys(TOTALS, 0) for split in SPLITS}
         self.token_counts = {split: np.zeros(vocab_size, np.int64) for split in SPLITS}
         self.shards: dict[int, dict[str, list[Shard]]] = {}
+        self.num_long_words = self.longest_word = 0
         self.duplicate_documents = DuplicateCounter()
         self.duplicate_lines = DuplicateCounter()
 
@@ -44,6 +47,8 @@ class Tally:
         totals["tokens"] += int(stats.token_counts.sum())
         totals["documents_without_tokens"] += stats.num_empty_documents
         self.token_counts[stats.split] += stats.token_counts
+        self.num_long_words += stats.num_long_words
+        self.longest_word = max(self.longest_word, stats.longest_word)
         self.duplicate_documents.add(stats.document_hashes)
         self.duplicate_lines.add(stats.line_hashes)
         for length, shard in stats.shards.items():
@@ -51,11 +56,11 @@ class Tally:
                 continue
             self.shards.setdefault(length, {}).setdefault(stats.split, []).append(shard)
 
-    def check_splits(self, eval_share: float, findings: Findings) -> None:
-        """Check that the corpus, and each split of it, made rows.
+    def check_splits(self, options: BundleOptions, findings: Findings) -> None:
+        """Check that the corpus, and each split of it that is asked for, made rows.
 
         Raises:
-            DataError: the corpus, or a split, has fewer than two different documents.
+            DataError: the corpus, or a split, has too few different documents.
         """
         num_rows = {
             split: sum(
@@ -66,22 +71,17 @@ class Tally:
             for split in SPLITS
         }
         if not any(num_rows.values()):
+            if any(reason.startswith("document alone") for reason in findings.counts):
+                raise single_document_error()
             reasons = "; ".join(f"{count} x {reason}" for reason, count in findings.counts.items())
-            alone = any(reason.startswith("document alone") for reason in findings.counts)
             raise DataError(
-                "the corpus holds a single document"
-                if alone
-                else f"the corpus is empty ({reasons})",
-                "at least two different documents: a random next sentence comes from another one",
-                "put a blank line between documents, or add text",
+                f"the corpus is empty ({reasons or 'no text'})",
+                "text with letters",
+                "check the input files",
             )
-        for split, share in (("train", 1 - eval_share), ("eval", eval_share)):
-            if share and not num_rows[split]:
-                count = self.totals["train"]["documents"] + self.totals["eval"]["documents"]
-                raise DataError(
-                    f"the {split} split has fewer than two different documents (eval_share "
-                    f"{eval_share} of about {count})",
-                    "at least two in each split",
-                    f"pass --eval-share {min(0.5, max(0.1, 8 / max(count, 1))):.2g}, "
-                    "or 0 for no held-out split",
-                )
+        share = options.eval_share
+        for split, asked in (("train", 1 - share), ("eval", share)):
+            if asked and not num_rows[split]:
+                count = sum(totals["documents"] for totals in self.totals.values())
+                fix = "add documents, or pass --eval-share 0 to hold none out"
+                raise split_error(split, options, count, fix)

@@ -16,7 +16,7 @@ def reliability_diagram(bins: Sequence[Sequence[float]]) -> str:
     Args:
         bins: (mean confidence, accuracy, number of examples) each; larger bins are larger points.
     """
-    side, left, top = 260, 40, 10
+    side, left, top = 260, 40, 20  # the largest point has a radius of 15
     right, bottom = left + side, top + side
     parts = [
         rect(left, top, side, side, class_="frame"),

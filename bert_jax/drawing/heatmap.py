@@ -1,14 +1,12 @@
 """A matrix as a heat map: alignments of a translation, or memory heads over time."""
 
 import math
-import unicodedata
 from collections.abc import Sequence
-from html import escape
 
 import numpy as np
 from numpy.typing import ArrayLike
 
-from bert_jax.drawing.svg import document, element, rect, text
+from bert_jax.drawing.svg import document, element, escape, rect, shorten, text, text_width
 
 LARGEST_CELL, SMALLEST_CELL, SIDE = 28, 4, 640
 LINE, GAP, LONGEST_LABEL = 14, 8, 24
@@ -51,13 +49,16 @@ def heat_map(
         )
     if not np.isfinite(values).all():
         raise ValueError("matrix has NaN or Inf, expected finite numbers")
-    rows, columns = ([_cut(label) for label in labels] for labels in (row_labels, column_labels))
+    rows, columns = (
+        [shorten(label, LONGEST_LABEL) for label in labels]
+        for labels in (row_labels, column_labels)
+    )
     cell = cell or max(SMALLEST_CELL, min(LARGEST_CELL, SIDE // max(*values.shape, 1)))
-    left = GAP + max(map(_text_width, rows), default=0) + GAP
-    top = GAP + LINE + GAP + max(map(_text_width, columns), default=0) + GAP
+    left = GAP + max(map(text_width, rows), default=0) + GAP
+    top = GAP + LINE + GAP + max(map(text_width, columns), default=0) + GAP
     grid_width, grid_height = cell * values.shape[1], cell * values.shape[0]
     largest = float(np.abs(values).max(initial=0))
-    width = max(left + grid_width + GAP, GAP + _text_width(title) + GAP, 240)
+    width = max(left + grid_width + GAP, GAP + text_width(title) + GAP, 240)
     height = top + grid_height + GAP + LINE + GAP
 
     parts = [text(GAP, GAP + LINE, title, class_="title")]
@@ -77,12 +78,3 @@ def heat_map(
     scale = f"0 to {largest:.3g}" if (values >= 0).all() else f"±{largest:.3g}"
     parts.append(text(left, height - GAP, scale))
     return document(parts, width=width, height=height)
-
-
-def _cut(label: str) -> str:
-    return label if len(label) <= LONGEST_LABEL else label[: LONGEST_LABEL - 1] + "…"
-
-
-def _text_width(label: str) -> int:
-    """Estimate the width of a text in pixels; Korean letters take twice that of Latin ones."""
-    return math.ceil(7 * sum(1 + (unicodedata.east_asian_width(c) in "WF") for c in label))

@@ -1,8 +1,10 @@
 """SVG primitives: elements, escaped text, and one style for light and dark."""
 
+import html
+import math
 import re
+import unicodedata
 from collections.abc import Iterable, Sequence
-from html import escape
 from typing import Any
 
 STYLE = """
@@ -20,6 +22,13 @@ STYLE = """
     .label { fill: #f0a050; stroke: #0d1117; }
   }
 """
+# What XML 1.0 (section 2.2) has no way to write: most control characters, lone surrogates.
+_NOT_XML = re.compile("[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+
+
+def escape(content: str) -> str:
+    """Return a text as markup; a character that XML does not allow becomes U+FFFD."""
+    return html.escape(_NOT_XML.sub("\ufffd", content))
 
 
 def element(tag: str, content: str = "", **attributes: object) -> str:
@@ -69,6 +78,16 @@ def stack_pictures(pictures: Sequence[str]) -> str:
         parts.append(f'<svg y="{_value(height)}"' + picture.removeprefix("<svg"))
         width, height = max(width, float(size[1])), height + float(size[2])
     return document(parts, width=width, height=height)
+
+
+def shorten(label: str, longest: int) -> str:
+    """Return a label of at most `longest` characters; one that is cut ends in "…"."""
+    return label if len(label) <= longest else label[: longest - 1] + "…"
+
+
+def text_width(label: str) -> int:
+    """Estimate the width of a text in pixels; Korean letters take twice that of Latin ones."""
+    return math.ceil(7 * sum(1 + (unicodedata.east_asian_width(c) in "WF") for c in label))
 
 
 def _value(value: object) -> str:

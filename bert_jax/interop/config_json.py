@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -22,10 +23,13 @@ REQUIRED_VALUES = {  # what the model computes; any other value is refused
 class ParsedConfig(NamedTuple):
     """The fields of a config.json that this code uses."""
 
+    path: Path
     config: BertConfig
-    architecture: str
-    labels: tuple[str, ...]  # empty if the file has none
+    architecture: str | None
+    """The first name in `architectures`; None if there is none."""
     problem_type: str | None
+    raw: dict[str, Any]
+    """The whole file, for `read_labels`."""
 
 
 def read_config(path: Path) -> ParsedConfig:
@@ -33,7 +37,7 @@ def read_config(path: Path) -> ParsedConfig:
 
     Raises:
         ConfigError: the file is not JSON, brings code of its own (`auto_map`), describes a
-            different kind of model, has an invalid size, or labels that are not numbered 0 … n−1.
+            different kind of model, or has an invalid size.
     """
     raw = read_json_object(path)
     if "auto_map" in raw:
@@ -41,7 +45,11 @@ def read_config(path: Path) -> ParsedConfig:
             path, raw, "auto_map", "a model without custom code, because none is run"
         )
     if "model_type" not in raw:
-        raise _unsupported(path, raw, "model_type", "'bert'")
+        raise ConfigError(
+            f"{path}: model_type = None",
+            "'bert'",
+            'if it is a BERT, add "model_type": "bert" to the file',
+        )
     config = parse_bert_config(raw, path)
     names = raw.get("architectures")
     is_list = isinstance(names, list) and all(isinstance(name, str) for name in names)
@@ -49,10 +57,11 @@ def read_config(path: Path) -> ParsedConfig:
         raise _unsupported(path, raw, "architectures", "a list of names")
     problem = raw.get("problem_type")
     return ParsedConfig(
+        path,
         config,
-        names[0] if names else "BertModel",
-        _read_labels(path, raw),
+        names[0] if names else None,
         problem if isinstance(problem, str) else None,
+        raw,
     )
 
 
@@ -67,6 +76,8 @@ def parse_bert_config(raw: dict[str, Any], path: Path) -> BertConfig:
             continue
         value = raw[field.name]
         kind = (int,) if field.type in (int, int | None) else (int, float)
+        if value is None and field.default is None:
+            continue
         if field.name == "hidden_act":
             if not isinstance(value, str) or value not in ACTIVATIONS:
                 raise _unsupported(path, raw, field.name, f"one of {', '.join(ACTIVATIONS)}")
@@ -80,8 +91,7 @@ def parse_bert_config(raw: dict[str, Any], path: Path) -> BertConfig:
     try:
         return BertConfig(**values)
     except ConfigError as error:
-        wrong, *lines = str(error).split("\n")
-        expected, fix = (line.split(":", 1)[1].strip() for line in lines)
+        wrong, expected, fix = error.lines
         raise ConfigError(f"{path}: {wrong}", expected, fix) from None
 
 
@@ -105,8 +115,18 @@ def make_config_json(
     return json.dumps(values, indent=2, ensure_ascii=False) + "\n"
 
 
-def _read_labels(path: Path, raw: dict[str, Any]) -> tuple[str, ...]:
-    given = raw.get("id2label")
+def read_labels(parsed: ParsedConfig, log: Callable[[str], None]) -> tuple[str, ...]:
+    """Return the names of the outputs, in order; empty if the file has none.
+
+    `id2label` decides; a `label2id` that is not its inverse is logged and ignored.
+
+    Raises:
+        ConfigError: the names are not numbered 0 … n−1, or one occurs twice.
+    """
+    path, raw = parsed.path, parsed.raw
+    given, inverse = raw.get("id2label"), raw.get("label2id")
+    if given is None and isinstance(inverse, dict):
+        given = {str(i): label for label, i in inverse.items()}
     if given is None:
         count = raw.get("num_labels", 0)
         if isinstance(count, bool) or not isinstance(count, int) or not 0 <= count <= 1 << 20:
@@ -122,13 +142,16 @@ def _read_labels(path: Path, raw: dict[str, Any]) -> tuple[str, ...]:
             "fix the file",
         )
     labels = tuple(given[str(i)] for i in range(len(given)))
-    ids = raw.get("label2id")
-    if ids is not None and ids != {label: i for i, label in enumerate(labels)}:
+    first = {label: i for i, label in reversed(list(enumerate(labels)))}
+    again = next((i for i, label in enumerate(labels) if first[label] != i), None)
+    if again is not None:
         raise ConfigError(
-            f"{path}: label2id = {_shorten(ids)}",
-            f"the inverse of id2label = {_shorten(given)}",
-            "make the two agree",
+            f"{path}: id2label names both {first[labels[again]]} and {again} {labels[again]!r}",
+            "different names for different outputs",
+            "rename one of them in id2label",
         )
+    if inverse is not None and inverse != first:
+        log(f"{path}: label2id = {_shorten(inverse)} is not the inverse of id2label, which is used")
     return labels
 
 

@@ -3,26 +3,34 @@
 Needs the [tf] extra: TensorFlow reads the file and computes nothing.
 """
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import jax
 import numpy as np
 
-from bert_jax.errors import CheckpointError, ConfigError, one_line
+from bert_jax.errors import CheckpointError, ConfigError, one_line, warn
 from bert_jax.filesystem import read_json_object
 from bert_jax.interop.config_json import parse_bert_config
+from bert_jax.interop.detect import describe_unused, has_pooler, largest_pretraining
 from bert_jax.interop.huggingface import PretrainedModel, check_vocabulary
-from bert_jax.interop.parameter_names import Flat, from_flat
+from bert_jax.interop.parameter_names import Flat, from_flat, to_flat
 from bert_jax.models.architectures import architecture
 from bert_jax.models.functional import build
-from bert_jax.tokenizer.tokenizer import Casing, Tokenizer, read_vocab
+from bert_jax.tokenizer.tokenizer import Casing, Tokenizer
+from bert_jax.tokenizer.vocab_file import read_vocab
 
 SKIPPED = ("global_step", "adam_m", "adam_v", "_power")  # state of the optimizer
 
 
 def read_tf_checkpoint(
-    prefix: str | Path, config_file: Path, vocab: Path, casing: Casing, hidden_act: str | None
+    prefix: str | Path,
+    config_file: Path,
+    vocab: Path,
+    casing: Casing,
+    hidden_act: str | None,
+    log: Callable[[str], None] = warn,
 ) -> PretrainedModel:
     """Read a checkpoint of google-research/bert, without the optimizer state and `global_step`.
 
@@ -33,23 +41,26 @@ def read_tf_checkpoint(
         casing: lower-casing and accent stripping, which the files do not state.
         hidden_act: replaces the activation of the configuration, whose "gelu" is the exact form in
             the checkpoints of 2018, and the tanh approximation in code since February 2019.
+        log: called with a warning about variables without a place.
 
     Raises:
         ConfigError: TensorFlow is not installed, or the files do not belong together.
         CheckpointError: the checkpoint cannot be read.
     """
     flat = from_tf_names(_read(str(prefix)))
-    tokenizer = Tokenizer(read_vocab(vocab), casing)
+    tokenizer = Tokenizer(read_vocab(vocab, log), casing)
     _check_casing(tokenizer, vocab)
     raw = read_json_object(config_file)
     config = parse_bert_config(
         raw | ({"hidden_act": hidden_act} if hidden_act else {}), config_file
     )
     check_vocabulary(tokenizer, config, str(vocab))
-    has_heads = "cls.predictions.bias" in flat and "cls.seq_relationship.kernel" in flat
-    name = "BertForPreTraining" if has_heads else "BertModel"
-    shapes = jax.eval_shape(build(config, architecture(name))[0], jax.random.key(0))
+    name = largest_pretraining(flat)
+    module = architecture(name, pooling=has_pooler(flat))
+    shapes = jax.eval_shape(build(config, module)[0], jax.random.key(0))
     params = from_flat(flat, shapes, config, str(prefix))
+    for line in describe_unused(name, flat, jax.eval_shape(to_flat, shapes)):
+        log(f"{prefix}: {line}")
     return PretrainedModel(config, name, params, tokenizer)
 
 

@@ -1,7 +1,6 @@
 """Read and write Hugging Face model directories: config.json, weights, tokenizer; no pickles."""
 
-import hashlib
-import json
+import errno
 import os
 import shutil
 from collections.abc import Callable
@@ -9,32 +8,45 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import jax
-import ml_dtypes  # noqa: F401  # registers bfloat16 with NumPy; many files hold it
 import numpy as np
-import safetensors
 import safetensors.numpy
-from flax.serialization import msgpack_restore
+from flax import nnx
 
 from bert_jax.config import BertConfig
-from bert_jax.errors import CheckpointError, ConfigError, one_line
-from bert_jax.filesystem import read_json_object, write_text
-from bert_jax.interop.config_json import make_config_json, read_config
-from bert_jax.interop.parameter_names import (
-    from_flat,
-    from_flax_names,
-    from_torch_names,
-    to_flat,
-    to_torch_names,
+from bert_jax.errors import CheckpointError, ConfigError, UserError, warn
+from bert_jax.filesystem import (
+    current_folder,
+    read_json_object,
+    replace_folder,
+    write_bytes,
+    write_text,
 )
+from bert_jax.interop.config_json import make_config_json, read_config, read_labels
+from bert_jax.interop.detect import (
+    UNTIED_DECODER,
+    WITH_MLM,
+    choose_architecture,
+    describe_choice,
+    has_pooler,
+    number_of_labels,
+)
+from bert_jax.interop.manifest import (
+    METADATA_FILE,
+    check_hash,
+    make_metadata,
+    read_metadata,
+    verify_files,
+)
+from bert_jax.interop.parameter_names import Flat, from_flat, to_flat, to_torch_names
 from bert_jax.interop.sentence_transformers import read_sentence_pooling, sentence_files
-from bert_jax.models.architectures import ARCHITECTURES, WITH_LABELS, architecture
+from bert_jax.interop.weights import WEIGHTS_FILE, read_weights
+from bert_jax.models.architectures import WITH_LABELS, architecture
 from bert_jax.models.functional import build
 from bert_jax.models.pooling import SentencePooling
 from bert_jax.tokenizer.tokenizer import Tokenizer
 
-WEIGHTS_FILE = "model.safetensors"
-METADATA_FILE = "bert_jax.json"  # fields that config.json has no place for
-PICKLED = (".bin", ".pt", ".pth", ".pkl", ".ckpt", ".h5")
+WORD_EMBEDDING = "bert.embeddings.word_embeddings.embedding"
+MAX_READS = 20  # of a directory that is replaced again and again while it is read
 
 
 class PretrainedModel(NamedTuple):
@@ -54,7 +66,18 @@ class PretrainedModel(NamedTuple):
     task: dict[str, Any] | None = None
     """Kind of task and longest input, for predictions; None if it was not fine-tuned here."""
     sentence: SentencePooling | None = None
-    """How one vector is made of a text, in a directory of sentence-transformers."""
+    """Pooling of a text to one vector, in a directory of sentence-transformers."""
+
+    @property
+    def has_pooler(self) -> bool:
+        """True if the encoder has a pooler."""
+        return "pooler" in self.params.get("bert", self.params)
+
+    @property
+    def module(self) -> Callable[..., nnx.Module]:
+        """The module class that the parameters belong to, for `models.functional.build`."""
+        num_labels = len(self.labels) if self.architecture in WITH_LABELS else 0
+        return architecture(self.architecture, num_labels, self.has_pooler)
 
 
 def write_directory(folder: str | Path, model: PretrainedModel, card: str = "") -> None:
@@ -63,82 +86,144 @@ def write_directory(folder: str | Path, model: PretrainedModel, card: str = "") 
     With `model.sentence`, sentence-transformers opens it too.
 
     Args:
-        folder: the directory to write; it changes only once all files are complete.
+        folder: the directory to write; it changes only once all files are complete, and a process
+            that ends early leaves the old one.
         model: the model to write.
         card: the text of README.md; empty writes none.
     """
-    folder = Path(folder)
+    folder = Path(folder).resolve()  # a link stays a link
+    if folder.exists() and not folder.is_dir():
+        raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), str(folder))
     new = folder.with_name(f"{folder.name}.writing")
     shutil.rmtree(new, ignore_errors=True)
-    new.mkdir(parents=True)
+    try:
+        new.mkdir(parents=True)
+        _write_files(new, model, card)
+        replace_folder(new, folder)
+    except BaseException:
+        shutil.rmtree(new, ignore_errors=True)
+        raise
+
+
+def _write_files(folder: Path, model: PretrainedModel, card: str) -> None:
     tensors = to_torch_names(to_flat(model.params))
     if model.architecture == "BertModel":
         tensors = {name.removeprefix("bert."): x for name, x in tensors.items()}
     # `save` instead of `save_file`, which writes a file that only its owner can read.
-    (new / WEIGHTS_FILE).write_bytes(safetensors.numpy.save(tensors, metadata={"format": "pt"}))
+    content = safetensors.numpy.save(tensors, metadata={"format": "pt"})
+    write_bytes(folder / WEIGHTS_FILE, content)
     config_text = make_config_json(
         model.config, model.architecture, model.labels, model.tokenizer.pad_id, model.problem_type
     )
-    (new / "config.json").write_text(config_text, encoding="utf-8")
-    model.tokenizer.save(new, model.config.max_position_embeddings)
+    write_text(folder / "config.json", config_text)
+    model.tokenizer.save(folder, model.config.max_position_embeddings)
     if model.sentence:
         width, positions = model.config.hidden_size, model.config.max_position_embeddings
         for name, text in sentence_files(model.sentence, width, positions).items():
-            write_text(new / name, text)
-    metadata = {
-        "task": model.task,
-        "tokenizer_sha256": model.tokenizer.sha256,
-        "weights_sha256": _sha256(new / WEIGHTS_FILE),
-    }
-    metadata_text = json.dumps(metadata, indent=2, ensure_ascii=False) + "\n"
-    (new / METADATA_FILE).write_text(metadata_text, "utf-8")
+            write_text(folder / name, text)
     if card:
-        (new / "README.md").write_text(card, encoding="utf-8")
-    old = folder.with_name(f"{folder.name}.old")
-    shutil.rmtree(old, ignore_errors=True)
-    if folder.exists():
-        os.rename(folder, old)
-    os.rename(new, folder)
-    shutil.rmtree(old, ignore_errors=True)
+        write_text(folder / "README.md", card)
+    metadata = make_metadata(folder, model.task, model.tokenizer.sha256)
+    write_text(folder / METADATA_FILE, metadata)
 
 
-def read_directory(folder: str | Path, log: Callable[[str], None] = print) -> PretrainedModel:
+def find_directory(path: Path) -> Path | None:
+    """Return the Hugging Face directory at a path, or in a run there; None for a run without one.
+
+    Raises:
+        ConfigError: neither a directory nor a run.
+    """
+    exported = current_folder(path / "model")
+    if (exported / "config.json").exists():
+        return exported
+    if not (path / "config.json").exists():
+        missing = "it has no config.json" if path.is_dir() else "there is no such folder"
+        raise ConfigError(
+            f"{path} is not a model: {missing}",
+            "a run of pretrain.py or finetune.py, or a Hugging Face directory",
+            "train it (python demo.py makes runs/demo), or hf download NAME --local-dir DIR",
+        )
+    fields = {"model_type", "architectures", "hidden_size"}
+    return path if fields & read_json_object(path / "config.json").keys() else None
+
+
+def read_directory(
+    folder: str | Path, log: Callable[[str], None] = warn, labels: bool = True
+) -> PretrainedModel:
     """Read a directory that `write_directory`, transformers or sentence-transformers wrote.
 
-    Weights are read from `model.safetensors`, whole or in parts, or the old `flax_model.msgpack`.
-    An unknown head is dropped with a warning, which leaves the encoder as a `BertModel`.
+    The architecture is the one in config.json, but for a pretraining model whose weights have more
+    heads than its name says, and if the file has no name. Weights without a place are dropped with
+    a warning.
 
     Args:
-        folder: the directory.
+        folder: the directory; one that is replaced while it is read is read again.
         log: called with each warning.
+        labels: False ignores the labels in config.json, which an encoder does not need.
 
     Raises:
         ConfigError: config.json, weights or tokenizer are invalid or do not belong together.
         CheckpointError: the weights are missing, damaged, or a pickle.
     """
     folder = Path(folder)
+    for _ in range(MAX_READS):
+        current, lines = current_folder(folder), []
+        version = _version(current)
+        try:
+            model = _read_files(current, lines.append, labels)
+        except (UserError, OSError):
+            if _version(current_folder(folder)) == version:
+                raise
+        else:
+            if _version(current_folder(folder)) == version:
+                for line in lines:
+                    log(line)
+                return model
+    raise CheckpointError(
+        f"{folder} was replaced {MAX_READS} times while it was read",
+        "a directory that stays as it is for a moment",
+        "try again once its writer is done",
+    )
+
+
+def _version(folder: Path) -> tuple[int, int] | None:
+    """Return what differs between a directory and the one that replaces it: inode and time."""
+    try:
+        stat = folder.stat()
+    except OSError:
+        return None
+    return stat.st_ino, stat.st_ctime_ns
+
+
+def _read_files(folder: Path, log: Callable[[str], None], labels: bool) -> PretrainedModel:
+    metadata = read_metadata(folder)
+    verify_files(folder, metadata)
     parsed = read_config(folder / "config.json")
-    metadata_path = folder / METADATA_FILE
-    metadata = read_json_object(metadata_path) if metadata_path.exists() else {}
-    tokenizer = Tokenizer.load(folder)
-    config, name, labels = parsed.config, parsed.architecture, parsed.labels
+    tokenizer = Tokenizer.load(folder, log)
+    config = parsed.config
     check_vocabulary(tokenizer, config, str(folder))
-    _check_hash(f"{folder}: the tokenizer", tokenizer.sha256, metadata.get("tokenizer_sha256"))
-    flat = _read_weights(folder, metadata.get("weights_sha256"))
-    if name not in ARCHITECTURES:
-        log(f"warning: {folder}: the head of {name} is not supported and is dropped")
-        name = "BertModel"
-    if name in WITH_LABELS and not labels:  # Hugging Face omits two default labels
-        labels = ("LABEL_0", "LABEL_1")
-    _drop_tied_copies(flat, folder)
-    num_labels = len(labels) if name in WITH_LABELS else 0
-    pooling = "bert.pooler.dense.kernel" in flat or name != "BertModel"
-    model = architecture(name, num_labels, pooling)
-    shapes = jax.eval_shape(build(config, model)[0], jax.random.key(0))
+    if "tokenizer_sha256" in metadata:
+        check_hash(f"{folder}: the tokenizer", tokenizer.sha256, metadata["tokenizer_sha256"])
+    flat = read_weights(folder)
+    _drop_tied_copies(flat)
+    name = choose_architecture(parsed, flat)
+    if UNTIED_DECODER in flat and name in WITH_MLM:
+        raise ConfigError(
+            f"{folder}: cls.predictions.decoder differs from the word embedding",
+            "tied embeddings, as in BERT",
+            'load the encoder alone: "architectures": ["BertModel"] in config.json',
+        )
+    names = read_labels(parsed, log) if labels and name in WITH_LABELS else ()
+    if name in WITH_LABELS and not names:
+        names = tuple(f"LABEL_{i}" for i in range(number_of_labels(flat)))
+    module = architecture(name, len(names), has_pooler(flat))
+    shapes = jax.eval_shape(build(config, module)[0], jax.random.key(0))
     params = from_flat(flat, shapes, config, str(folder))
+    for line in describe_choice(parsed, name, flat, jax.eval_shape(to_flat, shapes)):
+        log(f"{folder}: {line}")
     task = metadata.get("task")
     return PretrainedModel(
-        config, name, params, tokenizer, labels, parsed.problem_type,
+        config, name, params, tokenizer, names, parsed.problem_type,
         task if isinstance(task, dict) else None, read_sentence_pooling(folder, log),
     )  # fmt: skip
 
@@ -154,88 +239,11 @@ def check_vocabulary(tokenizer: Tokenizer, config: BertConfig, source: str) -> N
         )
 
 
-def _read_weights(folder: Path, sha256: str | None) -> dict[str, np.ndarray]:
-    path, index = folder / WEIGHTS_FILE, folder / f"{WEIGHTS_FILE}.index.json"
-    if path.exists():
-        if sha256 is not None:
-            _check_hash(str(path), _sha256(path), sha256)
-        return from_torch_names(_read_safetensors(path))
-    if index.exists():
-        parts = read_json_object(index).get("weight_map")
-        names = set(parts.values()) if isinstance(parts, dict) else set()
-        if not names or not all(isinstance(n, str) and Path(n).name == n for n in names):
-            raise ConfigError(
-                f"{index}: weight_map does not map to file names",
-                "file names in the same directory",
-                "download it again",
-            )
-        tensors: dict[str, np.ndarray] = {}
-        for name in sorted(names):
-            tensors |= _read_safetensors(folder / name)
-        return from_torch_names(tensors)
-    flax_path = folder / "flax_model.msgpack"
-    if flax_path.exists():
-        return from_flax_names(_read_msgpack(flax_path))
-    pickled = [p.name for p in sorted(folder.iterdir()) if p.suffix in PICKLED]
-    if pickled:
-        raise CheckpointError(
-            f"{folder} has its weights as {pickled[0]} only, which can run code when it is read",
-            WEIGHTS_FILE,
-            "if you trust it, load it with transformers and write it again with save_pretrained",
-        )
-    raise CheckpointError(f"{folder} holds no weights", WEIGHTS_FILE, "download the whole model")
-
-
-def _read_safetensors(path: Path) -> dict[str, np.ndarray]:
-    try:
-        with safetensors.safe_open(path, framework="numpy") as file:
-            return {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-    except (OSError, ValueError, TypeError, safetensors.SafetensorError) as error:
-        raise _damaged(path, error, "a complete safetensors file") from None
-
-
-def _read_msgpack(path: Path) -> dict[str, np.ndarray]:
-    try:
-        nested = msgpack_restore(path.read_bytes())
-        leaves = jax.tree_util.tree_flatten_with_path(nested)[0]
-        return {
-            jax.tree_util.keystr(keys, simple=True, separator="."): np.asarray(x)
-            for keys, x in leaves
-        }
-    except Exception as error:  # msgpack raises errors of many types
-        raise _damaged(path, error, "a complete Flax checkpoint") from None
-
-
-def _drop_tied_copies(flat: dict[str, np.ndarray], folder: Path) -> None:
-    """Drop the second copies of tied arrays that some writers keep; raise if they differ."""
+def _drop_tied_copies(flat: Flat) -> None:
+    """Drop the second copies of tied arrays that some writers keep; a different array stays."""
     bias = flat.pop("cls.predictions.decoder.bias", None)
     if bias is not None:
         flat.setdefault("cls.predictions.bias", bias)
-    decoder = flat.pop("cls.predictions.decoder.kernel", None)
-    word = flat.get("bert.embeddings.word_embeddings.embedding")
-    if decoder is not None and word is not None and not np.array_equal(decoder.T, word):
-        raise ConfigError(
-            f"{folder}: cls.predictions.decoder differs from the word embedding",
-            "tied embeddings, as in BERT",
-            "load the encoder alone: name BertModel in config.json's architectures",
-        )
-
-
-def _check_hash(name: str, actual: str, expected: str | None) -> None:
-    if expected is not None and actual != expected:
-        raise ConfigError(
-            f"{name} has hash {actual[:16]}…",
-            f"{str(expected)[:16]}…, as recorded in {METADATA_FILE}",
-            "restore the original files; they were changed after the model was written",
-        )
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def _damaged(path: Path, error: Exception, expected: str) -> CheckpointError:
-    return CheckpointError(
-        f"{path} cannot be read: {one_line(error)}", expected, "download the file again"
-    )
+    word, decoder = (flat.get(name) for name in (WORD_EMBEDDING, UNTIED_DECODER))
+    if decoder is not None and word is not None and np.array_equal(decoder.T, word):
+        del flat[UNTIED_DECODER]

@@ -9,6 +9,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
 from bert_jax.config import BertConfig
@@ -48,8 +49,8 @@ def from_flat(
         source: the file, for messages.
 
     Raises:
-        ConfigError: the number of layers differs, a name is missing, a shape differs, or a number
-            is NaN or Inf.
+        ConfigError: the number of layers differs, a name is missing, a shape differs, an array is
+            not of floating point, or a number is NaN or Inf.
     """
     layers = {name.split(".")[3] for name in flat if name.startswith(f"{PREFIX}encoder.layer.")}
     if len(layers) != config.num_hidden_layers:
@@ -61,12 +62,7 @@ def from_flat(
         )
     flat_shapes = jax.eval_shape(to_flat, shapes)
     _check_shapes(flat, flat_shapes, source)
-    arrays = {name: np.asarray(flat[name], np.float32) for name in flat_shapes}
-    for name, x in arrays.items():
-        if not np.isfinite(x).all():
-            raise ConfigError(
-                f"{source}: {name} has NaN or Inf", "finite numbers", "download the file again"
-            )
+    arrays = {name: _as_float32(flat[name], f"{source}: {name}") for name in flat_shapes}
     inner = {k.removeprefix(PREFIX): x for k, x in arrays.items() if k.startswith(PREFIX)}
     bert = _encoder_from_flat(inner, config)
     if "bert" not in shapes:
@@ -189,6 +185,21 @@ def _check_shapes(flat: Mapping[str, np.ndarray], shapes: Mapping[str, Any], sou
         )
 
 
+def _as_float32(x: np.ndarray, name: str) -> np.ndarray:
+    """Return the float32 numbers of an array of floating point, all of them finite."""
+    if not jnp.issubdtype(x.dtype, jnp.floating):  # integers of a quantized model lack their scale
+        raise ConfigError(
+            f"{name} has the dtype {x.dtype}",
+            "float32, float16 or bfloat16",
+            "use the model before its quantization",
+        )
+    with np.errstate(over="ignore"):  # too large a float64 becomes Inf
+        x = np.asarray(x, np.float32)
+    if not np.isfinite(x).all():
+        raise ConfigError(f"{name} has NaN or Inf", "finite numbers", "download the file again")
+    return x
+
+
 def _first_three(names: Iterable[str]) -> str:
     names = list(names)
     return ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
@@ -210,7 +221,8 @@ def from_torch_names(tensors: Mapping[str, np.ndarray]) -> Flat:
     """Convert from a PyTorch state dict, also one of 2019, with "gamma" and "beta"."""
     flat = {}
     for name, x in tensors.items():
-        stem, _, leaf = name.rpartition(".")
+        # `torch.nn.DataParallel` puts "module." before every name.
+        stem, _, leaf = name.removeprefix("module.").rpartition(".")
         leaf = {"gamma": "weight", "beta": "bias"}.get(leaf, leaf)
         if leaf == "weight":
             if stem.endswith("LayerNorm"):

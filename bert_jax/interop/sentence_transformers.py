@@ -8,7 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, get_args
 
-from bert_jax.errors import ConfigError
+from bert_jax.errors import ConfigError, one_line
 from bert_jax.filesystem import MAX_JSON_BYTES, read_json_object, read_text
 from bert_jax.models.pooling import PoolingMode, SentencePooling
 
@@ -68,7 +68,7 @@ def read_sentence_pooling(folder: Path, log: Callable[[str], None]) -> SentenceP
     names = {module["type"].rpartition(".")[2]: module["path"] for module in modules}
     unsupported = sorted(set(names) - {"Transformer", "Pooling", "Normalize"})
     if unsupported:
-        log(f"warning: {path}: {', '.join(unsupported)} is not supported; embed() goes without it")
+        log(f"{path}: {', '.join(unsupported)} is not supported: embed() leaves it out")
     if "Pooling" not in names:
         return None
     settings_path = folder / _SETTINGS_FILE
@@ -81,18 +81,17 @@ def read_sentence_pooling(folder: Path, log: Callable[[str], None]) -> SentenceP
 
 def _read_modules(path: Path) -> list[dict[str, str]]:
     """Read modules.json: a list of objects with a type and a path inside of the directory."""
+    text = read_text(path, MAX_JSON_BYTES)
     try:
-        modules = json.loads(read_text(path, MAX_JSON_BYTES))
+        modules = json.loads(text)
         for module in modules:
             inside = not Path(module["path"]).is_absolute() and ".." not in module["path"]
             if not inside or not isinstance(module["type"], str):
                 raise ValueError(f"{module} is no module of this directory")
         return modules
     except (ValueError, KeyError, TypeError, RecursionError) as error:
-        if isinstance(error, ConfigError):
-            raise
         raise ConfigError(
-            f"{path} cannot be read: {error}", "a list of modules", "download it again"
+            f"{path} cannot be read: {one_line(error)}", "a list of modules", "download it again"
         ) from None
 
 

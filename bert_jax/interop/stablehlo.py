@@ -8,11 +8,11 @@ import jax.export
 import jax.numpy as jnp
 from jax import Array
 
+from bert_jax.filesystem import write_bytes
 from bert_jax.interop.huggingface import PretrainedModel
-from bert_jax.models.architectures import WITH_LABELS, architecture
 from bert_jax.models.functional import build
 from bert_jax.models.pooling import pool_sequences
-from bert_jax.nn.layout import row_layout
+from bert_jax.nn.layout import RowLayout
 
 PLATFORMS = ("cpu", "cuda", "rocm", "tpu")
 
@@ -31,35 +31,35 @@ def make_inference_function(
     - BertForQuestionAnswering: logits of starts [B, T] and of ends [B, T];
     - the others: logits [B, T, V or C].
 
-    Padding is expected at the end, and the second segment after the first.
+    They are the outputs of `transformers` for any mask: a token attends to those whose
+    `attention_mask` is not 0, wherever they stand, and has the position of its index.
     """
     name = model.architecture
-    num_labels = len(model.labels) if name in WITH_LABELS else 0
-    pooling = name != "BertModel" or "pooler" in model.params
-    _, merge = build(model.config, architecture(name, num_labels, pooling))
+    _, merge = build(model.config, model.module)
 
     def infer(input_ids: Array, attention_mask: Array, token_type_ids: Array) -> tuple[Array, ...]:
-        second = (attention_mask * token_type_ids).sum(axis=-1)
-        lengths = jnp.stack([attention_mask.sum(axis=-1) - second, second], axis=-1)[:, None]
-        layout = row_layout(lengths, input_ids.shape[1])
         module = merge(jax.tree.map(jnp.asarray, model.params))
+        bert = module if name == "BertModel" else module.bert
+        index = jnp.broadcast_to(jnp.arange(input_ids.shape[1]), input_ids.shape)
+        is_token = (attention_mask != 0).astype(jnp.int32)
+        first, count = is_token.argmax(axis=-1, keepdims=True), is_token.sum(axis=-1, keepdims=True)
+        layout = RowLayout(is_token, index, token_type_ids, first, count)
+        hidden = bert(input_ids, layout, mask=(attention_mask != 0)[:, None, None, :])
         if model.sentence:
-            encoder = module if name == "BertModel" else module.bert
-            vectors = pool_sequences(encoder(input_ids, layout), layout, model.sentence)
-            return (vectors[:, 0],)
-        if name == "BertModel":
-            hidden = module(input_ids, layout)
-            return (hidden, module.pool(hidden[:, 0])) if pooling else (hidden,)
-        if name == "BertForPreTraining":
-            positions = jnp.broadcast_to(jnp.arange(input_ids.shape[1]), input_ids.shape)
-            mlm_logits, nsp_logits = module(input_ids, layout, positions)
-            return mlm_logits, nsp_logits[:, 0]
-        logits = module(input_ids, layout)
+            return (pool_sequences(hidden, layout, model.sentence)[:, 0],)
+        if name in ("BertForMaskedLM", "BertForPreTraining"):
+            mlm_logits = module.mlm(hidden, bert.embeddings.word[...])
+            if name == "BertForMaskedLM":
+                return (mlm_logits,)
+            return mlm_logits, module.nsp(bert.pool(hidden[:, :1]))[:, 0]
         if name == "BertForSequenceClassification":
-            return (logits[:, 0],)
+            return (module.classifier(bert.pool(hidden[:, 0])),)
+        if name == "BertForTokenClassification":
+            return (module.classifier(hidden),)
         if name == "BertForQuestionAnswering":
+            logits = module.qa_outputs(hidden)
             return logits[..., 0], logits[..., 1]
-        return (logits,)
+        return (hidden, bert.pool(hidden[:, 0])) if model.has_pooler else (hidden,)
 
     return infer
 
@@ -77,4 +77,4 @@ def write_stablehlo(model: PretrainedModel, path: Path) -> None:
     exported = jax.export.export(jax.jit(make_inference_function(model)), platforms=PLATFORMS)(
         shape, shape, shape
     )
-    path.write_bytes(exported.serialize())
+    write_bytes(path, exported.serialize())

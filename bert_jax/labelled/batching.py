@@ -34,9 +34,12 @@ class EncodedText(NamedTuple):
     first_length: int
     """Tokens in the first segment, special tokens included."""
     targets: dict[str, Any]
-    """Training targets by name: a number, or a list with a number for each token."""
+    """Training targets by name: a number, an array of the text, or a list with a number for each
+    token."""
     example: int = 0
     """Index of the example that it encodes, in whole or in part."""
+    truncated: bool = False
+    """True if tokens of the example were left out to keep to the maximum length."""
 
 
 class Packing(NamedTuple):
@@ -89,8 +92,8 @@ def collate(
         pad_id: the padding token.
 
     Returns:
-        tokens [B, T]; lengths [B, J, 2], 0 where there is no text; and targets, [B, J], or [B, T]
-        per token with NO_LABEL on padding.
+        tokens [B, T]; lengths [B, J, 2], 0 where there is no text; and targets, [B, J] or, of
+        arrays, [B, J, …], or [B, T] per token with NO_LABEL on padding.
     """
     tokens = np.full((num_rows, length), pad_id, np.int32)
     lengths = np.zeros((num_rows, max_texts(length), 2), np.int32)
@@ -114,7 +117,8 @@ def _empty_target(
 ) -> np.ndarray:
     if isinstance(value, list):
         return np.full(token_shape, NO_LABEL, np.int32)
-    return np.zeros(text_shape, np.float32 if isinstance(value, float) else np.int32)
+    is_float = np.asarray(value).dtype.kind == "f"
+    return np.zeros((*text_shape, *np.shape(value)), np.float32 if is_float else np.int32)
 
 
 def hash_texts(texts: Iterable[EncodedText]) -> str:

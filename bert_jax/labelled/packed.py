@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 import numpy as np
 
 from bert_jax.corpus.loader import HostBatch
+from bert_jax.errors import CheckpointError
 from bert_jax.labelled.batching import (
     MIN_TOKENS_PER_SLOT,
     PACKED_LENGTH,
@@ -20,6 +21,9 @@ from bert_jax.labelled.batching import (
     max_texts,
 )
 
+Progress = Callable[[float], object]
+"""Called with the share of the tokens that are done; `bool` does nothing."""
+
 
 def apply_packed(
     model: Callable[[HostBatch], np.ndarray],
@@ -27,6 +31,7 @@ def apply_packed(
     num_outputs: Sequence[int],
     batch_size: int,
     packing: Packing,
+    progress: Progress = bool,
 ) -> list[np.ndarray]:
     """Apply a model to all texts, in the batches of `packed_batches`.
 
@@ -37,15 +42,35 @@ def apply_packed(
         num_outputs: outputs of each text, see `count_outputs`.
         batch_size: rows of PACKED_LENGTH tokens in a batch.
         packing: how texts are packed into rows.
+        progress: called after each batch.
 
     Returns:
         The outputs of each text [num_outputs, ...], in the order of the texts.
     """
     outputs: list[np.ndarray] = [np.empty(0)] * len(texts)
+    total = sum(len(text.tokens) for text in texts)
+    done = 0
     for groups, batch in packed_batches(texts, batch_size, packing):
         for index, output in split_outputs(groups, model(batch), num_outputs):
             outputs[index] = output
+            done += len(texts[index].tokens)
+        progress(done / total)
     return outputs
+
+
+def require_finite(outputs: Iterable[np.ndarray]) -> None:
+    """Check that a model computed numbers.
+
+    Raises:
+        CheckpointError: NaN or Inf, of which no prediction can be made.
+    """
+    numbers = (x["probability"] if x.dtype.names else x for x in outputs)
+    if not all(np.isfinite(x).all() for x in numbers):
+        raise CheckpointError(
+            "the model computes NaN or Inf",
+            "finite numbers",
+            "use another checkpoint: its weights are too large for float32",
+        )
 
 
 def count_outputs(texts: Iterable[EncodedText], by_token: bool) -> list[int]:

@@ -4,7 +4,10 @@ import json
 from pathlib import Path
 from typing import Any
 
+from bert_jax.filesystem import write_text
+
 EXAMPLES_SHOWN = 3
+BLANK_ROW = "blank row"
 
 
 class Rejects:
@@ -18,10 +21,18 @@ class Rejects:
         text = row if isinstance(row, str) else json.dumps(row, ensure_ascii=False, default=str)
         self.rows.append({"place": place, "reason": reason, "row": text[:1000]})
 
-    def summary(self) -> list[str]:
-        """Return a line for each reason, with a count and the first places."""
+    def count(self, start: int = 0) -> int:
+        """Return the number of rejected rows from `start` on, without blank ones."""
+        return sum(row["reason"] != BLANK_ROW for row in self.rows[start:])
+
+    def summary(self, start: int = 0) -> list[str]:
+        """Return a line for each reason, with a count and the first places.
+
+        Args:
+            start: how many of the first rejected rows to leave out.
+        """
         places: dict[str, list[str]] = {}
-        for row in self.rows:
+        for row in self.rows[start:]:
             places.setdefault(row["reason"], []).append(row["place"])
         return [
             f"{len(of_reason):,} rejected: {reason} ({', '.join(of_reason[:EXAMPLES_SHOWN])}"
@@ -32,4 +43,4 @@ class Rejects:
     def write(self, path: Path) -> None:
         """Write all of them as JSON, one object per line."""
         lines = (json.dumps(row, ensure_ascii=False) + "\n" for row in self.rows)
-        path.write_text("".join(lines), encoding="utf-8", errors="replace")
+        write_text(path, "".join(lines))

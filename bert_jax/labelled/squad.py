@@ -4,8 +4,8 @@ import json
 from typing import Any, NamedTuple
 
 from bert_jax.errors import DataError
+from bert_jax.labelled.files import MAX_JSON_FILE_BYTES, read_text_file
 from bert_jax.labelled.rejects import Rejects
-from bert_jax.labelled.tables import read_text_file
 
 
 class Answer(NamedTuple):
@@ -67,16 +67,30 @@ def read_questions(name: str) -> list[tuple[Any, Any, Any]]:
     Raises:
         DataError: no such file, or a different format.
     """
+    text = read_text_file(name, MAX_JSON_FILE_BYTES)
     try:
-        articles = json.loads(read_text_file(name))["data"]
-        paragraphs = [p for article in articles for p in article["paragraphs"]]
-        pairs = [(p["context"], qa) for p in paragraphs for qa in p["qas"]]
+        return questions_of(json.loads(text))
     except (ValueError, KeyError, TypeError, RecursionError) as error:
-        raise DataError(
-            f"{name} is not a SQuAD file: {type(error).__name__} {error}"[:200],
-            'JSON: {"data": [{"paragraphs": [{"context": …, "qas": […]}]}]}',
-            "convert it to this format",
-        ) from None
+        raise not_squad_error(name, error) from None
+
+
+def not_squad_error(name: str, error: Exception) -> DataError:
+    """Return the error for a file of another form."""
+    return DataError(
+        f"{name} is not a SQuAD file: {type(error).__name__} {error}"[:200],
+        'JSON: {"data": [{"paragraphs": [{"context": …, "qas": […]}]}]}',
+        "convert it to this format",
+    )
+
+
+def questions_of(value: Any) -> list[tuple[Any, Any, Any]]:
+    """Return what `read_questions` returns, from the file's JSON value.
+
+    Raises:
+        KeyError, TypeError: another form than SQuAD's.
+    """
+    paragraphs = [p for article in value["data"] for p in article["paragraphs"]]
+    pairs = [(p["context"], qa) for p in paragraphs for qa in p["qas"]]
     return [(c, qa.get("question") if isinstance(qa, dict) else None, qa) for c, qa in pairs]
 
 

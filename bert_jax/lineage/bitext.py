@@ -3,10 +3,10 @@
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from bert_jax.corpus.sources import missing_column_error
 from bert_jax.errors import DataError
+from bert_jax.labelled.files import read_text_file
 from bert_jax.labelled.rejects import Rejects
-from bert_jax.labelled.tables import read_table, read_text_file
+from bert_jax.labelled.tables import read_table
 
 ANSWER_SEPARATOR = "_"
 
@@ -116,7 +116,11 @@ def _read_columns(
     table = read_table(name, rejects, columns, tfds_data_dir=tfds_data_dir)
     for column in columns:
         if column not in table.columns:
-            raise missing_column_error(table.name, column, table.columns)
+            raise DataError(
+                f"{table.name}: no column {column!r}",
+                f"two of {', '.join(map(repr, table.columns))}",
+                "pass --columns SOURCE TARGET",
+            )
     if len(table.columns) < 2 or len(columns) == 1:
         raise DataError(
             f"{table.name} has the columns {', '.join(table.columns)}, {columns or 'none'} chosen",

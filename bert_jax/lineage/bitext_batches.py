@@ -53,7 +53,7 @@ def encode_pairs(
     source_length: int,
     rejects: Rejects,
 ) -> tuple[list[Pair], list[EncodedPair]]:
-    """Encode pairs; those longer than the model's positions are rejected.
+    """Encode pairs; those longer than the model reads are rejected.
 
     Args:
         pairs: texts.
@@ -74,7 +74,7 @@ def encode_pairs(
     for pair, source, target in zip(pairs, sources, targets, strict=True):
         longest = max(len(source), len(target)) + 1
         if longest > max_positions:
-            reason = f"longer than the model's {max_positions} positions"
+            reason = f"longer than the {max_positions} tokens that the model reads"
             rejects.add(pair.place, reason, pair._asdict())
         else:
             kept.append(pair)
@@ -83,7 +83,7 @@ def encode_pairs(
         raise DataError(
             f"all {len(pairs):,} pairs, from {pairs[0].place} on, have more than {max_positions}"
             " tokens on one side, END included",
-            "pairs that fit into the model's positions",
+            "pairs that the model can read",
             "raise --model.max-positions, or split the texts into sentences",
         )
     return kept, rows

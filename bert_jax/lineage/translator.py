@@ -1,6 +1,5 @@
 """A trained translation model for use: `load_translator("runs/dates")`."""
 
-import json
 import sys
 from collections.abc import Sequence
 from dataclasses import replace
@@ -13,7 +12,7 @@ import numpy as np
 
 from bert_jax.config import read_json
 from bert_jax.drawing.heatmap import heat_map
-from bert_jax.errors import ConfigError, DataError
+from bert_jax.errors import ConfigError, DataError, warn
 from bert_jax.lineage.batch_decoding import align_pairs, make_searcher
 from bert_jax.lineage.bitext import read_lines, split_lines
 from bert_jax.lineage.bitext_batches import append_end
@@ -21,6 +20,7 @@ from bert_jax.lineage.config import SearchConfig, TrainTranslatorConfig
 from bert_jax.lineage.subwords import END, Subwords
 from bert_jax.lineage.translation import build_translator
 from bert_jax.training.checkpoint_arrays import load_params
+from bert_jax.training.identity import require_saved_model
 from bert_jax.training.parallel import DataParallel
 
 VOCABULARY = "vocabulary"
@@ -69,7 +69,7 @@ class Translator:
             places: what to call each text in errors, for example file:line.
 
         Raises:
-            DataError: a text is longer than the model's positions.
+            DataError: a text is longer than the model reads.
         """
         places = places or [f"text {n}" for n in range(1, len(texts) + 1)]
         encoded = self.vocabulary.encode(list(texts))
@@ -126,7 +126,7 @@ class Translator:
             if len(ids) + 1 > most:
                 raise DataError(
                     f"{place}: a sentence of {len(ids):,} tokens",
-                    f"fewer than {most:,}, the model's positions",
+                    f"fewer than {most:,}: the longest text that the model reads, with its end",
                     "cut it into sentences",
                 )
 
@@ -159,10 +159,9 @@ def load_translator(run: str | Path, which: str = "best") -> Translator:
             "the vocabulary of the same run",
             "restore it; train_translator.py wrote it when the run began",
         )
-    size = json.loads(identity["model.vocab_size"])
-    return Translator(
-        replace(config, model=replace(config.model, vocab_size=size)), vocabulary, params
-    )
+    config = replace(config, model=replace(config.model, vocab_size=vocabulary.size))
+    require_saved_model(run / "config.json", config.model, identity)
+    return Translator(config, vocabulary, params)
 
 
 # --- Files, and pictures --------------------------------------------------------------------------
@@ -202,10 +201,9 @@ def warn_of_unknown(vocabulary: Subwords, lines: Sequence[str], places: Sequence
     affected = [(place, symbols) for place, symbols in zip(places, unknown, strict=True) if symbols]
     if affected:
         place, symbols = affected[0]
-        print(
-            f"warning: {len(affected):,} of {len(lines):,} lines have symbols outside the"
-            f" vocabulary, the first at {place}: {' '.join(symbols)}",
-            file=sys.stderr,
+        warn(
+            f"{len(affected):,} of {len(lines):,} lines have symbols outside the vocabulary, the"
+            f" first at {place}: {' '.join(symbols)}"
         )
 
 

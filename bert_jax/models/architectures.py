@@ -23,27 +23,31 @@ ARCHITECTURES: dict[str, Callable[..., nnx.Module]] = {
     "BertForQuestionAnswering": BertForQuestionAnswering,
 }
 WITH_LABELS = ("BertForSequenceClassification", "BertForTokenClassification")
+WITH_POOLER = ("BertForPreTraining", "BertForSequenceClassification")  # which they read
 BY_TOKEN = ("BertForTokenClassification", "BertForQuestionAnswering")  # scores [B, T, C]
 
 
-def architecture(name: str, num_labels: int = 0, pooling: bool = True) -> Callable[..., nnx.Module]:
+def architecture(
+    name: str, num_labels: int = 0, pooling: bool | None = None
+) -> Callable[..., nnx.Module]:
     """Return a module class for `functional.build`, with its number of labels set.
 
     Args:
         name: one of `ARCHITECTURES`.
         num_labels: number of labels C, for those in `WITH_LABELS`.
-        pooling: False gives a `BertModel` without its pooler.
+        pooling: True or False gives the encoder a pooler or none, but for those in `WITH_POOLER`;
+            None does what Hugging Face does.
 
     Raises:
         ConfigError: the name is not in `ARCHITECTURES`.
     """
-    if name == "BertModel" and not pooling:
-        return functools.partial(Bert, pooling=False)
     if name not in ARCHITECTURES:
         raise ConfigError(
             f"architecture {name!r} is unknown",
             f"one of {', '.join(ARCHITECTURES)}",
             "convert the model to one of these, or load only its encoder",
         )
-    model = ARCHITECTURES[name]
-    return functools.partial(model, num_labels=num_labels) if name in WITH_LABELS else model
+    options: dict[str, int] = {"num_labels": num_labels} if name in WITH_LABELS else {}
+    if pooling is not None and name not in WITH_POOLER:
+        options["pooling"] = pooling
+    return functools.partial(ARCHITECTURES[name], **options)

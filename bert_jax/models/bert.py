@@ -2,7 +2,7 @@
 
 import jax.numpy as jnp
 from flax import nnx
-from jaxtyping import Array, Float, Int, PRNGKeyArray
+from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
 
 from bert_jax.config import BertConfig
 from bert_jax.models.heads import MaskedLanguageHead, NextSentenceHead
@@ -33,6 +33,7 @@ class Bert(nnx.Module):
         tokens: Int[Array, "B T"],
         layout: RowLayout,
         *,
+        mask: Bool[Array, "B 1 #T T"] | None = None,
         positions: Int[Array, "B P"] | None = None,
         key: PRNGKeyArray | None = None,
         execution: Execution = DEFAULT_EXECUTION,
@@ -42,6 +43,8 @@ class Bert(nnx.Module):
         Args:
             tokens: token ids.
             layout: `row_layout(lengths, T)`.
+            mask: True where a token, of the third axis, attends to one of the fourth; None follows
+                the layout.
             positions: positions to return vectors for, the only ones at which the last layer is
                 computed in full; None returns all T.
             key: PRNG key of dropout; None disables it.
@@ -49,7 +52,8 @@ class Bert(nnx.Module):
         """
         embed_key, layers_key = split_key(key, 2)
         x = self.embeddings(tokens, layout, key=embed_key, execution=execution)
-        mask = block_diagonal_mask(layout.sequence_ids)
+        if mask is None:
+            mask = block_diagonal_mask(layout.sequence_ids)
         return apply_layers(
             self.layers, x, mask, positions=positions, key=layers_key, execution=execution
         )

@@ -49,6 +49,17 @@ def count_parameters(params: Params) -> int:
     return sum(leaf.size for leaf in jax.tree.leaves(params))
 
 
+def missing_parts(new: Params, pretrained: Params, prefix: str = "") -> list[str]:
+    """Return the names, such as "bert.pooler", of the parts of `new` that `pretrained` lacks."""
+    missing = []
+    for name, part in new.items():
+        if name not in pretrained:
+            missing.append(prefix + name)
+        elif isinstance(part, dict):
+            missing += missing_parts(part, pretrained[name], f"{prefix}{name}.")
+    return missing
+
+
 def merge_pretrained(new: Any, pretrained: Any) -> Any:
     """Replace parameters by pretrained ones of the same name; the others stay as they are."""
     if not isinstance(new, dict):

@@ -19,7 +19,7 @@ def require_mode(mode: str) -> None:
 
 
 class SentencePooling(NamedTuple):
-    """How a model makes one vector of a text (Reimers and Gurevych 2019, section 3)."""
+    """Pooling of the vectors of a text's tokens to one (Reimers and Gurevych 2019, section 3)."""
 
     mode: PoolingMode = "mean"
     """Mean or maximum over all tokens, [CLS] and [SEP] included; or the vector of [CLS]."""

@@ -15,10 +15,16 @@ from bert_jax.nn.linear import Linear
 
 
 class BertForMaskedLM(nnx.Module):
-    """BERT with its masked-language-modelling head on every token."""
+    """BERT with its masked-language-modelling head on every token.
 
-    def __init__(self, config: BertConfig, rngs: nnx.Rngs):
-        self.bert = Bert(config, rngs, pooling=False)
+    Args:
+        config: the encoder's configuration.
+        rngs: RNG streams of the initial values.
+        pooling: True keeps a pooler, which this head does not use.
+    """
+
+    def __init__(self, config: BertConfig, rngs: nnx.Rngs, pooling: bool = False):
+        self.bert = Bert(config, rngs, pooling)
         self.mlm = MaskedLanguageHead(config, rngs)
 
     def __call__(
@@ -26,11 +32,12 @@ class BertForMaskedLM(nnx.Module):
         tokens: Int[Array, "B T"],
         layout: RowLayout,
         *,
+        positions: Int[Array, "B P"] | None = None,
         key: PRNGKeyArray | None = None,
         execution: Execution = DEFAULT_EXECUTION,
-    ) -> Float[Array, "B T V"]:
-        """Return logits over the vocabulary for every token, in float32."""
-        hidden = self.bert(tokens, layout, key=key, execution=execution)
+    ) -> Float[Array, "B P V"]:
+        """Return logits over the vocabulary in float32, at these positions or at all T."""
+        hidden = self.bert(tokens, layout, positions=positions, key=key, execution=execution)
         return self.mlm(hidden, self.bert.embeddings.word[...])
 
 
@@ -47,7 +54,7 @@ class BertForSequenceClassification(nnx.Module):
         self.bert = Bert(config, rngs)
         width, init = config.hidden_size, truncated_normal(config.initializer_range)
         self.classifier = Linear((width,), (num_labels,), init, rngs)
-        self.dropout_rate = config.hidden_dropout_prob
+        self.dropout_rate = config.head_dropout_prob
 
     def __call__(
         self,
@@ -71,13 +78,14 @@ class BertForTokenClassification(nnx.Module):
         config: the encoder's configuration.
         num_labels: number of logits C per token.
         rngs: RNG streams of the initial values.
+        pooling: True keeps a pooler, which this head does not use.
     """
 
-    def __init__(self, config: BertConfig, num_labels: int, rngs: nnx.Rngs):
-        self.bert = Bert(config, rngs, pooling=False)
+    def __init__(self, config: BertConfig, num_labels: int, rngs: nnx.Rngs, pooling: bool = False):
+        self.bert = Bert(config, rngs, pooling)
         width, init = config.hidden_size, truncated_normal(config.initializer_range)
         self.classifier = Linear((width,), (num_labels,), init, rngs)
-        self.dropout_rate = config.hidden_dropout_prob
+        self.dropout_rate = config.head_dropout_prob
 
     def __call__(
         self,
@@ -95,10 +103,16 @@ class BertForTokenClassification(nnx.Module):
 
 
 class BertForQuestionAnswering(nnx.Module):
-    """Linear on every token, no dropout: logits of the answer's start and end (section 4.2)."""
+    """Linear on every token, no dropout: logits of the answer's start and end (section 4.2).
 
-    def __init__(self, config: BertConfig, rngs: nnx.Rngs):
-        self.bert = Bert(config, rngs, pooling=False)
+    Args:
+        config: the encoder's configuration.
+        rngs: RNG streams of the initial values.
+        pooling: True keeps a pooler, which this head does not use.
+    """
+
+    def __init__(self, config: BertConfig, rngs: nnx.Rngs, pooling: bool = False):
+        self.bert = Bert(config, rngs, pooling)
         init = truncated_normal(config.initializer_range)
         self.qa_outputs = Linear((config.hidden_size,), (2,), init, rngs)
 

@@ -1,11 +1,13 @@
 """The model card: README.md of an exported directory (Mitchell et al. 2019)."""
 
 import dataclasses
+import re
 from collections.abc import Mapping
 from typing import Any
 
 from bert_jax.config import FinetuneConfig
 from bert_jax.interop.huggingface import PretrainedModel
+from bert_jax.reports.report import format_interval, format_score
 from bert_jax.tasks.task import Task
 from bert_jax.tokenizer.tokenizer import Tokenizer
 
@@ -15,11 +17,14 @@ _AUTO_MODELS = {
     "BertForQuestionAnswering": "AutoModelForQuestionAnswering",
 }
 _PIPELINE_TAGS = {
-    "classification": "text-classification", "regression": "text-classification",
-    "tagging": "token-classification", "question_answering": "question-answering",
+    "classification": "text-classification", "multilabel": "text-classification",
+    "regression": "text-classification", "tagging": "token-classification",
+    "question_answering": "question-answering",
 }  # fmt: skip
+_TASK_NAMES = {"multilabel": "multi-label classification"}
 _EXAMPLE_INPUTS = {
     "classification": '["A text to classify."]',
+    "multilabel": '["A text to label."]',
     "regression": '[("One sentence.", "Another sentence.")]',
     "tagging": '["Ada wrote it in London"]',
     "question_answering": '[{"question": "Who wrote it?", "context": "Ada wrote it."}]',
@@ -40,6 +45,7 @@ def model_card(
         task: the task, with its labels.
         reports: reports by the name of the data set, as `make_report` gives them.
     """
+    kind = _TASK_NAMES.get(config.task, config.task.replace("_", " "))
     auto_model = _AUTO_MODELS.get(task.architecture, "AutoModel")
     lines = [
         "---",
@@ -48,9 +54,9 @@ def model_card(
         "tags: [bert, bert_jax]",
         "---",
         "",
-        f"# {config.name or config.task}",
+        f"# {escape_markdown(config.name or config.task)}",
         "",
-        f"A BERT for {config.task.replace('_', ' ')}, fine-tuned with bert_jax.",
+        f"A BERT for {kind}, fine-tuned with bert_jax.",
         "",
         "## Scores",
         "",
@@ -59,9 +65,11 @@ def model_card(
     ]
     for name, report in reports.items():
         for score, values in report["scores"].items():
-            interval = f"{values['low']:.4f} … {values['high']:.4f}"
-            value = f"{values['value']:.4f}"
+            value, interval = format_score(values["value"]), format_interval(values)
             lines.append(f"| {name}, {report['examples']:,} | {score} | {value} | {interval} |")
+    for name, report in reports.items():
+        for line in report.get("warnings", []):
+            lines += ["", f"**Warning, {name}:** {escape_markdown(line)}"]
     lines += [
         "",
         "Intervals are bootstrapped over the examples of one run and do not cover other seeds.",
@@ -93,13 +101,20 @@ def model_card(
     ]
     for name, value in dataclasses.asdict(config).items():
         if name not in ("runs_dir", "log_every", "dry_run", "tfds_data_dir", "distributed"):
-            lines.append(f"| {name} | {value} |")
+            lines.append(f"| {name} | {escape_markdown(str(value))} |")
     return "\n".join(lines) + "\n"
+
+
+def escape_markdown(text: str) -> str:
+    """Return a text on one line without a meaning in Markdown, also in a table's cell."""
+    return re.sub(r"([\\`*_\[\]<>|#~&$])", r"\\\1", " ".join(text.split()))
 
 
 def _describe_model(model: PretrainedModel, task: Task, config: FinetuneConfig) -> list[str]:
     shape, tokenizer = model.config, model.tokenizer
-    labels = f"Labels: {', '.join(task.labels)}." if task.labels else ""
+    labels = f"Labels: {', '.join(map(escape_markdown, task.labels))}." if task.labels else ""
+    if "thresholds" in task.options:
+        labels += " A label is predicted from its threshold on, which was chosen on the dev data."
     return [
         f"{shape.num_hidden_layers} layers, width {shape.hidden_size}, "
         f"{shape.num_attention_heads} heads, vocabulary {shape.vocab_size:,}, "

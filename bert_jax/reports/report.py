@@ -15,8 +15,10 @@ import numpy as np
 from bert_jax.drawing.charts import bar_chart, reliability_diagram
 from bert_jax.drawing.confusion_matrix import confusion_matrix
 from bert_jax.drawing.svg import STYLE as SVG_STYLE
+from bert_jax.filesystem import write_text
 from bert_jax.labelled.batching import EncodedText
-from bert_jax.tasks.metrics import calibration, class_scores, confusion_counts
+from bert_jax.reports.warnings import find_warnings
+from bert_jax.tasks.metrics import calibration, confusion_counts
 from bert_jax.tasks.task import Comparison, Prediction, Task
 
 Report = dict[str, Any]
@@ -34,8 +36,9 @@ def make_report(
 ) -> Report:
     """Build the report of one evaluation, as report.json holds it.
 
-    It has scores with intervals, mean correctness by length and the errors; with classes, also
-    scores by class and the confusion matrix; with confidences, also the calibration.
+    It has warnings, scores with intervals, mean correctness by length and the errors; with labels,
+    also scores by label, and the confusion matrix if each example has one; with probabilities, also
+    the calibration. A number that is not finite is None.
 
     Args:
         task: the task, with its labels.
@@ -46,38 +49,53 @@ def make_report(
     """
     comparisons = task.compare(examples, predictions)
     correct = np.array([r.correct for r in comparisons])
-    confidence = np.array([r.confidence for r in comparisons])
     lengths = np.zeros(len(examples), np.int64)
     for text in encoded:
         lengths[text.example] += len(text.tokens)
+    scores = _with_intervals(task, examples, predictions, seed)
     report: Report = {
         "examples": len(examples),
-        "scores": _with_intervals(task, examples, predictions, seed),
+        "warnings": find_warnings(task, examples, predictions, comparisons, scores),
+        "scores": scores,
         "by_length": _by_length(lengths, correct),
         "wrong": _errors(comparisons),
     }
-    if not np.isnan(confidence).any():
-        error, bins = calibration(confidence, (correct > 0.999).astype(float))
-        report["calibration"] = {"expected_error": error, "bins": bins}
+    if decisions := task.confidences(examples, predictions):
+        error, bins = calibration(decisions.probability, decisions.correct.astype(float))
+        report["calibration"] = {"of": decisions.of, "expected_error": error, "bins": bins}
     classes = task.class_indices(examples, predictions)
     if classes is not None:
         counts = confusion_counts(*classes, len(task.labels))
-        scores = class_scores(counts)
         report["confusion"] = {"labels": list(task.labels), "counts": counts.tolist()}
-        report["by_class"] = {
-            label: {name: float(values[i]) for name, values in scores.items()}
-            for i, label in enumerate(task.labels)
-        }
-    return report
+    if of_labels := task.by_label(examples, predictions):
+        report["by_class"] = of_labels
+    return _finite(report)
 
 
 def write_report(folder: Path, title: str, reports: Mapping[str, Report]) -> None:
     """Write report.json and report.html, with one report for each data set by its name."""
-    folder.mkdir(parents=True, exist_ok=True)
-    text = json.dumps(reports, indent=1, ensure_ascii=False) + "\n"
+    text = json.dumps(reports, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
     for name, content in (("report.json", text), ("report.html", _page(title, reports))):
-        # A lone surrogate, as JSON data can hold, becomes "?".
-        (folder / name).write_text(content, encoding="utf-8", errors="replace")
+        write_text(folder / name, content)  # a lone surrogate, as JSON can hold, becomes "?"
+
+
+def format_score(value: float | None, digits: int = 4) -> str:
+    """Return a number as text, "–" for None: one that is undefined."""
+    return "–" if value is None else f"{value:.{digits}f}"
+
+
+def format_interval(score: Mapping[str, float | None]) -> str:
+    """Return the interval of a score as text."""
+    return f"{format_score(score['low'])} … {format_score(score['high'])}"
+
+
+def _finite(value: Any) -> Any:
+    """Replace numbers that JSON does not have, NaN and Inf, by None."""
+    if isinstance(value, dict):
+        return {key: _finite(inner) for key, inner in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(inner) for inner in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def _with_intervals(
@@ -99,8 +117,15 @@ def _with_intervals(
 
 
 def _by_length(lengths: np.ndarray, correct: np.ndarray) -> list[dict[str, float]]:
-    """Return the mean correctness of examples from short to long, in groups of equal size."""
+    """Return the mean correctness of examples from short to long, in groups of about equal size.
+
+    Examples of one length are in one group, so no two groups overlap.
+    """
     order = np.argsort(lengths, kind="stable")
+    parts = np.array_split(order, NUM_LENGTH_GROUPS)
+    group_of = np.repeat(np.arange(NUM_LENGTH_GROUPS), [len(part) for part in parts])
+    _, first, number = np.unique(lengths[order], return_index=True, return_inverse=True)
+    group_of = group_of[first][number]
     return [
         {
             "shortest": int(lengths[group].min()),
@@ -108,8 +133,7 @@ def _by_length(lengths: np.ndarray, correct: np.ndarray) -> list[dict[str, float
             "examples": len(group),
             "correct": float(correct[group].mean()),
         }
-        for group in np.array_split(order, NUM_LENGTH_GROUPS)
-        if len(group)
+        for group in (order[group_of == i] for i in np.unique(group_of))
     ]
 
 
@@ -156,25 +180,27 @@ def _page(title: str, reports: Mapping[str, Report]) -> str:
 
 def _section(report: Report) -> list[str]:
     scores = [
-        (name, f"{s['value']:.4f}", f"{s['low']:.4f} … {s['high']:.4f}")
-        for name, s in report["scores"].items()
+        (name, format_score(s["value"]), format_interval(s)) for name, s in report["scores"].items()
     ]
-    parts = [_table(("score", "value", "95 % interval"), scores)]
+    parts = [f"<p><strong>Warning: {escape(line)}</strong></p>" for line in report["warnings"]]
+    parts += [_table(("score", "value", "95 % interval"), scores)]
     if "by_class" in report:
+        names = list(next(iter(report["by_class"].values())))
         rows = [
-            (label, *(f"{values[k]:.4f}" for k in ("precision", "recall", "f1")),
-             f"{values['support']:,.0f}")
+            (label, *(_cell(name, values[name]) for name in names))
             for label, values in report["by_class"].items()
-        ]  # fmt: skip
-        header = ("class", "precision", "recall", "F1", "support")
-        parts += ["<h3>By class</h3>", _table(header, rows)]
+        ]
+        header = ("label", *(name.replace("_", " ") for name in names))
+        parts += ["<h3>By label</h3>", _table(header, rows)]
+    if "confusion" in report:
         labels, counts = report["confusion"]["labels"], report["confusion"]["counts"]
         if len(labels) <= MAX_CLASSES_DRAWN:
             parts += ["<h3>Confusion matrix (rows: true class, columns: predicted class)</h3>"]
             parts += [confusion_matrix(labels, counts)]
     if "calibration" in report:
-        ece = report["calibration"]["expected_error"]
-        parts += [f"<h3>Calibration (expected calibration error: {ece:.4f})</h3>"]
+        error = format_score(report["calibration"]["expected_error"])
+        of = escape(report["calibration"]["of"])
+        parts += [f"<h3>Calibration of {of} (expected calibration error: {error})</h3>"]
         parts += [reliability_diagram(report["calibration"]["bins"])]
     groups = [(f"{g['shortest']}–{g['longest']}", g["correct"]) for g in report["by_length"]]
     parts += ["<h3>Mean correctness by length in tokens</h3>", bar_chart(groups)]
@@ -189,6 +215,10 @@ def _section(report: Report) -> list[str]:
     ]
     parts += ["<h3>Errors, most confident first</h3>"]
     return [*parts, _table(("text", "true", "predicted", "confidence"), rows)]
+
+
+def _cell(name: str, value: float | None) -> str:
+    return format_score(value, 0) if name == "support" else format_score(value)
 
 
 def _table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:

@@ -2,9 +2,10 @@
 
 import dataclasses
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
+import jax.numpy as jnp
 import numpy as np
 import scipy.special
 from jax import Array
@@ -14,9 +15,10 @@ from bert_jax.errors import DataError
 from bert_jax.labelled.batching import EncodedText
 from bert_jax.labelled.rejects import Rejects
 from bert_jax.labelled.texts import TextExample, encode_texts, parse_text, read_text_examples
+from bert_jax.tasks.class_weights import class_weights
 from bert_jax.tasks.losses import cross_entropy
-from bert_jax.tasks.metrics import classification_scores, confusion_counts
-from bert_jax.tasks.task import Comparison, LogFunction, Prediction, text_mask
+from bert_jax.tasks.metrics import classification_scores, confusion_counts, scores_by_class
+from bert_jax.tasks.task import Comparison, Confidences, LogFunction, Prediction, text_mask
 from bert_jax.tokenizer.tokenizer import Tokenizer
 from bert_jax.training.step import Batch
 
@@ -28,8 +30,11 @@ class Classification:
     """One class per text or pair: pooled [CLS] → dropout → dense → softmax."""
 
     labels: tuple[str, ...]
+    weights: tuple[float, ...] = ()
+    """Weight of each class in the loss; empty: 1 for all."""
     kind: ClassVar[str] = "classification"
     architecture: ClassVar[str] = "BertForSequenceClassification"
+    problem_type: ClassVar[str | None] = None
     metric: ClassVar[str] = "accuracy"
 
     @property
@@ -39,12 +44,28 @@ class Classification:
             {"f1": 1} if len(self.labels) == 2 else {}
         )
 
+    @property
+    def options(self) -> dict[str, Any]:
+        """No options."""
+        return {}
+
     @classmethod
     def read(
         cls, source: str, split: str, config: FinetuneConfig, rejects: Rejects, log: LogFunction
     ) -> list[TextExample]:
-        """Read the labelled texts of a table."""
-        return read_text_examples(source, split, config, rejects, log)
+        """Read the labelled texts of a table.
+
+        Raises:
+            DataError: no row has a text and one label.
+        """
+        examples = read_text_examples(source, split, config, rejects, log)
+        if not examples:
+            raise DataError(
+                f"{source}: no row can be used: " + "; ".join(rejects.summary())[:300],
+                "rows with a text and one label",
+                "check the columns; if a row has a list of labels, pass --task multilabel",
+            )
+        return examples
 
     @classmethod
     def from_examples(
@@ -52,7 +73,7 @@ class Classification:
     ) -> "Classification":
         """Take the configured labels, or all that occur, sorted (numbers by value)."""
         occurring = {str(example.label) for example in examples}
-        labels = config.labels or tuple(sorted(occurring, key=_numbers_first))
+        labels = config.labels or tuple(sorted(occurring, key=numbers_first))
         if len(labels) < 2 or len(occurring & set(labels)) < 2:
             raise DataError(
                 f"{config.train}: its labels are {sorted(occurring)[:5]}",
@@ -65,10 +86,13 @@ class Classification:
                 f"at most {MAX_CLASSES} classes",
                 "name the label column with --columns.label, or use --task regression",
             )
-        return cls(labels)
+        in_training = [str(example.label) for example in examples]
+        return cls(labels, class_weights(config.class_weights, labels, in_training))
 
     @classmethod
-    def from_labels(cls, labels: tuple[str, ...]) -> "Classification":
+    def from_labels(
+        cls, labels: tuple[str, ...], options: Mapping[str, Any] | None = None
+    ) -> "Classification":
         """Return the task of a saved model."""
         return cls(labels)
 
@@ -97,15 +121,17 @@ class Classification:
         ]
 
     def num_targets(self, batch: Batch) -> Array:
-        """Return the number of texts."""
-        return text_mask(batch).sum()
+        """Return the number of texts or, if classes have weights, the sum of the texts' weights."""
+        return self._weights(batch).sum()
 
     def loss_sum(self, outputs: Array, batch: Batch) -> Array:
-        """Return Σ cross-entropy over the texts.
+        """Return Σ cross-entropy over the texts, each times the weight of its class."""
+        return (self._weights(batch) * cross_entropy(outputs, batch["label"])).sum()
 
-        Class weights would multiply each text's term, here and in `num_targets`.
-        """
-        return (text_mask(batch) * cross_entropy(outputs, batch["label"])).sum()
+    def _weights(self, batch: Batch) -> Array:
+        """Return the weight of each text, 0 where there is none: float32 [B, J]."""
+        mask = text_mask(batch)
+        return mask * jnp.asarray(self.weights)[batch["label"]] if self.weights else mask
 
     def decode(
         self,
@@ -126,6 +152,12 @@ class Classification:
             }
             for row in probabilities
         ]
+
+    def tune(
+        self, examples: Sequence[TextExample], predictions: Sequence[Prediction]
+    ) -> "Classification":
+        """Return the task: there is nothing to choose."""
+        return self
 
     def score(
         self, examples: Sequence[TextExample], predictions: Sequence[Prediction]
@@ -162,12 +194,26 @@ class Classification:
         gold = np.array([index[str(example.label)] for example in examples])
         return gold, np.array([index[p["label"]] for p in predictions])
 
+    def by_label(
+        self, examples: Sequence[TextExample], predictions: Sequence[Prediction]
+    ) -> dict[str, dict[str, float]]:
+        """Return precision, recall, F1 and support of each class."""
+        return scores_by_class(self.labels, *self.class_indices(examples, predictions))
+
+    def confidences(
+        self, examples: Sequence[TextExample], predictions: Sequence[Prediction]
+    ) -> Confidences:
+        """Return the probability of each text's class, and whether it is right."""
+        correct = [p["label"] == str(x.label) for x, p in zip(examples, predictions, strict=True)]
+        probability = np.array([p["probability"] for p in predictions])
+        return Confidences("the class of each text", probability, np.array(correct))
+
     def parse(self, values: dict[str, Any], place: str) -> TextExample:
         """Return a text, or a pair."""
         return parse_text(values, place)
 
 
-def _numbers_first(label: str) -> tuple[float, str]:
+def numbers_first(label: str) -> tuple[float, str]:
     """Sorting key: numbers by value, then everything else by its text."""
     try:
         number = float(label)

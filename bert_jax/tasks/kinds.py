@@ -4,13 +4,14 @@ from typing import Any
 
 from bert_jax.errors import ConfigError
 from bert_jax.tasks.classification import Classification
+from bert_jax.tasks.multilabel import MultiLabel
 from bert_jax.tasks.question_answering import QuestionAnswering
 from bert_jax.tasks.regression import Regression
 from bert_jax.tasks.tagging import Tagging
 from bert_jax.tasks.task import Task
 
 KINDS: dict[str, type[Task]] = {
-    kind.kind: kind for kind in (Classification, Regression, Tagging, QuestionAnswering)
+    kind.kind: kind for kind in (Classification, Regression, MultiLabel, Tagging, QuestionAnswering)
 }
 
 
@@ -29,15 +30,9 @@ def restore_task(
         saved: the task's "kind" and options, as saved by finetune.py; None for other models.
 
     Raises:
-        ConfigError: several labels per text, or a kind unknown or of a different architecture.
+        ConfigError: a kind unknown, or of a different architecture or problem type; options
+            that are invalid.
     """
-    is_sequence = architecture == "BertForSequenceClassification"
-    if is_sequence and problem_type == "multi_label_classification":
-        raise ConfigError(
-            "the model predicts several labels per text (multi_label_classification)",
-            "a model that predicts one label, or a number",
-            "fine-tune its encoder, or export that alone: convert.py --architecture BertModel",
-        )
     kind = (saved or {}).get("kind", _infer_kind(architecture, labels, problem_type))
     if kind is None:
         return None
@@ -53,12 +48,20 @@ def restore_task(
             f"a {KINDS[kind].architecture}",
             "restore the directory's files; they do not belong together",
         )
-    return KINDS[kind].from_labels(labels)
+    if (kind == MultiLabel.kind) != (problem_type == MultiLabel.problem_type):
+        raise ConfigError(
+            f"the model was fine-tuned for {kind!r}, but its problem_type is {problem_type!r}",
+            f"{MultiLabel.problem_type!r} for {MultiLabel.kind!r}, and for nothing else",
+            "restore the directory's files; they do not belong together",
+        )
+    return KINDS[kind].from_labels(labels, saved)
 
 
 def _infer_kind(architecture: str, labels: tuple[str, ...], problem_type: str | None) -> str | None:
     """Return the kind of task of a model without a saved task; None for an encoder."""
     if architecture == "BertForSequenceClassification":
+        if problem_type == MultiLabel.problem_type:
+            return MultiLabel.kind
         is_number = problem_type == "regression" or len(labels) == 1
         return Regression.kind if is_number else Classification.kind
     return next((k for k, task in KINDS.items() if task.architecture == architecture), None)

@@ -17,6 +17,14 @@ def cross_entropy(
     return jax.nn.logsumexp(logits, axis=-1) - chosen
 
 
+def binary_cross_entropy(
+    logits: Float[Array, "*batch"], labels: Float[Array, "*batch"]
+) -> Float[Array, "*batch"]:
+    """Return -log sigmoid(±logit), + where the label is 1 and - where it is 0, in float32."""
+    logits = logits.astype(jnp.float32)
+    return jax.nn.softplus(logits) - labels * logits
+
+
 def masked_language_model_sums(
     logits: Float[Array, "B P V"], labels: Int[Array, "B P"], weights: Float[Array, "B P"]
 ) -> tuple[Float[Array, ""], Float[Array, ""]]:

@@ -34,6 +34,17 @@ def class_scores(counts: Int[np.ndarray, "C C"]) -> dict[str, np.ndarray]:
     }
 
 
+def scores_by_class(
+    labels: Sequence[str], gold: Int[np.ndarray, "N"], predicted: Int[np.ndarray, "N"]
+) -> dict[str, dict[str, float]]:
+    """Return `class_scores` of each class, by its label."""
+    scores = class_scores(confusion_counts(gold, predicted, len(labels)))
+    return {
+        label: {name: float(values[i]) for name, values in scores.items()}
+        for i, label in enumerate(labels)
+    }
+
+
 def classification_scores(counts: Int[np.ndarray, "C C"]) -> dict[str, float]:
     """Return accuracy, macro F1 over the classes that occur, and Matthews' correlation.
 
@@ -55,8 +66,8 @@ def classification_scores(counts: Int[np.ndarray, "C C"]) -> dict[str, float]:
 def correlations(
     gold: Float[np.ndarray, "N"], predicted: Float[np.ndarray, "N"]
 ) -> dict[str, float]:
-    """Return Pearson's r and Spearman's rho; 0 if either side is constant."""
-    if len(gold) < 2 or np.ptp(gold) == 0 or np.ptp(predicted) == 0:
+    """Return Pearson's r and Spearman's rho; 0 if either side is constant, up to rounding."""
+    if len(gold) < 2 or any(np.ptp(x) <= 1e-12 * np.abs(x).max() for x in (gold, predicted)):
         return {"pearson": 0.0, "spearman": 0.0}
     return {
         "pearson": float(scipy.stats.pearsonr(gold, predicted).statistic),

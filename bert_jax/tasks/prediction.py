@@ -1,6 +1,6 @@
-"""Predictions and loss for a split of labelled data, on all devices: the evaluation."""
+"""Outputs and loss for a split of labelled data, on all devices: the evaluation."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import jax
@@ -18,10 +18,11 @@ from bert_jax.training.parallel import DataParallel
 from bert_jax.training.step import AXIS, Batch, Params
 
 
-class SplitPredictions(NamedTuple):
-    """Predictions for a split, and their loss."""
+class SplitOutputs(NamedTuple):
+    """The model's outputs for a split, and their loss."""
 
-    predictions: list[Prediction]
+    outputs: list[np.ndarray]
+    """The outputs for each encoded text, as `Task.decode` takes them."""
     loss: float
     """Mean over all targets, as in training but without dropout."""
 
@@ -33,12 +34,12 @@ def make_predictor(
     parallel: DataParallel,
     packing: Packing,
     batch_size: int,
-) -> Callable[[Params, Split], SplitPredictions]:
-    """Build `(params, split) -> SplitPredictions`; one forward pass gives both outputs and loss."""
+) -> Callable[[Params, Split], SplitOutputs]:
+    """Build `(params, split) -> SplitOutputs`; one forward pass gives both outputs and loss."""
     by_token = task.architecture in BY_TOKEN
     step = parallel.shard(make_predict_step(task, merge, execution), donate=False)
 
-    def predict(params: Params, split: Split) -> SplitPredictions:
+    def predict(params: Params, split: Split) -> SplitOutputs:
         total = count = 0.0
 
         def apply(batch: HostBatch) -> np.ndarray:
@@ -49,10 +50,20 @@ def make_predictor(
 
         num_outputs = count_outputs(split.encoded, by_token)
         outputs = apply_packed(apply, split.encoded, num_outputs, batch_size, packing)
-        predictions = task.decode(split.examples, split.encoded, outputs)
-        return SplitPredictions(predictions, total / max(count, 1.0))
+        return SplitOutputs(outputs, total / max(count, 1.0))
 
     return predict
+
+
+def decode_and_tune(
+    task: Task, split: Split, outputs: Sequence[np.ndarray]
+) -> tuple[Task, list[Prediction]]:
+    """Return the task as tuned on held-out data, such as by thresholds, and its predictions."""
+    predictions = task.decode(split.examples, split.encoded, outputs)
+    tuned = task.tune(split.examples, predictions)
+    if tuned is task:
+        return task, predictions
+    return tuned, tuned.decode(split.examples, split.encoded, outputs)
 
 
 def make_predict_step(task: Task, merge: Callable[[Params], Any], execution: Execution) -> Callable:

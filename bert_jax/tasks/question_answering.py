@@ -1,7 +1,7 @@
 """Extractive question answering: SQuAD, KorQuAD (Devlin et al. 2019, sections 4.2 and 4.3)."""
 
 import dataclasses
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, ClassVar
 
 import jax
@@ -11,21 +11,28 @@ import scipy.special
 from jax import Array
 
 from bert_jax.config import FinetuneConfig
-from bert_jax.errors import DataError
+from bert_jax.errors import ConfigError, DataError
 from bert_jax.labelled.batching import EncodedText
 from bert_jax.labelled.rejects import Rejects
 from bert_jax.labelled.squad import Question, read_squad
 from bert_jax.nn.layout import gather_positions, row_layout
+from bert_jax.tasks.answer_spans import (
+    MASKED,
+    N_BEST,
+    best_spans,
+    encode_passages,
+    most_context,
+    token_span,
+    window_starts,
+    window_step,
+)
 from bert_jax.tasks.squad_metrics import exact_match, overlap_f1
-from bert_jax.tasks.task import Comparison, LogFunction, Prediction, text_mask
+from bert_jax.tasks.task import Comparison, Confidences, LogFunction, Prediction, text_mask
 from bert_jax.tokenizer.tokenizer import Tokenizer
 from bert_jax.training.step import Batch
 
-STRIDE = 128  # tokens between the starts of two windows, at most half of a window
 MAX_QUESTION = 64  # tokens
-MAX_ANSWER = 30  # tokens
-N_BEST = 20
-MASKED = -1e30  # logit of what is excluded
+MAX_STRIDE = 1 << 20
 
 
 @dataclasses.dataclass(frozen=True)
@@ -33,14 +40,22 @@ class QuestionAnswering:
     """Logits of start and end for each token; [CLS] stands for "no answer in this window"."""
 
     labels: tuple[str, ...] = ()
+    stride: int | None = None
+    """As `FinetuneConfig.stride`."""
     kind: ClassVar[str] = "question_answering"
     architecture: ClassVar[str] = "BertForQuestionAnswering"
+    problem_type: ClassVar[str | None] = None
     metric: ClassVar[str] = "f1"
 
     @property
     def metrics(self) -> dict[str, int]:
         """All scores; higher is better."""
         return {"f1": 1, "exact_match": 1, "f1_characters": 1, "exact_match_korquad": 1}
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """The stride, if it was configured."""
+        return {} if self.stride is None else {"stride": self.stride}
 
     @classmethod
     def read(
@@ -57,12 +72,21 @@ class QuestionAnswering:
         cls, examples: Sequence[Question], config: FinetuneConfig
     ) -> "QuestionAnswering":
         """Return the task; it has two outputs, whatever the data."""
-        return cls()
+        return cls(stride=config.stride)
 
     @classmethod
-    def from_labels(cls, labels: tuple[str, ...]) -> "QuestionAnswering":
+    def from_labels(
+        cls, labels: tuple[str, ...], options: Mapping[str, Any] | None = None
+    ) -> "QuestionAnswering":
         """Return the task of a saved model."""
-        return cls()
+        stride = (options or {}).get("stride")
+        if stride is not None and not (isinstance(stride, int) and 1 <= stride <= MAX_STRIDE):
+            raise ConfigError(
+                f"the model's stride is {str(stride)[:80]}",
+                f"a number of tokens from 1 to {MAX_STRIDE}",
+                "restore bert_jax.json",
+            )
+        return cls(stride=stride)
 
     def accept(self, examples: Sequence[Question], rejects: Rejects) -> list[Question]:
         """Accept every question."""
@@ -73,15 +97,16 @@ class QuestionAnswering:
     ) -> list[EncodedText]:
         """Encode [CLS] question [SEP] passage [SEP], in overlapping windows over a long passage."""
         questions = tokenizer.encode_batch([example.question for example in examples])
-        passages = _encode_passages([example.context for example in examples], tokenizer)
+        passages = encode_passages([example.context for example in examples], tokenizer)
         encoded = []
         for index, (example, question) in enumerate(zip(examples, questions, strict=True)):
             ids, starts, ends = passages[example.context]
-            head = [tokenizer.cls_id, *question[: min(MAX_QUESTION, max_length // 2)]]
-            head.append(tokenizer.sep_id)
+            size = min(MAX_QUESTION, max_length // 2)
+            head = [tokenizer.cls_id, *question[:size], tokenizer.sep_id]
+            is_cut = len(question) > size
             room = max_length - len(head) - 1
-            answer = _token_span(example, starts, ends)
-            for first in _window_starts(len(ids), room):
+            answer = token_span(example, starts, ends)
+            for first in window_starts(len(ids), room, self.stride):
                 part = slice(first, first + room)
                 tokens = [*head, *ids[part], tokenizer.sep_id]
                 targets: dict[str, Any] = {
@@ -93,7 +118,7 @@ class QuestionAnswering:
                     shift = len(head) - first
                     targets["start"] = answer[0] + shift if answer and inside else 0
                     targets["end"] = answer[1] + shift if answer and inside else 0
-                encoded.append(EncodedText(tokens, len(head), targets, index))
+                encoded.append(EncodedText(tokens, len(head), targets, index, is_cut))
         return encoded
 
     def num_targets(self, batch: Batch) -> Array:
@@ -132,13 +157,13 @@ class QuestionAnswering:
             windows[text.example].append((text, output))
         for index, of_example in enumerate(windows):
             sizes = [len(text.tokens) - text.first_length - 1 for text, _ in of_example]
-            starts = [i * _step(sizes[0]) for i in range(len(sizes))]
+            starts = [i * window_step(sizes[0], self.stride) for i in range(len(sizes))]
             best_window = most_context(starts, sizes)
             for i, (text, output) in enumerate(of_example):
                 none_scores[index] = min(none_scores[index], float(output[0].sum()))
                 may_start = best_window[starts[i] : starts[i] + sizes[i]] == i
                 # Pieces of one syllable cover the same characters: keep the better span.
-                for score, start, end in _best_spans(text, output, may_start):
+                for score, start, end in best_spans(text, output, may_start):
                     known = scores[index].get((start, end), MASKED)
                     scores[index][start, end] = max(score, known)
         predictions = []
@@ -159,6 +184,12 @@ class QuestionAnswering:
                 }
             )
         return predictions
+
+    def tune(
+        self, examples: Sequence[Question], predictions: Sequence[Prediction]
+    ) -> "QuestionAnswering":
+        """Return the task: there is nothing to choose."""
+        return self
 
     def score(
         self, examples: Sequence[Question], predictions: Sequence[Prediction]
@@ -205,6 +236,21 @@ class QuestionAnswering:
     ) -> None:
         """Return None: there are no classes."""
 
+    def by_label(
+        self, examples: Sequence[Question], predictions: Sequence[Prediction]
+    ) -> dict[str, dict[str, float]]:
+        """Return {}: there are no labels."""
+        return {}
+
+    def confidences(
+        self, examples: Sequence[Question], predictions: Sequence[Prediction]
+    ) -> Confidences:
+        """Return the probability of each answer, and whether it is one that is accepted (F1 1)."""
+        rows = self.compare(examples, predictions)
+        probability = np.array([row.confidence for row in rows])
+        correct = np.array([row.correct > 0.999 for row in rows])
+        return Confidences("the answer to each question", probability, correct)
+
     def _answers(
         self, examples: Sequence[Question], predictions: Sequence[Prediction]
     ) -> list[tuple[list[str], str]]:
@@ -220,79 +266,11 @@ class QuestionAnswering:
     def parse(self, values: dict[str, Any], place: str) -> Question:
         """Return a question with its passage."""
         question, context = values.get("question"), values.get("context", values.get("passage"))
-        if not isinstance(question, str) or not isinstance(context, str):
+        is_text = isinstance(question, str) and isinstance(context, str)
+        if not is_text or not question.strip() or not context.strip():
             raise DataError(
                 f"{place}: no question or no passage in {str(values)[:80]}",
                 'texts under "question" and "context"',
                 "rename the columns or keys",
             )
         return Question(place, question, context)
-
-
-def most_context(starts: Sequence[int], sizes: Sequence[int]) -> np.ndarray:
-    """Return, for each token of a passage, the index of the window with most context around it.
-
-    The context is the smaller number of tokens on its two sides, plus a hundredth of the window's
-    size; the first window wins a tie (`run_squad.py`, `_check_is_max_context`).
-
-    Args:
-        starts: the first token of each window.
-        sizes: tokens in each window.
-    """
-    start, size = np.array(starts)[:, None], np.array(sizes)[:, None]
-    position = np.arange((start + size).max())[None] - start  # in each window [W, S]
-    context = np.minimum(position, size - 1 - position) + 0.01 * size
-    is_inside = (position >= 0) & (position < size)
-    return np.where(is_inside, context, -1.0).argmax(axis=0)
-
-
-def _best_spans(
-    text: EncodedText, output: np.ndarray, may_start: np.ndarray
-) -> list[tuple[float, int, int]]:
-    """Return the N_BEST spans of one window: score, first character, last character + 1."""
-    starts, ends = np.array(text.targets["char_start"]), np.array(text.targets["char_end"])
-    logits = output[: len(starts)].astype(np.float64)
-    usable = np.pad(may_start, (text.first_length, 1)), starts >= 0
-    first, last = (np.where(usable[i], logits[:, i], MASKED) for i in (0, 1))
-    sums = first[:, None] + last[None, :]
-    length = np.arange(len(starts))[None, :] - np.arange(len(starts))[:, None]
-    sums = np.where((length >= 0) & (length < MAX_ANSWER), sums, MASKED)
-    order = np.argsort(-sums, axis=None, kind="stable")[:N_BEST]
-    pairs = zip(*np.unravel_index(order, sums.shape), strict=True)
-    return [
-        (float(sums[i, j]), int(starts[i]), int(ends[j])) for i, j in pairs if sums[i, j] > MASKED
-    ]
-
-
-def _encode_passages(
-    contexts: Sequence[str], tokenizer: Tokenizer
-) -> dict[str, tuple[list[int], list[int], list[int]]]:
-    """Return for each distinct passage its ids, and each token's first and last + 1 character."""
-    distinct = list(dict.fromkeys(contexts))
-    return dict(zip(distinct, tokenizer.encode_with_offsets(distinct), strict=True))
-
-
-def _token_span(
-    example: Question, starts: Sequence[int], ends: Sequence[int]
-) -> tuple[int, int] | None:
-    """Return the first and last token of the first answer; None without an answer."""
-    if not example.label:
-        return None
-    answer = example.label[0]
-    stop = answer.start + len(answer.text)
-    first = int(np.searchsorted(ends, answer.start, side="right"))
-    last = int(np.searchsorted(starts, stop, side="left")) - 1
-    return (first, last) if first <= last else None
-
-
-def _window_starts(size: int, room: int) -> list[int]:
-    """Return where windows over a passage start, a step apart, until one reaches the end."""
-    starts = [0]
-    while starts[-1] + room < size:
-        starts.append(starts[-1] + _step(room))
-    return starts
-
-
-def _step(room: int) -> int:
-    """Return the tokens between the starts of two windows of `room` tokens."""
-    return min(STRIDE, max(1, room // 2))

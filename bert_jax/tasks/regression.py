@@ -2,7 +2,7 @@
 
 import dataclasses
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
 import jax.numpy as jnp
@@ -18,6 +18,8 @@ from bert_jax.tasks.task import Comparison, LogFunction, Prediction, text_mask
 from bert_jax.tokenizer.tokenizer import Tokenizer
 from bert_jax.training.step import Batch
 
+MAX_SCORE = 1e15  # larger ones have no square in float32
+
 
 @dataclasses.dataclass(frozen=True)
 class Regression:
@@ -26,12 +28,18 @@ class Regression:
     labels: tuple[str, ...] = ("score",)
     kind: ClassVar[str] = "regression"
     architecture: ClassVar[str] = "BertForSequenceClassification"
+    problem_type: ClassVar[str | None] = "regression"
     metric: ClassVar[str] = "spearman"
 
     @property
     def metrics(self) -> dict[str, int]:
         """All scores; a lower error is better."""
         return {"pearson": 1, "spearman": 1, "mean_squared_error": -1}
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """No options."""
+        return {}
 
     @classmethod
     def read(
@@ -46,18 +54,20 @@ class Regression:
         return cls()
 
     @classmethod
-    def from_labels(cls, labels: tuple[str, ...]) -> "Regression":
+    def from_labels(
+        cls, labels: tuple[str, ...], options: Mapping[str, Any] | None = None
+    ) -> "Regression":
         """Return the task of a saved model."""
         return cls(labels)
 
     def accept(self, examples: Sequence[TextExample], rejects: Rejects) -> list[TextExample]:
-        """Reject examples whose score is not a finite number."""
+        """Reject examples whose score is not a number of at most MAX_SCORE."""
         accepted = []
         for example in examples:
             if _is_number(example.label):
                 accepted.append(example)
             else:
-                reason = f"score {example.label!r} is not a finite number"
+                reason = f"score {example.label!r} is not a number, or is too large"
                 rejects.add(example.place, reason, example._asdict())
         return accepted
 
@@ -90,6 +100,12 @@ class Regression:
         """Return the number."""
         return [{"score": float(output[0, 0])} for output in outputs]
 
+    def tune(
+        self, examples: Sequence[TextExample], predictions: Sequence[Prediction]
+    ) -> "Regression":
+        """Return the task: there is nothing to choose."""
+        return self
+
     def score(
         self, examples: Sequence[TextExample], predictions: Sequence[Prediction]
     ) -> dict[str, float]:
@@ -121,6 +137,17 @@ class Regression:
     ) -> None:
         """Return None: there are no classes."""
 
+    def by_label(
+        self, examples: Sequence[TextExample], predictions: Sequence[Prediction]
+    ) -> dict[str, dict[str, float]]:
+        """Return {}: there are no labels."""
+        return {}
+
+    def confidences(
+        self, examples: Sequence[TextExample], predictions: Sequence[Prediction]
+    ) -> None:
+        """Return None: a number has no probability."""
+
     def parse(self, values: dict[str, Any], place: str) -> TextExample:
         """Return a text, or a pair."""
         return parse_text(values, place)
@@ -128,6 +155,6 @@ class Regression:
 
 def _is_number(label: str | None) -> bool:
     try:
-        return math.isfinite(float(str(label)))
+        return abs(float(str(label))) <= MAX_SCORE
     except ValueError:
         return False

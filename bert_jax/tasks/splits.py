@@ -1,5 +1,6 @@
 """The train, dev and test splits of fine-tuning: read, checked for overlap, and encoded."""
 
+import math
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -9,8 +10,11 @@ from bert_jax.config import FinetuneConfig
 from bert_jax.errors import DataError
 from bert_jax.labelled.batching import EncodedText
 from bert_jax.labelled.rejects import Rejects
+from bert_jax.labelled.texts import training_columns
 from bert_jax.tasks.task import Task
 from bert_jax.tokenizer.tokenizer import Tokenizer
+
+TFDS_SPLITS = {"train": "train", "dev": "validation", "test": "test"}
 
 
 class Split(NamedTuple):
@@ -40,32 +44,34 @@ def read_splits(
         The task with its labels, and the splits as "train", "dev" and "test".
 
     Raises:
-        DataError: a split without a usable row.
+        DataError: a split without a usable row, or with too many that cannot be used.
     """
     sources = {"train": config.train, "dev": config.dev, "test": config.test}
-    tfds_splits = {"train": "train", "dev": "validation", "test": "test"}
     task: Task | None = None
     data: dict[str, Split] = {}
     for name, source in sources.items():
         if source is None:
             continue
         before = len(rejects.rows)
-        examples = kind.read(source, tfds_splits[name], config, rejects, log)
-        if task is None:
+        examples = kind.read(source, TFDS_SPLITS[name], config, rejects, log)
+        if task is None and examples:
             task = kind.from_examples(examples, config)
-        examples = task.accept(examples, rejects)
-        if not examples:
+        examples = task.accept(examples, rejects) if task else []
+        if task is None or not examples:
             raise DataError(
-                f"{name} data {source}: none of its rows can be used",
+                f"{name} data {source}: none of its rows can be used: "
+                + "; ".join(rejects.summary(before))[:300],
                 "rows with a text and a known label",
-                "see the reasons: " + "; ".join(rejects.summary())[:300],
+                "fix these rows, or choose other columns: --columns.text, --columns.label",
             )
+        check_rejected(f"{name} data {source}", len(examples), rejects, before, config.max_rejected)
         encoded = task.encode(examples, tokenizer, config.max_length)
         sizes = np.array([len(text.tokens) for text in encoded])
+        num_cut = len({text.example for text in encoded if text.truncated})
         log(
             f"{name}: {len(examples):,} examples used, {len(rejects.rows) - before:,} rejected, "
             f"{len(encoded):,} sequences of {sizes.mean():.1f} tokens, "
-            f"{(sizes >= config.max_length).sum():,} of them at max_length"
+            f"{num_cut:,} examples truncated to {config.max_length} tokens"
         )
         data[name] = Split(examples, encoded)
     assert task is not None
@@ -80,6 +86,39 @@ def read_splits(
                     f"warning: {shared:,} examples of the {name} data are also in the training data"
                 )
     return task, data
+
+
+def check_rejected(
+    name: str, num_used: int, rejects: Rejects, start: int, max_rejected: float
+) -> None:
+    """Check that few enough rows were rejected; blank ones do not count.
+
+    Args:
+        name: the data, for messages.
+        num_used: rows that can be used.
+        rejects: the rejected rows.
+        start: the first of them that belongs to these data.
+        max_rejected: share of the rows that may be rejected.
+
+    Raises:
+        DataError: it is exceeded.
+    """
+    num_bad = rejects.count(start)
+    share = num_bad / max(num_bad + num_used, 1)
+    if share > max_rejected:
+        raise DataError(
+            f"{name}: {num_bad:,} of {num_bad + num_used:,} rows cannot be used: "
+            + "; ".join(rejects.summary(start))[:300],
+            f"at most {max_rejected:.0%} of the rows",
+            f"fix these rows, or accept them: --max-rejected {math.ceil(share * 100) / 100}",
+        )
+
+
+def read_columns(task: Task, config: FinetuneConfig) -> dict[str, str]:
+    """Return the columns of the training data's texts, to be saved with the model."""
+    if task.architecture == "BertForSequenceClassification":
+        return training_columns(config.train, TFDS_SPLITS["train"], config)
+    return {"text": config.columns.text} if config.columns.text else {}
 
 
 def _without_label(example: Any) -> Any:

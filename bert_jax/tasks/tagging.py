@@ -2,7 +2,7 @@
 
 import dataclasses
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar, NamedTuple
 
 import jax.numpy as jnp
@@ -15,14 +15,12 @@ from bert_jax.errors import DataError
 from bert_jax.labelled.batching import NO_LABEL, EncodedText
 from bert_jax.labelled.conll import read_conll
 from bert_jax.labelled.rejects import Rejects
-from bert_jax.labelled.tables import choose_column, read_table
+from bert_jax.labelled.tables import WORDS, choose_column, read_table, table_format
 from bert_jax.tasks.losses import cross_entropy
-from bert_jax.tasks.metrics import are_entity_tags, entity_scores
-from bert_jax.tasks.task import Comparison, LogFunction, Prediction
+from bert_jax.tasks.metrics import are_entity_tags, entity_scores, scores_by_class
+from bert_jax.tasks.task import Comparison, Confidences, LogFunction, Prediction
 from bert_jax.tokenizer.tokenizer import Tokenizer
 from bert_jax.training.step import Batch
-
-TABLES = (".tsv", ".csv", ".jsonl", ".parquet")
 
 
 class TagExample(NamedTuple):
@@ -43,6 +41,7 @@ class Tagging:
     labels: tuple[str, ...]
     kind: ClassVar[str] = "tagging"
     architecture: ClassVar[str] = "BertForTokenClassification"
+    problem_type: ClassVar[str | None] = None
     metric: ClassVar[str] = "f1"
 
     @property
@@ -50,6 +49,11 @@ class Tagging:
         """All scores, those of entities if the tags name any; higher is better."""
         of_entities = {"f1": 1, "precision": 1, "recall": 1}
         return {"accuracy": 1} | (of_entities if are_entity_tags(self.labels) else {})
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """No options."""
+        return {}
 
     @classmethod
     def read(
@@ -59,14 +63,13 @@ class Tagging:
 
         If labels are configured, a tag that is a number is the index of a label.
         """
-        plain = source.removesuffix(".gz").removesuffix(".xz")
-        if not source.startswith("tfds:") and not plain.endswith(TABLES):
+        if not source.startswith("tfds:") and not table_format(source):
             sentences = read_conll(source, rejects)
             log(f"{source}: CoNLL; {len(sentences):,} sentences")
             return [TagExample(*sentence) for sentence in sentences]
         given = config.columns
         table = read_table(source, rejects, (), split, config.tfds_data_dir)
-        words_column = choose_column(table, given.text, ("tokens", "words", "text"), "text")
+        words_column = choose_column(table, given.text, WORDS, "text")
         tags_column = choose_column(table, given.label, ("tags", "ner_tags", "labels"), "label")
         log(f"{source}: {table.description}; words {words_column!r}, tags {tags_column!r}")
         examples = []
@@ -103,7 +106,9 @@ class Tagging:
         return cls(labels)
 
     @classmethod
-    def from_labels(cls, labels: tuple[str, ...]) -> "Tagging":
+    def from_labels(
+        cls, labels: tuple[str, ...], options: Mapping[str, Any] | None = None
+    ) -> "Tagging":
         """Return the task of a saved model."""
         return cls(labels)
 
@@ -181,6 +186,10 @@ class Tagging:
             predictions.append(prediction)
         return predictions
 
+    def tune(self, examples: Sequence[TagExample], predictions: Sequence[Prediction]) -> "Tagging":
+        """Return the task: there is nothing to choose."""
+        return self
+
     def score(
         self, examples: Sequence[TagExample], predictions: Sequence[Prediction]
     ) -> dict[str, float]:
@@ -213,6 +222,20 @@ class Tagging:
         index = {tag: i for i, tag in enumerate(self.labels)}
         gold = [index[tag] for example in examples for tag in example.label or ()]
         return np.array(gold), np.array([index[tag] for p in predictions for tag in p["tags"]])
+
+    def by_label(
+        self, examples: Sequence[TagExample], predictions: Sequence[Prediction]
+    ) -> dict[str, dict[str, float]]:
+        """Return precision, recall, F1 and support of each tag."""
+        return scores_by_class(self.labels, *self.class_indices(examples, predictions))
+
+    def confidences(
+        self, examples: Sequence[TagExample], predictions: Sequence[Prediction]
+    ) -> Confidences:
+        """Return the probability of each word's tag, and whether it is right."""
+        gold, predicted = self.class_indices(examples, predictions)
+        probability = [x for p in predictions for x in p["probabilities"]]
+        return Confidences("the tag of each word", np.array(probability), gold == predicted)
 
     def parse(self, values: dict[str, Any], place: str) -> TagExample:
         """Return the words of a text, split at white space, or of a list."""

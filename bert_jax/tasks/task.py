@@ -4,7 +4,7 @@ A batch is what `labelled.batching.collate` returns: tokens [B, T] · lengths [B
 · targets [B, J], or [B, T] per token.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, ClassVar, NamedTuple, Protocol
 
 import jax.numpy as jnp
@@ -37,6 +37,17 @@ class Comparison(NamedTuple):
     """The model's probability of its prediction; NaN if it has none."""
 
 
+class Confidences(NamedTuple):
+    """Probabilities of single decisions, next to their outcomes, for the calibration."""
+
+    of: str
+    """The decisions, such as "the tag of each word"."""
+    probability: np.ndarray
+    """The model's probability [N] of what it predicts."""
+    correct: np.ndarray
+    """True where the decision is right [N]."""
+
+
 class Task(Protocol):
     """One kind of task with its labels; each kind is a file in this folder."""
 
@@ -44,6 +55,8 @@ class Task(Protocol):
     """Its name in `FinetuneConfig.task`."""
     architecture: ClassVar[str]
     """The model, one of `models.architectures.ARCHITECTURES`."""
+    problem_type: ClassVar[str | None]
+    """Hugging Face's name for the kind of outputs, where config.json needs it."""
     metric: ClassVar[str]
     """The score that selects the best checkpoint, by default."""
 
@@ -55,6 +68,11 @@ class Task(Protocol):
     @property
     def labels(self) -> tuple[str, ...]:
         """Names of the model's outputs, in order."""
+        ...
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """JSON values that a saved model needs besides its labels, for `from_labels`."""
         ...
 
     @classmethod
@@ -70,8 +88,10 @@ class Task(Protocol):
         ...
 
     @classmethod
-    def from_labels(cls, labels: tuple[str, ...]) -> "Task":
-        """Return the task of a saved model."""
+    def from_labels(
+        cls, labels: tuple[str, ...], options: Mapping[str, Any] | None = None
+    ) -> "Task":
+        """Return the task of a saved model; `options` may hold more than this task's."""
         ...
 
     def accept(self, examples: Sequence[Any], rejects: Rejects) -> list[Any]:
@@ -98,6 +118,13 @@ class Task(Protocol):
         """Return a prediction per example from the outputs for its texts, [t, C] or [1, C] each."""
         ...
 
+    def tune(self, examples: Sequence[Any], predictions: Sequence[Prediction]) -> "Task":
+        """Return the task with what is chosen on held-out data, or itself with nothing to choose.
+
+        Predictions are made anew, by `decode`, if it is not itself.
+        """
+        ...
+
     def score(self, examples: Sequence[Any], predictions: Sequence[Prediction]) -> dict[str, float]:
         """Return the value of each of `metrics`."""
         ...
@@ -112,6 +139,18 @@ class Task(Protocol):
         self, examples: Sequence[Any], predictions: Sequence[Prediction]
     ) -> tuple[np.ndarray, np.ndarray] | None:
         """Return true and predicted label indices, for a confusion matrix; None without classes."""
+        ...
+
+    def by_label(
+        self, examples: Sequence[Any], predictions: Sequence[Prediction]
+    ) -> dict[str, dict[str, float]]:
+        """Return scores of each label by their names; {} without labels."""
+        ...
+
+    def confidences(
+        self, examples: Sequence[Any], predictions: Sequence[Prediction]
+    ) -> Confidences | None:
+        """Return the probability and the outcome of each decision; None without probabilities."""
         ...
 
     def parse(self, values: dict[str, Any], place: str) -> Any:

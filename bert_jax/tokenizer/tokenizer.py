@@ -4,103 +4,22 @@ import dataclasses
 import functools
 import hashlib
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from jaxtyping import Bool, Int
 from tokenizers import Tokenizer as FastTokenizer
-from tokenizers import decoders, models, normalizers, pre_tokenizers, processors
+from tokenizers import decoders, models, pre_tokenizers, processors
 
-from bert_jax.errors import ConfigError
-from bert_jax.filesystem import MAX_TEXT_BYTES, read_json_object, read_text
+from bert_jax.errors import warn
+from bert_jax.filesystem import write_text
+from bert_jax.tokenizer.directory import read_tokenizer
+from bert_jax.tokenizer.finder import AddedTokenFinder
+from bert_jax.tokenizer.rules import CASED, MAX_WORD_CHARS, SPECIAL_TOKENS, AddedToken, Casing
 from bert_jax.tokenizer.wordcache import WordCache
-
-SPECIAL_TOKENS = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
-MAX_WORD_CHARS = 100  # longer words are [UNK], as in Hugging Face (the original: 200)
-
-
-@dataclasses.dataclass(frozen=True)
-class Casing:
-    """Normalization of letters: case and accents."""
-
-    lowercase: bool = False
-    """Lower-case the text (uncased models)."""
-    strip_accents: bool | None = None
-    """Strip accents, by NFD, which splits Hangul into jamo; None does so if lower-casing."""
-
-    @property
-    def strips_accents(self) -> bool:
-        """True if accents are stripped."""
-        return self.lowercase if self.strip_accents is None else self.strip_accents
-
-    def normalizer(self) -> normalizers.Normalizer:
-        """Return BERT's normalizer: control characters, spaces around ideographs, case, accents."""
-        return normalizers.BertNormalizer(
-            clean_text=True,
-            handle_chinese_chars=True,
-            strip_accents=self.strip_accents,
-            lowercase=self.lowercase,
-        )
-
-
-def read_vocab(path: Path) -> list[str]:
-    """Read and check a vocab.txt: one token per line; its id is the line's number from 0.
-
-    Raises:
-        ConfigError: the file is missing or not UTF-8, a line is empty, a token is duplicated, or a
-            special token is missing.
-    """
-    expected = "one token per line, UTF-8, [PAD] [UNK] [CLS] [SEP] [MASK] among them"
-    text = read_text(path)
-    tokens = [line.removesuffix("\r") for line in text.removesuffix("\n").split("\n")]
-    first_seen: dict[str, int] = {}
-    for number, token in enumerate(tokens, 1):
-        if not token:
-            raise ConfigError(f"{path}:{number}: empty line", expected, "remove the line")
-        if token in first_seen:
-            raise ConfigError(
-                f"{path}:{number}: token {token!r} is already on line {first_seen[token]}",
-                "every token once",
-                "remove one of the two, or train a new vocabulary",
-            )
-        first_seen[token] = number
-    missing = [token for token in SPECIAL_TOKENS if token not in first_seen]
-    if missing:
-        raise ConfigError(
-            f"{path}: {' '.join(missing)} missing among {len(tokens)} tokens",
-            expected,
-            "add the missing lines at the end, or train a new vocabulary",
-        )
-    return tokens
-
-
-def _read_json_object(path: Path) -> dict[str, Any]:
-    """Read a JSON object; return an empty one if there is no file."""
-    return read_json_object(path, MAX_TEXT_BYTES) if path.exists() else {}
-
-
-def _vocab_of(path: Path, tokenizer_json: dict[str, Any]) -> list[str]:
-    """Return the vocabulary of a tokenizer.json, in the order of the ids."""
-    try:
-        if tokenizer_json["model"]["type"] != "WordPiece":
-            raise ValueError(f"its model is {tokenizer_json['model']['type']}")
-        ids = dict(tokenizer_json["model"]["vocab"])
-        ids |= {token["content"]: token["id"] for token in tokenizer_json.get("added_tokens", [])}
-        vocab = sorted(ids, key=ids.__getitem__)
-        if [ids[token] for token in vocab] != list(range(len(vocab))):
-            raise ValueError("the ids are not 0 … n-1")
-        missing = [token for token in SPECIAL_TOKENS if token not in ids]
-        if missing:
-            raise ValueError(f"{' '.join(missing)} missing")
-        return vocab
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise ConfigError(
-            f"{path} is no WordPiece tokenizer: {error}",
-            "the tokenizer.json of a BERT model",
-            "add a vocab.txt next to it, or use another model",
-        ) from None
+from bert_jax.tokenizer.wordpieces import WordPieces
 
 
 class Tokenizer:
@@ -111,75 +30,62 @@ class Tokenizer:
     token.
 
     Args:
-        vocab: tokens in the order of their ids.
+        vocab: tokens of WordPiece in the order of their ids.
         casing: normalization of letters.
+        added: tokens that are matched whole; the ids of those that `vocab` lacks follow on its.
+        max_word_chars: longer words are [UNK].
     """
 
-    def __init__(self, vocab: Sequence[str], casing: Casing = Casing()):
-        self.vocab = list(vocab)
-        self.casing = casing
-        self._ids = {token: index for index, token in enumerate(self.vocab)}
+    def __init__(
+        self,
+        vocab: Sequence[str],
+        casing: Casing = CASED,
+        added: Iterable[AddedToken] = (),
+        max_word_chars: int = MAX_WORD_CHARS,
+    ):
+        self.casing, self.added, self.max_word_chars = casing, tuple(added), max_word_chars
+        self._ids = {token: index for index, token in enumerate(vocab)}
+        self.num_pieces = len(vocab)  # tokens of WordPiece; added ones may follow
+        self.vocab = [*vocab, *(t.content for t in self.added if t.content not in self._ids)]
         self.pad_id, self.unk_id, self.cls_id, self.sep_id, self.mask_id = (
             self._ids[token] for token in SPECIAL_TOKENS
         )
 
     @classmethod
-    def load(cls, folder: str | Path) -> "Tokenizer":
-        """Load a folder that `save` or Hugging Face wrote: vocab.txt or else tokenizer.json.
+    def load(cls, folder: str | Path, log: Callable[[str], None] = warn) -> "Tokenizer":
+        """Load a folder that `save` or Hugging Face wrote: tokenizer.json or else vocab.txt.
+
+        Args:
+            folder: the folder.
+            log: called with each warning.
 
         Raises:
             ConfigError: files are missing, damaged, or not of a BERT tokenizer.
         """
-        folder = Path(folder)
-        config = _read_json_object(folder / "tokenizer_config.json")
-        tokenizer_json = _read_json_object(folder / "tokenizer.json")
-        if not config and not tokenizer_json:
-            raise ConfigError(
-                f"{folder} holds no tokenizer_config.json",
-                'one with "do_lower_case" next to vocab.txt, or a tokenizer.json',
-                "pass a folder that prepare.py or Hugging Face wrote",
-            )
-        normalizer = tokenizer_json.get("normalizer")
-        normalizer = normalizer if isinstance(normalizer, dict) else {}
-        splits_ideographs = normalizer.get("handle_chinese_chars", True)
-        if config.get("tokenize_chinese_chars", splits_ideographs) is False:
-            raise ConfigError(
-                f"{folder}: tokenize_chinese_chars is false",
-                "BERT's tokenizer, which puts spaces around ideographs",
-                "use another model",
-            )
-        lowercase = config.get("do_lower_case", normalizer.get("lowercase", True))
-        strip_accents = config.get("strip_accents", normalizer.get("strip_accents"))
-        for name, value in (("do_lower_case", lowercase), ("strip_accents", strip_accents)):
-            if not isinstance(value, bool | None):
-                raise ConfigError(
-                    f"{folder}: {name} = {value!r}"[:200], "true, false or null", "fix the file"
-                )
-        casing = Casing(lowercase is not False, strip_accents)
-        if (folder / "vocab.txt").exists() or not tokenizer_json:
-            return cls(read_vocab(folder / "vocab.txt"), casing)
-        return cls(_vocab_of(folder / "tokenizer.json", tokenizer_json), casing)
+        return cls(*read_tokenizer(Path(folder), log))
 
     def save(self, folder: str | Path, model_max_length: int = 512) -> None:
         """Write vocab.txt, tokenizer.json and tokenizer_config.json for Hugging Face.
+
+        Tokens that vocab.txt lacks go to added_tokens.json.
 
         Args:
             folder: folder to write to; created if need be.
             model_max_length: longest input of the model in tokens.
         """
         folder = Path(folder)
-        folder.mkdir(parents=True, exist_ok=True)
-        (folder / "vocab.txt").write_text("".join(f"{t}\n" for t in self.vocab), encoding="utf-8")
-        config = {
-            "tokenizer_class": "BertTokenizer",
-            "do_lower_case": self.casing.lowercase,
-            "strip_accents": self.casing.strip_accents,
-            "tokenize_chinese_chars": True,
-            "model_max_length": model_max_length,
-            **{f"{token[1:-1].lower()}_token": token for token in SPECIAL_TOKENS},
-        }
-        text = json.dumps(config, indent=2) + "\n"
-        (folder / "tokenizer_config.json").write_text(text, encoding="utf-8")
+        pieces, new = self.vocab[: self.num_pieces], self.vocab[self.num_pieces :]
+        write_text(folder / "vocab.txt", "".join(f"{token}\n" for token in pieces))
+        added = {token: index for index, token in enumerate(new, self.num_pieces)}
+        if added:
+            text = json.dumps(added, indent=2, ensure_ascii=False) + "\n"
+            write_text(folder / "added_tokens.json", text)
+        else:
+            (folder / "added_tokens.json").unlink(missing_ok=True)
+        write_text(
+            folder / "tokenizer_config.json",
+            json.dumps(self._make_config(model_max_length), indent=2) + "\n",
+        )
         fast = self._make_pipeline()
         fast.add_special_tokens(list(SPECIAL_TOKENS))
         fast.post_processor = processors.TemplateProcessing(
@@ -188,7 +94,25 @@ class Tokenizer:
             special_tokens=[("[CLS]", self.cls_id), ("[SEP]", self.sep_id)],
         )
         text = json.dumps(json.loads(fast.to_str()), indent=1, ensure_ascii=False, sort_keys=False)
-        (folder / "tokenizer.json").write_text(text + "\n", encoding="utf-8")
+        write_text(folder / "tokenizer.json", text + "\n")
+
+    def _make_config(self, model_max_length: int) -> dict[str, Any]:
+        """Return the contents of tokenizer_config.json."""
+        config: dict[str, Any] = {
+            "tokenizer_class": "BertTokenizer",
+            "do_lower_case": self.casing.lowercase,
+            "strip_accents": self.casing.strip_accents,
+            "tokenize_chinese_chars": True,
+            "model_max_length": model_max_length,
+            **{f"{token[1:-1].lower()}_token": token for token in SPECIAL_TOKENS},
+        }
+        special = [token.content for token in self.added if token.special]
+        if special:
+            config["additional_special_tokens"] = special
+        if self.max_word_chars != MAX_WORD_CHARS:  # BertTokenizer of transformers 5 ignores it
+            config["tokenizer_class"] = "PreTrainedTokenizerFast"
+            config["model_input_names"] = ["input_ids", "token_type_ids", "attention_mask"]
+        return config
 
     @property
     def vocab_size(self) -> int:
@@ -197,14 +121,37 @@ class Tokenizer:
 
     @functools.cached_property
     def sha256(self) -> str:
-        """Hash of vocabulary and casing: tokenizers with equal hashes give equal ids."""
+        """Hash of vocabulary and rules: tokenizers with equal hashes give equal ids."""
         casing = [self.casing.lowercase, self.casing.strips_accents]
-        return hashlib.sha256(json.dumps([self.vocab, casing]).encode()).hexdigest()
+        identity: list[Any] = [self.vocab[: self.num_pieces], casing]
+        if self.added or self.max_word_chars != MAX_WORD_CHARS:
+            added = [dataclasses.asdict(token) for token in self.added]
+            identity += [added, self.max_word_chars]
+        return hashlib.sha256(json.dumps(identity).encode()).hexdigest()
 
     @functools.cached_property
     def is_continuation(self) -> Bool[np.ndarray, "V"]:
         """True for each token that continues a word ("##ing"), for whole-word masking."""
-        return np.array([token.startswith("##") for token in self.vocab])
+        return np.array(
+            [
+                token.startswith("##") and index < self.num_pieces
+                for index, token in enumerate(self.vocab)
+            ]
+        )
+
+    def split(self, text: str) -> list[str]:
+        """Return the words of a text, normalized, before any is cut into pieces."""
+        valid = self._pipeline.normalizer.normalize_str(text.encode("utf-8", "ignore").decode())
+        return [word for word, _ in self._pipeline.pre_tokenizer.pre_tokenize_str(valid)]
+
+    def long_words(self, texts: Iterable[str]) -> list[int]:
+        """Return the lengths of the words that are [UNK] because they are too long."""
+        # One character can become four when accents are stripped.
+        runs = [
+            run for text in texts for run in text.split() if len(run) > self.max_word_chars // 4
+        ]
+        lengths = map(len, self.split(" ".join(runs)))
+        return [length for length in lengths if length > self.max_word_chars]
 
     def tokens(self, ids: Iterable[int]) -> list[str]:
         """Return the tokens of ids."""
@@ -224,7 +171,17 @@ class Tokenizer:
         self, texts: Sequence[str]
     ) -> tuple[Int[np.ndarray, "N"], Int[np.ndarray, "texts"]]:
         """Return the ids of all texts in one array, and the number of ids of each text."""
-        return self._cache.encode(texts)
+        ids, counts = self._cache.encode(texts)
+        found = self._finder.find(texts) if self._finder else []
+        if not found:
+            return ids, counts
+        valid = [texts[index].encode("utf-8", "ignore").decode() for index in found]
+        encodings = self._pipeline.encode_batch(valid, add_special_tokens=False)
+        ends, parts, start = np.cumsum(counts), [], 0
+        for index, encoding in zip(found, encodings, strict=True):
+            parts += [ids[start : ends[index] - counts[index]], np.array(encoding.ids, np.int32)]
+            start, counts[index] = ends[index], len(encoding.ids)
+        return np.concatenate([*parts, ids[start:]]), counts
 
     def encode_with_offsets(
         self, texts: Sequence[str]
@@ -249,15 +206,20 @@ class Tokenizer:
 
     @functools.cached_property
     def _cache(self) -> WordCache:
-        return WordCache(self._make_pipeline(), self._ids, self.unk_id)
+        return WordCache(WordPieces(self._pipeline, self._ids, self.unk_id))
+
+    @functools.cached_property
+    def _finder(self) -> AddedTokenFinder | None:
+        return AddedTokenFinder(self._pipeline, self.added) if self.added else None
 
     def _make_pipeline(self) -> FastTokenizer:
-        """Build the plain `tokenizers` pipeline, without added tokens."""
+        """Build the pipeline of `tokenizers`, without BERT's special tokens."""
         model = models.WordPiece(
-            self._ids, unk_token="[UNK]", max_input_chars_per_word=MAX_WORD_CHARS
+            self._ids, unk_token="[UNK]", max_input_chars_per_word=self.max_word_chars
         )
         fast = FastTokenizer(model)
         fast.normalizer = self.casing.normalizer()  # pyrefly: ignore
         fast.pre_tokenizer = pre_tokenizers.BertPreTokenizer()  # pyrefly: ignore
         fast.decoder = decoders.WordPiece(prefix="##", cleanup=True)  # pyrefly: ignore
+        fast.add_tokens([token.for_tokenizers() for token in self.added])
         return fast

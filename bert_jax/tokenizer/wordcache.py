@@ -14,12 +14,12 @@ tests compare the two on hard strings.
 import itertools
 import re
 from collections.abc import Iterable, Sequence
+from typing import Protocol
 
 import numpy as np
 from jaxtyping import Int
-from tokenizers import Tokenizer as FastTokenizer
 
-from bert_jax.tokenizer.wordpieces import MAX_SHORT_BYTES, WordPieces
+from bert_jax.tokenizer.wordpieces import MAX_SHORT_BYTES
 from bert_jax.tokenizer.wordtable import KEY_BYTES, Keys, WordTable
 
 TABLE_BITS = 20
@@ -35,17 +35,32 @@ _CLASSES[list(b" \t\n\r")] = _SPACE
 _CLASSES[list(b"!\"#$%&'()*+,-./:;<=>?@[\\]^_`{|}~")] = _MARK
 
 
+class WordEncoder(Protocol):
+    """Words to ids, such as `WordPieces`."""
+
+    lowercase: bool
+    """True if words are lower-cased, by `match`'s caller."""
+
+    def encode(self, words: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
+        """Return the ids of any words in one array, and the number of ids of each word."""
+        ...
+
+    def match(
+        self, data: bytes, starts: np.ndarray, sizes: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Return the same for words of a normalized text, given by first byte and bytes."""
+        ...
+
+
 class WordCache:
     """Encode texts by looking up their words.
 
     Args:
-        fast: `tokenizers`' pipeline: BERT's normalizer and pre-tokenizer, a WordPiece model.
-        ids: the vocabulary, token → id.
-        unk_id: id of [UNK].
+        word_encoder: ids of the words that are not in the cache yet.
     """
 
-    def __init__(self, fast: FastTokenizer, ids: dict[str, int], unk_id: int):
-        self._word_pieces = WordPieces(fast, ids, unk_id)
+    def __init__(self, word_encoder: WordEncoder):
+        self._word_encoder = word_encoder
         self._table = WordTable(TABLE_BITS)
         self._long: dict[bytes, int] = {}  # words too long for the table
         # word i has the ids _ids[_offsets[i]:_offsets[i + 1]]; both arrays have spare capacity
@@ -104,8 +119,8 @@ class WordCache:
 
         easy = np.flatnonzero(plain)
         new, inverse = keys.take(easy).unique()
-        text = data.lower() if self._word_pieces.lowercase else data
-        ids, counts = self._word_pieces.match(text, starts[easy][new], sizes[easy][new])
+        text = data.lower() if self._word_encoder.lowercase else data
+        ids, counts = self._word_encoder.match(text, starts[easy][new], sizes[easy][new])
         self._append_ids(next_number, ids, counts)
         numbers[easy] = next_number + inverse
         self._insert(keys.take(easy[new]), next_number + np.arange(len(new)))
@@ -116,7 +131,7 @@ class WordCache:
         words = [data[start:end] for start, end in bounds]
         index_of = {word: index for index, word in enumerate(words)}
         number_of = {word: next_number + i for i, word in enumerate(index_of)}
-        ids, counts = self._word_pieces.encode([word.decode() for word in index_of])
+        ids, counts = self._word_encoder.encode([word.decode() for word in index_of])
         self._append_ids(next_number, ids, counts)
         numbers[hard] = [number_of[word] for word in words]
         new = hard[np.fromiter(index_of.values(), np.int64, len(index_of))]

@@ -6,37 +6,36 @@ notice a flipped bit. A step is therefore written to `<step>.saving/`, hashed an
 """
 
 import functools
-import json
 import os
-import shutil
 import threading
 import time
 from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import jax
-import numpy as np
-from jax.experimental import multihost_utils
 
-from bert_jax.errors import CheckpointError, ConfigError, one_line
+from bert_jax.errors import CheckpointError, ConfigError, one_line, os_error_as_user_error
 from bert_jax.training.checkpoint_arrays import ArrayStore, find_non_finite
 from bert_jax.training.checkpoint_hashes import (
     BadStep,
-    criterion,
+    UnreadableStep,
     hash_files,
     list_steps,
     manifest_path,
     none_good,
+    prune_steps,
     read_manifest,
-    read_manifests,
     remove_leftovers,
-    remove_step,
+    remove_unfinished,
     set_aside,
     verify_files,
     write_manifest,
 )
-from bert_jax.training.rundir import versions
+from bert_jax.training.identity import OTHER_RUN_ADVICE, require_same_run
+from bert_jax.training.processes import agree
+from bert_jax.training.rundir import HeldFolder, versions
 
 MAX_FAILURES = 3  # consecutive failed saves after which the run ends
 
@@ -54,8 +53,10 @@ class Checkpoints:
             `extra["metric"]`.
         may_differ: names that are ignored if they are in an older checkpoint's identity and not in
             `identity`.
+        defaults: values of names that an older checkpoint's identity may lack.
         allow_unverified: use a step whose manifest is missing.
         log: prints one message to the user.
+        advice: the next step for the user if the checkpoints come from another run.
     """
 
     def __init__(
@@ -65,20 +66,23 @@ class Checkpoints:
         keep_last: int,
         *,
         may_differ: Collection[str] = (),
+        defaults: Mapping[str, str] = MappingProxyType({}),
         allow_unverified: bool = False,
         log: Callable[[str], None] = print,
+        advice: str = OTHER_RUN_ADVICE,
     ):
         self.folder = Path(folder).absolute()
         self._identity, self._keep_last = dict(identity), keep_last
-        self._may_differ = frozenset(may_differ)
-        self._allow_unverified, self._log = allow_unverified, log
+        self._may_differ, self._defaults = frozenset(may_differ), dict(defaults)
+        self._allow_unverified, self._log, self._advice = allow_unverified, log, advice
         self._first = jax.process_index() == 0
         self._store = ArrayStore()
         self._thread: threading.Thread | None = None
         self._failures, self._error = 0, ""
-        if self._first:
-            self.folder.mkdir(parents=True, exist_ok=True)
-            remove_leftovers(self.folder)
+        self._remedy = "a folder that can be written", "see the reason"
+        self._held: HeldFolder | None = None
+        self._unreadable: set[int] = set()  # steps that stay, but count as absent
+        agree(self._open_folder)
 
     def __enter__(self) -> "Checkpoints":
         return self
@@ -88,8 +92,7 @@ class Checkpoints:
         if kind is None:
             self.close()
         else:
-            self._wait()
-            self._store.close()
+            self._close()
 
     def save(self, step: int, state: Any, extra: dict[str, Any], *, block: bool = False) -> None:
         """Start saving a pytree of global arrays; return once they are copied to the host.
@@ -104,17 +107,18 @@ class Checkpoints:
             block: wait until the step and its manifest are on disk.
 
         Raises:
-            CheckpointError: three saves in a row failed, or one with `block`.
+            CheckpointError: three saves in a row failed, or one with `block`; or the folder was
+                removed or renamed.
         """
         self._wait()
-        done = self._agree(lambda: [manifest_path(self.folder, step).exists(), self._failures])
-        self._raise_if_failed(done[1], MAX_FAILURES)
-        if done[0]:
+        saved, failures = agree(lambda: [self._is_saved(step), self._failures])
+        self._raise_if_failed(failures, MAX_FAILURES)
+        if saved:
             return
         started = True
         try:
             self._store.save(self._saving(step), state)
-        except Exception as error:  # a full disk shows as ValueError, OSError, or worse
+        except Exception as error:  # a full disk shows as OSError, ValueError, or worse
             self._failed(step, error)
             started = False
         if started:
@@ -122,12 +126,13 @@ class Checkpoints:
             self._thread.start()
         if block:
             self._wait()
-            self._raise_if_failed(self._agree(lambda: self._failures), 1)
+            self._raise_if_failed(agree(lambda: self._failures), 1)
 
     def restore(self, abstract_state: Any) -> tuple[Any, int, dict[str, Any]] | None:
         """Restore the newest good step, with the shapes, dtypes and shardings of `abstract_state`.
 
-        Newer steps that are bad are set aside, with a message for each.
+        Newer steps that are bad are set aside, with a message for each; those that only cannot be
+        read stay until a new save of the same step replaces them.
 
         Args:
             abstract_state: a pytree of `jax.ShapeDtypeStruct` with shardings, or of arrays.
@@ -141,25 +146,28 @@ class Checkpoints:
         """
         self._wait()
         bad: dict[int, str] = {}
-        while True:
-            choice = self._agree(lambda: self._choose(bad))
-            if choice is None:
-                return None
-            if "error" in choice:
-                kind = ConfigError if choice["kind"] == "config" else CheckpointError
-                raise kind(*choice["error"])
+        while choice := agree(lambda: self._choose(bad)):
             state = self._read(choice["step"], abstract_state)
-            name = self._agree(functools.partial(find_non_finite, state))
+            name = agree(functools.partial(find_non_finite, state))
             if not name:
                 break
             bad[choice["step"]] = f"{name} holds NaN or Inf"
-        if self._first:
-            for step, reason in bad.items():
-                self._set_aside(step, reason)
-            if bad:
-                lost = max(bad) - choice["step"]
-                self._log(f"resuming from step {choice['step']}: {lost} steps are lost")
+        if choice is None:
+            return None
+        agree(lambda: self._report_bad(bad, choice["step"]))
         return state, choice["step"], choice["extra"]
+
+    def _report_bad(self, bad: dict[int, str], used: int) -> None:
+        """Log why newer steps are not used; set those aside that are damaged."""
+        for step, reason in bad.items():
+            if step in self._unreadable:
+                self._log(f"warning: checkpoint {step} stays where it is, unused: {reason}")
+            else:
+                self._set_aside(step, reason)
+        if bad:
+            self._log(f"resuming from step {used}: {max(bad) - used} steps are lost")
+        if self._unreadable:
+            self._log("to use them, stop this run, make the files readable, and resume")
 
     def _read(self, step: int, abstract_state: Any) -> Any:
         try:
@@ -173,10 +181,31 @@ class Checkpoints:
                 "install the versions listed in the manifest, or restore the files from a backup",
             ) from error
 
-    def close(self) -> None:
-        """Wait for a save in progress; raise CheckpointError if the last three saves failed."""
+    def _close(self) -> None:
         self._wait()
         self._store.close()
+        if self._held:
+            self._held.close()
+            self._held = None
+
+    def _open_folder(self) -> None:
+        self.folder.mkdir(parents=True, exist_ok=True)
+        self._held = HeldFolder(self.folder)
+        remove_leftovers(self.folder)
+
+    def _is_saved(self, step: int) -> bool:
+        """Return whether a step is on disk; raise CheckpointError if the folder is gone."""
+        if self._held and not self._held.is_in_place():
+            raise CheckpointError(
+                f"{self.folder} was removed or renamed while the run trained; step {step} is lost",
+                "the folder that the run began with",
+                "if it was renamed, rename it back; then re-run the same command",
+            )
+        return step not in self._unreadable and manifest_path(self.folder, step).exists()
+
+    def close(self) -> None:
+        """Wait for a save in progress; raise CheckpointError if the last three saves failed."""
+        self._close()
         self._raise_if_failed(self._failures, MAX_FAILURES)
 
     def _saving(self, step: int) -> Path:
@@ -200,7 +229,8 @@ class Checkpoints:
         final = self.folder / str(step)
         files = hash_files(self._saving(step), sync=True)
         if final.exists():
-            self._set_aside(step, "it has no manifest, and a new save replaces it")
+            unused = "cannot be read" if step in self._unreadable else "has no manifest"
+            self._set_aside(step, f"it {unused}, and a new save replaces it")
         os.rename(self._saving(step), final)
         manifest = {"step": step, "files": files, "identity": self._identity, "extra": extra}
         try:
@@ -208,33 +238,30 @@ class Checkpoints:
         except BaseException:
             os.rename(final, self._saving(step))
             raise
-        self._prune()
+        self._unreadable.discard(step)
+        prune_steps(self.folder, self._keep_last, self._unreadable, self._log)
 
     def _failed(self, step: int, error: Exception) -> None:
         self._failures += 1
         if self._first:
-            for path in self.folder.glob(f"{step}.saving*"):
-                shutil.rmtree(path, ignore_errors=True)
-            manifest_path(self.folder, step).with_suffix(".tmp").unlink(missing_ok=True)
+            remove_unfinished(self.folder, step)
         self._error = f"step {step} was not saved: {one_line(error)}"
-        self._log(f"warning: {self._error} (failure {self._failures} in a row)")
+        if isinstance(error, OSError):
+            _, expected, fix = os_error_as_user_error(error).lines
+            self._remedy = expected, fix.split(", or ")[0]  # not "another folder": it is this run
+        self._log(
+            f"warning: {self._error} (failure {self._failures} in a row); training continues until"
+            f" failure {MAX_FAILURES}: {self._remedy[1]}"
+        )
 
     def _raise_if_failed(self, failures: int, limit: int) -> None:
         if failures >= limit:
+            expected, fix = self._remedy
             raise CheckpointError(
                 self._error or "another process could not save its part of the state",
-                f"space for a checkpoint in {self.folder}",
-                "free some space, then re-run the same command to resume",
+                f"{expected}, for a checkpoint in {self.folder}",
+                f"{fix}; then re-run the same command to resume",
             )
-
-    def _prune(self) -> None:
-        good = read_manifests(self.folder, {})
-        best = min(good, key=lambda step: (criterion(good[step]), -step), default=None)
-        for step in good.keys() - {*sorted(good)[-self._keep_last :], best}:
-            try:
-                remove_step(self.folder, step)
-            except OSError as error:
-                self._log(f"warning: step {step} could not be removed: {error}")
 
     def _set_aside(self, step: int, reason: str) -> None:
         self._log(
@@ -242,7 +269,7 @@ class Checkpoints:
         )
 
     def _choose(self, bad: dict[int, str]) -> dict[str, Any] | None:
-        """Return the newest good step or an error, as JSON values for the other processes."""
+        """Return the newest good step and its `extra`, and why newer ones are not used."""
         steps = list_steps(self.folder)
         for step in [step for step in reversed(steps) if step not in bad]:
             try:
@@ -250,35 +277,17 @@ class Checkpoints:
                     self._log(f"warning: step {step} has no manifest and is used unverified")
                     return {"step": step, "extra": {}}
                 manifest = read_manifest(self.folder, step)
-                if error := self._identity_error(step, manifest["identity"]):
-                    return {"kind": "config", "error": error}
+                source = f"checkpoint {step} in {self.folder}"
+                saved, given = manifest["identity"], self._identity
+                require_same_run(
+                    source, saved, given, self._may_differ, self._defaults, self._advice
+                )
                 verify_files(self.folder / str(step), manifest)
                 return {"step": step, "extra": manifest["extra"]}
             except BadStep as reason:
                 bad[step] = str(reason)
-        return {"kind": "checkpoint", "error": none_good(self.folder, bad)} if steps else None
-
-    def _identity_error(self, step: int, saved: dict[str, str | None]) -> list[str] | None:
-        given = self._identity
-        saved = {k: v for k, v in saved.items() if k in given or k not in self._may_differ}
-        names = [k for k in {**saved, **given} if saved.get(k) != given.get(k)]
-        if not names:
-            return None
-        values = ", ".join(
-            f"{k} (saved {saved.get(k, '(absent)')}, given {given.get(k, '(absent)')})"
-            for k in names
-        )
-        return [
-            f"checkpoint {step} in {self.folder} comes from another run: {values}",
-            "the values that the checkpoint was saved with",
-            "pass the saved values, or give a new run another name",
-        ]
-
-    def _agree(self, work: Callable[[], Any]) -> Any:
-        """Run `work` on process 0; return its result on every process."""
-        if jax.process_count() == 1:
-            return work()
-        text = json.dumps(work()).encode() if self._first else b""
-        size = int(multihost_utils.broadcast_one_to_all(np.int32(len(text))))
-        padded = np.frombuffer(text.ljust(size, b" "), np.uint8)
-        return json.loads(np.asarray(multihost_utils.broadcast_one_to_all(padded)).tobytes())
+                if isinstance(reason, UnreadableStep):
+                    self._unreadable.add(step)
+        if steps:
+            raise CheckpointError(*none_good(self.folder, bad))
+        return None

@@ -3,8 +3,14 @@
 Leaves are stored under their paths, such as "params/encoder/kernel", as one flat dict.
 """
 
+import contextlib
+import functools
 import hashlib
-from collections.abc import Callable, Mapping
+import logging
+import os
+import re
+import sys
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -21,21 +27,32 @@ from bert_jax.training.checkpoint_hashes import (
     verify_files,
 )
 
+_OS_ERROR = re.compile(r"os_error_code='(\d+)'")  # in TensorStore's errors
+
 
 class ArrayStore:
     """Asynchronous store of pytrees of global arrays; all processes call it together."""
 
     def __init__(self) -> None:
+        _silence_failed_saves()
         self._orbax = ocp.AsyncCheckpointer(ocp.PyTreeCheckpointHandler())
+        self._saving = Path()
 
     def save(self, directory: Path, state: Any) -> None:
-        """Copy the state to the host, then write it in the background."""
+        """Copy the state to the host, then write it in the background.
+
+        Raises:
+            OSError: the operating system refuses it.
+        """
+        self._saving = directory
         stored = {k: x for k, x in _flatten(state).items() if x.size}  # Orbax: no empty arrays
-        self._orbax.save(directory, args=ocp.args.PyTreeSave(stored))
+        with _os_errors(directory):
+            self._orbax.save(directory, args=ocp.args.PyTreeSave(stored))
 
     def wait(self) -> None:
         """Wait until the directory is complete; raise the error of a failed write."""
-        self._orbax.wait_until_finished()
+        with _os_errors(self._saving):
+            self._orbax.wait_until_finished()
 
     def close(self) -> None:
         """Stop the background threads."""
@@ -65,6 +82,41 @@ class ArrayStore:
                 restored[name] = jax.numpy.zeros(x.shape, x.dtype)
         leaves = [jax.device_put(restored[name], x.sharding) for name, x in abstract.items()]
         return jax.tree.unflatten(jax.tree.structure(abstract_state), leaves)
+
+
+@contextlib.contextmanager
+def _os_errors(directory: Path) -> Iterator[None]:
+    """Raise TensorStore's errors as the operating system's, where those are their cause."""
+    try:
+        yield
+    except ValueError as error:
+        if code := _OS_ERROR.search(str(error)):
+            raise OSError(int(code[1]), os.strerror(int(code[1])), str(directory)) from None
+        raise
+
+
+def _silence_failed_saves() -> None:
+    """Print nothing while a save fails: its error is raised by `save` or `wait`.
+
+    Orbax logs it several times with hundreds of lines of tracebacks, and asyncio reports each write
+    that ends after the first error.
+    """
+    for logger in logging.getLogger("absl"), logging.getLogger("asyncio"):
+        logger.addFilter(_is_no_failed_save)
+    if not isinstance(sys.unraisablehook, functools.partial):
+        sys.unraisablehook = functools.partial(_unless_loop_is_closed, sys.unraisablehook)
+
+
+def _is_no_failed_save(record: logging.LogRecord) -> bool:
+    error = record.exc_info[1] if record.exc_info else None
+    by_orbax = "orbax" in Path(record.pathname).parts
+    return record.levelno < logging.ERROR or not (by_orbax or _OS_ERROR.search(str(error)))
+
+
+def _unless_loop_is_closed(report: Callable[[Any], Any], unraisable: Any) -> None:
+    error = unraisable.exc_value
+    if not (isinstance(error, RuntimeError) and str(error) == "Event loop is closed"):
+        report(unraisable)
 
 
 def read_params(directory: Path) -> dict[str, Any]:

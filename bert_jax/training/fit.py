@@ -2,7 +2,7 @@
 
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -49,7 +49,7 @@ def fit(
     batches: Iterator[dict[str, np.ndarray]],
     *,
     schedule: Callable[[int], Any],
-    evaluate: Callable[[Any, int], Evaluation],
+    evaluate: Callable[[Any, int], Evaluation] | None,
     add_metrics: Callable[[int, dict[str, float]], dict[str, float]] = lambda step, values: values,
 ) -> Outcome:
     """Train from `run.start_step` to `run.loop.steps`, evaluating and saving along the way.
@@ -60,7 +60,8 @@ def fit(
         batches: host batches, the first one for step `run.start_step` (from 0).
         schedule: learning rate of each step, counted from 0, for the log.
         evaluate: `(params, steps taken) -> Evaluation`; its criterion selects the best checkpoint,
-            among the steps that are both evaluated and saved.
+            among the steps that are both evaluated and saved. None: no evaluations, and the newest
+            checkpoint is the best.
         add_metrics: `(steps taken, mean metrics) -> values` to record, for example with a speed;
             "steps_per_second" is among the metrics.
 
@@ -73,7 +74,7 @@ def fit(
     def complete(step: int, values: dict[str, float]) -> dict[str, float]:
         return with_progress(add_metrics(step, values), step, loop.steps, schedule)
 
-    meter = Meter(loop, log, parallel, complete)
+    meter = Meter(loop, log, parallel, complete, run.sums)
     with (
         StopSignal() as stop,
         Watchdog(loop.watchdog_seconds, run.folder / "train.log") as watchdog,
@@ -85,7 +86,7 @@ def fit(
             watchdog.beat()
 
             last, evaluated = step == loop.steps, None
-            if last or step % loop.eval_every == 0:
+            if evaluate and (last or step % loop.eval_every == 0):
                 meter.finish()
                 evaluated = evaluate(state.params, step)
                 log.eval(step, evaluated.values)
@@ -96,7 +97,8 @@ def fit(
             interrupted = stop.requested(step)
             if last or interrupted or step % loop.checkpoint_every == 0:
                 meter.finish()
-                extra: dict[str, Any] = {"step": step, "carry": carry}
+                extra: dict[str, Any] = {"step": step, "carry": carry, "shares": run.shares}
+                extra["sums"] = meter.sums
                 extra["metric"] = evaluated.criterion if evaluated else None
                 extra["evaluation"] = evaluated.values if evaluated else {}
                 checkpoints.save(step, parallel.get_state(state), extra, block=last or interrupted)
@@ -124,12 +126,27 @@ def sum_metrics(
 
 
 class Meter:
-    """Average step metrics between log records, with at most MAX_IN_FLIGHT steps running."""
+    """Average step metrics between log records, with at most MAX_IN_FLIGHT steps running.
 
-    def __init__(self, loop: LoopConfig, log: Log, parallel: DataParallel, add_metrics: Callable):
+    Args:
+        loop: the run's length and intervals.
+        log: what the records are written to.
+        parallel: the devices that compute the metrics.
+        add_metrics: `(step, means) -> values` to record.
+        sums: `sums` of the run that is resumed, so that the next record covers its last steps too.
+    """
+
+    def __init__(
+        self,
+        loop: LoopConfig,
+        log: Log,
+        parallel: DataParallel,
+        add_metrics: Callable,
+        sums: Mapping[str, Sequence[float]],
+    ):
         self._loop, self._log, self._parallel, self._add_metrics = loop, log, parallel, add_metrics
         self._in_flight: deque[tuple[int, Any]] = deque()
-        self._sums: dict[str, np.ndarray] = {}
+        self._sums = {name: np.array(pair, np.float64) for name, pair in sums.items()}
         self._compiled = False
         self.start_clock()
 
@@ -150,6 +167,11 @@ class Meter:
         while len(self._in_flight) > MAX_IN_FLIGHT:
             self._take()
 
+    @property
+    def sums(self) -> dict[str, list[float]]:
+        """Sum and count of each metric since the last record, of the steps that `finish` saw."""
+        return {name: pair.tolist() for name, pair in self._sums.items()}
+
     def finish(self) -> None:
         """Wait for all steps in flight."""
         while self._in_flight:
@@ -168,7 +190,7 @@ class Meter:
                 raise DivergedError(
                     f"{bad_steps} steps in a row up to step {step} gave NaN or Inf",
                     "finite losses and gradients",
-                    "lower the learning rate or check the data; the last checkpoint is good",
+                    "check the data, or start a new run with a lower learning rate: --name NEW",
                 )
         else:
             for name, pair in values.items():

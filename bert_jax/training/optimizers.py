@@ -4,6 +4,7 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import optax
 from jaxtyping import Array, Float
 
@@ -48,6 +49,19 @@ def make_optimizer(
         optax.identity() if norm is None else optax.clip_by_global_norm(norm),
     )
     return optax.chain(clip, direction, optax.scale_by_learning_rate(schedule)), schedule
+
+
+def warmup_warning(config: OptimizerConfig, steps: int) -> str | None:
+    """Return a warning if a run ends before its warm-up does, with the highest rate it reaches."""
+    if config.warmup_steps < steps:
+        return None
+    _, schedule = make_optimizer(config, steps)
+    highest = float(np.asarray(schedule(steps - 1)))
+    return (
+        f"warning: the warm-up of {config.warmup_steps:,} steps does not end within the run's "
+        f"{steps:,}: the learning rate reaches {highest:.3g} at most, not {config.learning_rate:g}."
+        f" Pass a shorter warm-up, such as --optimizer.warmup-steps {steps // 10}, or more steps"
+    )
 
 
 def original_schedule(peak: float, warmup_steps: int, steps: int) -> optax.Schedule:

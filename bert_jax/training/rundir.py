@@ -1,10 +1,12 @@
 """Lock of a run's directory, and a record of its command and environment."""
 
 import contextlib
+import os
 import platform
 import re
 import shlex
 import subprocess
+import sys
 from collections.abc import Iterator, Sequence
 from importlib import metadata
 from pathlib import Path
@@ -12,7 +14,9 @@ from typing import Any
 
 import jax
 
+from bert_jax.errors import ConfigError
 from bert_jax.filesystem import lock_folder
+from bert_jax.training.processes import agree
 
 _SECRET_OPTION = re.compile(r"^(--?[\w.-]*(?:key|token|secret|password))(=.*)?$", re.IGNORECASE)
 _URL_LOGIN = re.compile(r"(\w+://)[^/\s@]+@")
@@ -71,8 +75,57 @@ def _commit() -> str | None:
 
 @contextlib.contextmanager
 def run_lock(folder: Path) -> Iterator[None]:
-    """Lock a run's directory in process 0; see `lock_folder`."""
-    with (
-        lock_folder(folder, "another run") if jax.process_index() == 0 else contextlib.nullcontext()
-    ):
+    """Lock a run's directory in process 0; see `lock_folder`.
+
+    Raises:
+        ConfigError: another process has locked it; every process raises it.
+    """
+    with contextlib.ExitStack() as stack:
+
+        def lock() -> None:
+            stack.enter_context(lock_folder(folder, "another run"))
+
+        agree(lock)
         yield
+
+
+def require_utf8(folder: Path) -> None:
+    """Check that a folder's path is text, as the libraries that write checkpoints need it.
+
+    Raises:
+        ConfigError: it has bytes that are not UTF-8, or that the locale's encoding cannot express.
+    """
+    path = str(folder.absolute())
+    try:
+        path.encode(sys.getfilesystemencoding()), path.encode("utf-8")
+    except UnicodeEncodeError:
+        shown = os.fsencode(path).decode("utf-8", "replace")
+        encoding = sys.getfilesystemencoding()
+        raise ConfigError(
+            f"{shown} cannot be used: it is not {encoding}, this locale's encoding",
+            "a path in the encoding of the locale",
+            "set PYTHONUTF8=1, or choose a name of ASCII letters"
+            if encoding != "utf-8"
+            else "choose another name",
+        ) from None
+
+
+class HeldFolder:
+    """An open folder, which tells whether its path still leads to it.
+
+    While it is open, the file system gives its number to no other folder.
+    """
+
+    def __init__(self, folder: Path):
+        self._folder, self._handle = folder, os.open(folder, os.O_RDONLY)
+
+    def is_in_place(self) -> bool:
+        """Return False if the folder was removed or renamed, whatever is in its place."""
+        try:
+            return os.path.samestat(os.stat(self._folder), os.fstat(self._handle))
+        except (FileNotFoundError, NotADirectoryError):
+            return False
+
+    def close(self) -> None:
+        """Close the folder."""
+        os.close(self._handle)

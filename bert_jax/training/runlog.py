@@ -1,4 +1,4 @@
-"""Logging of a run: its configuration, metrics and messages, in files and on the terminal.
+"""Logging of a run: its command, metrics and messages, in files and on the terminal.
 
 Only process 0 writes. Nothing here ends a training run: after a full disk or a closed terminal,
 one warning is printed and training continues.
@@ -21,9 +21,10 @@ import numpy as np
 import rich.console
 import rich.progress
 
-from bert_jax.config import to_json
-from bert_jax.errors import UserError
+from bert_jax.errors import UserError, one_line, warn
+from bert_jax.filesystem import open_regular, open_to_append, write_text
 from bert_jax.training.rundir import command_line, environment, redact
+from bert_jax.training.trackers import WandbTracker
 
 
 class Log(Protocol):
@@ -44,29 +45,36 @@ class RunLog:
 
     Args:
         folder: the run's directory; created if absent.
-        config: the run's configuration, a dataclass.
         total_steps: steps of the progress bar.
         tensorboard: also write TensorBoard files.
+        tracker: also send the metrics to Weights & Biases.
 
     Raises:
         UserError: `tensorboard` without the [track] extra.
     """
 
-    def __init__(self, folder: Path, config: Any, total_steps: int, tensorboard: bool = False):
-        self.folder, self._config = Path(folder), config
+    def __init__(
+        self,
+        folder: Path,
+        total_steps: int,
+        tensorboard: bool = False,
+        tracker: WandbTracker | None = None,
+    ):
+        self.folder = Path(folder)
         self._active = jax.process_index() == 0
         self._lock = threading.Lock()  # checkpoints log from their own thread
         self._total, self._warned = total_steps, False
         self._metrics: TextIO | None = None
         self._bar: rich.progress.Progress | None = None
         self._board: Any = None
-        self._new_board = _tensorboard_writer() if tensorboard and self._active else None
+        self._new_board = _tensorboard_writer() if tensorboard else None  # all, or none, refuse
+        self._tracker = tracker if self._active else None
         if self._active:
             self._attempt(os.makedirs, self.folder, 0o777, True)
             self._attempt(self._start_bar)
 
     def resume(self, step: int) -> None:
-        """Write configuration, environment and command; drop earlier records after `step`.
+        """Write environment and command; drop earlier records after `step`.
 
         Call it once, before the first record; a new run starts at step 0. A run that is refused
         earlier, because its configuration is not the checkpoint's, leaves the directory unchanged.
@@ -74,6 +82,8 @@ class RunLog:
         if self._active:
             self._attempt(self._describe_run)
             self._attempt(self._resume, step)
+        if self._tracker:
+            self._tracker.start(self.folder, step)
 
     def train(self, step: int, values: Mapping[str, float]) -> None:
         """Record training metrics; the terminal shows loss, accuracy, speed, MFU and ETA."""
@@ -92,10 +102,12 @@ class RunLog:
         return self
 
     def __exit__(self, *error: object) -> None:
-        self.close()
+        self.close(failed=error[0] is not None)
 
-    def close(self) -> None:
+    def close(self, failed: bool = False) -> None:
         """Stop the progress bar and close the files."""
+        if self._tracker:
+            self._tracker.close(failed)
         for part, end in (self._bar, "stop"), (self._metrics, "close"), (self._board, "close"):
             if part is not None:
                 self._attempt(getattr(part, end))
@@ -105,6 +117,8 @@ class RunLog:
         if self._active:
             self._attempt(self._write_metrics, split, step, values)
             self._attempt(self._show, split, step, values)
+        if self._tracker:
+            self._tracker.record(split, step, values)
 
     def _attempt(self, work: Callable, *args: Any) -> None:
         """Run `work`, which writes to a file or a terminal; warn if it fails, but only once."""
@@ -115,12 +129,11 @@ class RunLog:
             if not self._warned:
                 self._warned = True
                 with contextlib.suppress(OSError, ValueError, AttributeError):
-                    print(f"warning: logging is incomplete: {error}", file=sys.stderr)
+                    warn(f"logging is incomplete: {one_line(error)}")
 
     def _describe_run(self) -> None:
-        (self.folder / "config.json").write_text(redact(to_json(self._config)), encoding="utf-8")
-        (self.folder / "environment.json").write_text(json.dumps(environment(), indent=2) + "\n")
-        with (self.folder / "command.txt").open("a", encoding="utf-8") as file:
+        write_text(self.folder / "environment.json", json.dumps(environment(), indent=2) + "\n")
+        with open_to_append(self.folder / "command.txt") as file:
             file.write(f"# {time.strftime('%Y-%m-%dT%H:%M:%S%z')} {socket.gethostname()}\n")
             file.write(f"{command_line([sys.executable, *sys.argv])}\n")
 
@@ -143,9 +156,7 @@ class RunLog:
         path = self.folder / "metrics.jsonl"
         if path.exists():
             kept = "".join(f"{json.dumps(x)}\n" for x in read_metrics(path) if x["step"] <= step)
-            partial = path.with_suffix(".tmp")
-            partial.write_text(kept, encoding="utf-8")
-            os.replace(partial, path)
+            write_text(path, kept)
         if self._new_board is not None:
             self._board = self._new_board(str(self.folder / "tb"), purge_step=step + 1)
         if self._bar is not None:
@@ -153,7 +164,7 @@ class RunLog:
 
     def _write_metrics(self, split: str, step: int, values: Mapping[str, float]) -> None:
         if self._metrics is None:
-            self._metrics = (self.folder / "metrics.jsonl").open("a", encoding="utf-8")
+            self._metrics = open_to_append(self.folder / "metrics.jsonl")
         floats = {name: float(value) for name, value in values.items()}
         finite = {name: x if math.isfinite(x) else None for name, x in floats.items()}  # no NaN
         line = {"step": step, "split": split, "time": round(time.time(), 3), **finite}
@@ -179,27 +190,45 @@ class RunLog:
         self._print(f"{name}step {step}/{self._total}  " + "  ".join(parts.values()))
 
     def _print(self, text: str) -> None:
-        try:
+        def show(text: str) -> None:
             if self._bar is not None:
                 self._bar.console.print(text, markup=False, highlight=False)
             else:
-                print(text, flush=True)
-        except OSError:
-            # Later prints of the script itself must not fail: that would change its exit code.
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-            raise
+                print(text)
+
+        try:
+            print_or_discard(text, show)
         finally:
-            with (self.folder / "train.log").open("a", encoding="utf-8") as file:
+            with open_to_append(self.folder / "train.log") as file:
                 file.write(f"{time.strftime('%Y-%m-%d %H:%M:%S')} {text}\n")
 
 
+def print_or_discard(text: str, show: Callable[..., None] = print) -> None:
+    """Print a line with `show`; if stdout is closed, raise OSError and discard what follows.
+
+    Later prints, and Python's own at the exit, would fail too, and change the exit code.
+    """
+    try:
+        show(text)
+        sys.stdout.flush()
+    except OSError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        raise
+
+
 def read_metrics(path: Path) -> list[dict[str, Any]]:
-    """Read the records of a `metrics.jsonl`, without a line that a crash cut short."""
+    """Read the records of a `metrics.jsonl`, without lines that a crash cut short or damaged."""
+    with open_regular(path) as file:
+        texts = file.read().decode("utf-8", errors="replace").split("\n")
     lines = []
-    for text in path.read_text(encoding="utf-8", errors="replace").split("\n"):
-        with contextlib.suppress(ValueError):
+    for text in texts:
+        with contextlib.suppress(ValueError, RecursionError):
             line = json.loads(text)
-            if isinstance(line, dict) and isinstance(line.get("step"), int):
+            if (
+                isinstance(line, dict)
+                and type(line.get("step")) is int
+                and line.get("split") in ("train", "eval")
+            ):
                 lines.append(line)
     return lines
 

@@ -1,4 +1,4 @@
-"""SIGTERM and Ctrl-C as a flag that the training loop checks after every step."""
+"""SIGTERM, SIGHUP and Ctrl-C as a flag that the training loop checks after every step."""
 
 import contextlib
 import os
@@ -12,11 +12,12 @@ from jax.experimental import multihost_utils
 
 
 class StopSignal:
-    """Context manager that catches SIGTERM and SIGINT; all processes stop at the same step.
+    """Context manager that catches SIGTERM, SIGHUP and SIGINT; all processes stop at the same step.
 
-    The second SIGINT raises KeyboardInterrupt at once. With `jax.distributed`, JAX's own preemption
-    notifier handles SIGTERM and agrees on a step; SIGINT is forwarded to it. Without it JAX's hook
-    does nothing, and only the flag here counts.
+    The second SIGINT raises KeyboardInterrupt at once. SIGHUP, a closed terminal, is left alone
+    where it is ignored, as under `nohup`. With `jax.distributed`, JAX's own preemption notifier
+    handles SIGTERM and agrees on a step; the other signals are forwarded to it. Without it JAX's
+    hook does nothing, and only the flag here counts.
     """
 
     def __init__(self) -> None:
@@ -30,6 +31,8 @@ class StopSignal:
         self._distributed = jax.distributed.is_initialized()
         # A Python handler for SIGTERM would take the signal away from JAX's notifier.
         caught = [signal.SIGINT] if self._distributed else [signal.SIGINT, signal.SIGTERM]
+        if signal.getsignal(signal.SIGHUP) != signal.SIG_IGN:
+            caught.append(signal.SIGHUP)
         self._old = {number: signal.signal(number, self._receive) for number in caught}
         return self
 
@@ -50,8 +53,8 @@ class StopSignal:
             self._interrupts += 1
             if self._interrupts > 1:
                 raise KeyboardInterrupt
-            if self._distributed:
-                os.kill(os.getpid(), signal.SIGTERM)
+        if self._distributed:
+            os.kill(os.getpid(), signal.SIGTERM)
         name = signal.Signals(number).name
         with contextlib.suppress(OSError):  # `print` is not reentrant in a signal handler
             os.write(2, f"\n{name}: finishing this step, saving, then stopping\n".encode())

@@ -1,6 +1,7 @@
 """Named runs with some of their values changed on the command line."""
 
 import dataclasses
+import re
 
 import pytest
 
@@ -16,7 +17,11 @@ class Run:
 
 
 def long() -> Run:
-    """A run of a day."""
+    """A run of a day.
+
+    On a text of one hundred megabytes or so with a vocabulary of 4,096
+    words.
+    """
     return Run(steps=1000)
 
 
@@ -43,3 +48,14 @@ def test_help_shows_what_each_run_is(monkeypatch, capsys):
     output = capsys.readouterr().out
     for text in ("script.py", "Runs things.", "short", "A run of a day."):
         assert text in output
+
+
+def test_help_breaks_lines_only_between_words(monkeypatch, capsys):
+    """tyro breaks a line at a comma within a number too, and keeps indented lines apart."""
+    monkeypatch.setattr("sys.argv", ["script.py", "--help"])
+    for columns in range(50, 100):
+        monkeypatch.setenv("COLUMNS", str(columns))
+        with pytest.raises(SystemExit):
+            choose_run(RUNS, "script.py", "Runs things.")
+        words = re.sub(r"[│\s]+", " ", capsys.readouterr().out)
+        assert "so with a vocabulary of 4096 words." in words

@@ -18,15 +18,17 @@ LOOP = {
 def test_pretraining():
     assert fields_that_may_differ(PRETRAINING["base"]()) == {f"loop.{name}" for name in LOOP} | {
         "accumulation_steps", "allow_unverified", "attention", "data", "distributed", "dry_run",
-        "encoder", "eval_rows", "name", "parallel", "remat", "runs_dir", "tensorboard", "unroll",
+        "encoder", "epochs", "eval_rows", "extend_from", "model.classifier_dropout", "name",
+        "parallel", "remat", "runs_dir", "tensorboard", "unroll", "wandb",
     }  # fmt: skip
 
 
 def test_fine_tuning():
     assert fields_that_may_differ(FINETUNING["nsmc"]()) == {
         "allow_unverified", "attention", "columns.label", "columns.text", "columns.text_b", "dev",
-        "distributed", "dry_run", "encoder", "eval_batch_size", "evals_per_epoch", "log_every",
-        "name", "parallel", "runs_dir", "seeds", "tensorboard", "test", "tfds_data_dir", "train",
+        "distributed", "dry_run", "encoder", "eval_batch_size", "evals_per_epoch",
+        "label_separator", "log_every", "max_rejected", "name", "parallel", "runs_dir", "seeds",
+        "tensorboard", "test", "tfds_data_dir", "train", "wandb",
     }  # fmt: skip
 
 
@@ -36,14 +38,14 @@ def test_translation():
     expected = {f"loop.{name}" for name in LOOP} | {f"search.{name}" for name in search}
     assert fields_that_may_differ(TRANSLATION["dates"]()) == expected | {
         "allow_unverified", "attention", "columns", "dev", "distributed", "name", "parallel",
-        "runs_dir", "tensorboard", "test", "tfds_data_dir", "train",
+        "runs_dir", "tensorboard", "test", "tfds_data_dir", "train", "wandb",
     }  # fmt: skip
 
 
 def test_copying():
     assert fields_that_may_differ(COPYING["copy"]()) == {f"loop.{name}" for name in LOOP} | {
         "allow_unverified", "eval_repeats", "eval_sequences", "eval_sizes", "name", "num_devices",
-        "parallel", "runs_dir", "steps_after", "tensorboard",
+        "parallel", "runs_dir", "steps_after", "tensorboard", "wandb",
     }  # fmt: skip
 
 

@@ -11,10 +11,10 @@ from bert_jax.corpus.bundles import (
     has_tokens,
     read_members,
 )
-from bert_jax.corpus.cleaning import Findings
 from bert_jax.corpus.heldout import hash_text
-from bert_jax.corpus.sources import ReadOptions, Source
 from bert_jax.errors import DataError
+from bert_jax.reading.cleaning import Findings
+from bert_jax.reading.sources import ReadOptions, Source
 
 
 def member(text: str, continues: bool = False, identity: int | None = None) -> Member:

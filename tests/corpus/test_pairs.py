@@ -6,7 +6,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bert_jax.corpus.pairs import Document, draw_other_document, make_pairs, truncate
+from bert_jax.corpus.pairs import (
+    Document,
+    cut_long_sentences,
+    draw_other_document,
+    make_pairs,
+    make_sequences,
+    truncate,
+)
 
 
 class Scripted(random.Random):
@@ -86,6 +93,70 @@ def test_a_random_next_document_never_is_a_duplicate():
     for index in (0, 1, 3):
         assert {draw_other_document(docs, index, rng) for _ in range(50)} == {2}
     assert draw_other_document(docs, 0, Scripted(*[0.9] * 10)) == 2  # ten misses, then the next one
+
+
+def test_sentences_that_fit_are_not_cut():
+    (document,) = documents([16, 3, 16])
+    assert cut_long_sentences(document, 16, np.arange(35)) is document
+
+
+def test_a_long_sentence_is_cut_where_words_start_by_hand():
+    """Pieces of an eighth of 32 tokens, 4; words of three tokens start at 0, 3, 6, …"""
+    (document,) = documents([6, 36, 5])
+    words = np.arange(47) // 3 * 3
+    cut = cut_long_sentences(document, 32, words)
+    # 36 tokens from 6 on, 9 pieces: 10, 14, 18 … back to the starts of words
+    assert cut == Document(0, [0, 6, 9, 12, 18, 21, 24, 30, 33, 36, 42, 47])
+
+
+def test_one_endless_word_is_cut_anywhere():
+    (document,) = documents([33])
+    cut = cut_long_sentences(document, 32, np.zeros(33, int))
+    assert cut.bounds == [0, 3, 7, 11, 14, 18, 22, 25, 29, 33]
+
+
+@given(
+    sizes=st.lists(st.integers(1, 300), min_size=1, max_size=5),
+    max_tokens=st.integers(13, 60),
+    word=st.integers(1, 70),
+)
+def test_pieces_fit_and_cover_the_sentences(sizes, max_tokens, word):
+    (document,) = documents(sizes)
+    starts = np.arange(sum(sizes)) // word * word
+    bounds = cut_long_sentences(document, max_tokens, starts).bounds
+    assert set(document.bounds) <= set(bounds)
+    assert bounds == sorted(set(bounds))
+    assert max(np.diff(bounds)) <= max_tokens
+
+
+def test_unpunctuated_text_has_actual_next_sentences_and_loses_little():
+    docs = documents(*[[2000]] * 10)
+    docs = [cut_long_sentences(d, 125, np.arange(20_000)) for d in docs]
+    rng = random.Random(0)
+    pairs = [p for index in range(10) for p in make_pairs(docs, index, 125, 0.0, rng)]
+    kept = sum(p.a_end - p.a_start + (p.b_end - p.b_start) * (not p.is_random_next) for p in pairs)
+    assert kept > 0.85 * 20_000
+    assert 0.4 < np.mean([p.is_random_next for p in pairs]) < 0.6
+
+
+def test_sequences_are_whole_sentences_in_a_row_by_hand():
+    docs = documents([1], [3, 4, 5, 2, 10, 1])
+    pairs = make_sequences(docs, 1, 10, 0.1, Scripted(0.1))
+    assert [p[:4] for p in pairs] == [(1, 8, 8, 8), (8, 15, 15, 15), (15, 25, 25, 25),
+                                      (25, 26, 26, 26)]  # fmt: skip
+    assert {p[4:] for p in pairs} == {(0, 1, 1)}
+    # .05 < .1: target 2 + int(.5 * 9) = 6; a sentence that is longer stands alone
+    pairs = make_sequences(docs, 1, 10, 0.1, Scripted(0.05, 0.5))
+    assert [p[:2] for p in pairs] == [(1, 4), (4, 8), (8, 13), (13, 15), (15, 25), (25, 26)]
+
+
+@given(sizes=st.lists(st.integers(1, 30), min_size=1, max_size=40), seed=st.integers(0, 2**32))
+def test_sequences_cover_the_document_once(sizes, seed):
+    (document,) = documents(sizes)
+    pairs = make_sequences([document], 0, 30, 0.5, random.Random(seed))
+    assert [p.a_start for p in pairs] + [sum(sizes)] == [0] + [p.a_end for p in pairs]
+    assert all(p.a_end - p.a_start <= 30 for p in pairs)
+    assert {p.a_end for p in pairs} <= set(document.bounds)
 
 
 # --- The original, word for word but for names, on lists of tokens ------------------------------

@@ -51,6 +51,36 @@ def test_an_unfinished_folder_is_refused(folder):
         PreparedData(folder)
 
 
+@pytest.mark.parametrize(
+    ("damage", "message"),
+    [
+        (lambda text: text[: len(text) // 2], "is damaged: "),
+        (lambda text: "[]", "is damaged: "),
+        (lambda text: text.replace('"max_sequences"', '"other"'), "max_sequences is None, not of"),
+        (lambda text: text.replace('"sha256"', '"other"'), "sha256 is None, not of type str"),
+        (lambda text: text.replace('"shards"', '"other"'), "is damaged: 'shards'"),
+        (lambda text: text.replace('"bytes": ', '"bytes": "x", "": '), "is 'x', not of type int"),
+    ],
+)
+def test_a_damaged_report_is_refused_in_three_lines(folder, damage, message):
+    path = folder / "report.json"
+    path.write_text(damage(path.read_text()))
+    with pytest.raises(DataError, match=message) as caught:
+        PreparedData(folder)
+    assert str(path) in str(caught.value)
+    assert str(caught.value).count("\n") == 2
+
+
+def test_reports_of_earlier_versions_are_of_rows_with_nsp(folder):
+    path = folder / "report.json"
+    report = json.loads(path.read_text())
+    del report["config"]["nsp"]
+    path.write_text(json.dumps(report))
+    data = PreparedData(folder)
+    assert data.nsp
+    assert "is_random_next" in data.rows(32)[np.arange(2)]
+
+
 def test_a_length_that_is_not_there_is_refused_with_those_that_are(folder):
     with pytest.raises(DataError, match=r"no rows of length 512(.|\n)*one of 32") as caught:
         PreparedData(folder).rows(512)
@@ -65,6 +95,9 @@ def test_a_split_that_is_not_there_is_refused(folder):
 def test_a_changed_tokenizer_is_refused(folder):
     path = folder / "tokenizer" / "vocab.txt"
     path.write_text(path.read_text() + "more\n")
+    with pytest.raises(ConfigError, match=r"has 'more', but tokenizer\.json has ''"):
+        _ = PreparedData(folder).tokenizer
+    path.with_name("tokenizer.json").unlink()
     with pytest.raises(ConfigError, match="tokenizer has hash"):
         _ = PreparedData(folder).tokenizer
 

@@ -1,58 +1,70 @@
+import dataclasses
+import io
+
 import numpy as np
 import pytest
+from rich.console import Console
 
-from bert_jax.corpus.report import collect_warnings, unigram_entropy, unigram_loss
-from bert_jax.corpus.sample import Sample
-from bert_jax.tokenizer.tokenizer import SPECIAL_TOKENS, Casing, Tokenizer
-
-HEALTHY = {"unk_share": 0.0, "duplicate_line_share": 0.0, "duplicate_document_share": 0.0}
-ROWS = {"same_document_randoms": 0, "row_fill": 0.99, "rows": 1000, "cut_share": 0.05}
+from bert_jax.config import PrepareConfig
+from bert_jax.corpus.report import fingerprint, print_report, unigram_entropy, unigram_loss
 
 
-def warnings_for(
-    text=(),
-    rows=(),
-    casing=Casing(),  # noqa: B008
-    sample=(0.0, 0.0),
-    vocab=(),
-) -> list[str]:
-    report = {
-        "text": HEALTHY | dict(text),
-        "config": {"pack": True},
-        "datasets": {"128": {"splits": {"train": ROWS | dict(rows)}}},
-    }
-    tokenizer = Tokenizer([*SPECIAL_TOKENS, "a", *vocab], casing)
-    return collect_warnings(report, tokenizer, Sample("lines", *sample))
+def large_report(nsp: bool) -> dict:
+    """Return the report of a very large corpus."""
+    sizes = dict.fromkeys(
+        ("documents", "lines", "sentences", "characters", "bytes", "tokens"), 123_456_789_012
+    )
+    unit = "pair" if nsp else "sequence"
+    split = {
+        "rows": 123_456_789, f"{unit}s": 1_234_567_890, "row_fill": 1.0, "cut_share": 1.0,
+        "random_next_share": 1.0, "shards": [{}] * 1000, f"{unit}_length_histogram": [1] * 16,
+    }  # fmt: skip
+    return {
+        "text": sizes | {
+            "characters_per_token": 3.5, "unk_share": 1.0, "tokens_never_seen": 123_456,
+            "duplicate_document_share": 0.5, "duplicate_line_share": 0.5,
+            "duplicates_estimated": True,
+        },
+        "text_by_split": {"train": sizes, "eval": sizes},
+        "config": {"nsp": nsp, "vocab": None, "vocab_size": 1_000_000},
+        "sentences": "split", "vocab_size": 123_456, "unigram_entropy": 7.0, "unigram_loss": 7.0,
+        "datasets": {"4096": {"splits": {"train": split, "eval": split}}},
+        "sentences_cut": {"4096": 3}, "bad_input": {}, "warnings": ["[UNK] is kept as it is"],
+        "timing": {"seconds": {"rows": 1.0}, "rows_mb_per_s": 1.0},
+    }  # fmt: skip
 
 
-def test_a_healthy_corpus_gets_no_warning():
-    assert warnings_for() == []
+@pytest.mark.parametrize("nsp", [True, False])
+def test_the_tables_fit_into_80_columns(nsp):
+    """No number is wrapped onto a second line, or cut short."""
+    printed = io.StringIO()
+    print_report(large_report(nsp), Console(file=printed, width=80))
+    lines = printed.getvalue().split("\n")
+    assert max(map(len, lines)) <= 80
+    assert "…" not in printed.getvalue().replace("(0 … 4096", "")
+    for name in ("documents", "bytes"):
+        (line,) = [line for line in lines if line.strip().startswith(name)]
+        assert line.count("123,456,789,012") == 3
+    assert sum("T4096 " in line and "123,456,789 " in line for line in lines) == 2
+    assert [name in printed.getvalue() for name in ("pairs", "random")] == [nsp, nsp]
+    for text in (
+        "vocabulary            123,456 of --vocab-size 1,000,000: all that the text has",
+        "[UNK]                 100.000%",
+        "warning: [UNK] is kept as it is",
+    ):
+        assert text in [line.rstrip() for line in lines]
 
 
-@pytest.mark.parametrize(
-    ("case", "words"),
-    [
-        ({"casing": Casing(True), "sample": (0.5, 0.0)}, "50% of the letters are Hangul"),
-        ({"sample": (0.0, 0.04)}, "4% of the letters are capitals"),
-        ({"casing": Casing(True), "vocab": ["A", "B"]}, "2 tokens have capitals"),
-        ({"text": {"unk_share": 0.02}}, "2.0% of the tokens are [UNK]"),
-        (
-            {"text": {"duplicate_line_share": 0.3}},
-            "30% of the lines have occurred before; repeated text is memorized",
-        ),
-        ({"text": {"duplicate_document_share": 0.2}}, "20% of the documents are copies"),
-        ({"rows": {"same_document_randoms": 3}}, "3 random next sentences come from the same"),
-        ({"rows": {"row_fill": 0.5}}, "rows are only 50% full"),
-        ({"rows": {"cut_share": 0.4}}, "40% of the tokens are cut off"),
-    ],
-)
-def test_each_defect_has_its_own_warning(case, words):
-    (warning,) = warnings_for(**case)
-    assert words in warning
+def test_a_later_option_changes_the_fingerprint_only_if_it_is_given():
+    config = PrepareConfig(("text",), "out")
 
+    def of(config, *without):
+        settings = {k: v for k, v in dataclasses.asdict(config).items() if k not in without}
+        return fingerprint(config, settings, "tokenizer", {})
 
-def test_korean_without_accent_stripping_is_healthy():
-    assert warnings_for(casing=Casing(True, strip_accents=False), sample=(0.9, 0.0)) == []
+    assert of(config) == of(config, "nsp")
+    assert of(config) != of(dataclasses.replace(config, nsp=False))
+    assert of(config) != of(dataclasses.replace(config, seed=1))
 
 
 def test_unigram_entropy_by_hand():

@@ -13,9 +13,12 @@ def random_rows(row_format: RowFormat, count: int) -> dict[str, np.ndarray]:
     }
 
 
-@pytest.mark.parametrize(("length", "vocab_size"), [(16, 100), (128, 65_536), (512, 65_537)])
-def test_records_are_what_tfds_writes(length, vocab_size):
-    row_format = RowFormat(length, max(2, length // 32), vocab_size)
+@pytest.mark.parametrize(
+    ("length", "vocab_size", "nsp"),
+    [(16, 100, True), (128, 65_536, True), (512, 65_537, True), (64, 100, False)],
+)
+def test_records_are_what_tfds_writes(length, vocab_size, nsp):
+    row_format = RowFormat(length, max(2, length // 32), vocab_size, nsp)
     features = tfds.features.FeaturesDict(
         {
             name: tfds.features.Tensor(shape=shape, dtype=np.dtype(dtype.name), encoding="bytes")
@@ -74,6 +77,22 @@ def test_gathered_rows_by_hand():
     ]
     assert rows["lengths"].tolist() == [[[3, 4], [0, 0]], [[3, 2], [4, 2]]]
     assert rows["is_random_next"].tolist() == [[1, 0], [1, 0]]
+
+
+def test_rows_without_nsp_by_hand():
+    """One segment each: a pair whose B is empty has no second [SEP], and no label."""
+    row_format = RowFormat(16, 2, 100, nsp=False)
+    assert row_format.max_tokens == 14
+    assert [*row_format.features] == ["lengths", "tokens"]
+    tokens = np.arange(10, 30, dtype=np.int32)
+    sequences = np.array([[0, 3, 3, 3, 0], [5, 7, 7, 7, 0]])
+    rows = gather_rows(
+        row_format, tokens, sequences, (np.array([0, 0]), np.array([1, 0])), (0, 2, 3)
+    )
+    assert rows["tokens"].tolist() == [[2, 15, 16, 3, 2, 10, 11, 12, 3] + [0] * 7]
+    assert rows["lengths"].tolist() == [[[4, 0], [5, 0]]]
+    (record,) = row_format.to_records(rows)
+    assert set(row_format.from_records([record])) == {"lengths", "tokens"}
 
 
 def test_no_pairs_make_no_rows():

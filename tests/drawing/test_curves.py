@@ -5,29 +5,29 @@ from xml.etree import ElementTree
 
 import pytest
 
-from bert_jax.drawing.curves import HEIGHT, LEFT, RIGHT, WIDTH, plot_loss, ticks
+from bert_jax.drawing.curves import HEIGHT, LEFT, RIGHT, WIDTH, Panel, plot_loss, ticks
 from bert_jax.training.runlog import read_metrics
 
 SVG = "{http://www.w3.org/2000/svg}"
 
 
-def draw(tmp_path, lines, baselines):
+def draw(tmp_path, lines, *panels):
     metrics = tmp_path / "metrics.jsonl"
     metrics.write_text("".join(json.dumps(line) + "\n" for line in lines))
-    plot_loss(read_metrics(metrics), tmp_path / "plots" / "loss.svg", baselines)
+    plot_loss(read_metrics(metrics), tmp_path / "plots" / "loss.svg", panels or [Panel()])
     return ElementTree.parse(tmp_path / "plots" / "loss.svg").getroot()
 
 
 def points(root, kind):
     lines = [e for e in root.iter(f"{SVG}polyline") if e.get("class") == kind]
-    return [tuple(map(float, p.split(","))) for p in lines[0].get("points").split()]
+    return [tuple(map(float, p.split(","))) for x in lines[:1] for p in x.get("points").split()]
 
 
 def test_curves_and_baselines_match_the_axes(tmp_path):
     lines = [{"step": s, "split": "train", "loss": 10 - s / 100} for s in range(100, 1001, 100)]
     lines += [{"step": s, "split": "eval", "loss": 8 - s / 250} for s in (500, 1000)]
     lines += [{"step": 1000, "split": "train", "loss": None}, {"step": 1000, "split": "eval"}]
-    root = draw(tmp_path, lines, {"unigram <entropy>": 6.0})
+    root = draw(tmp_path, lines, Panel(baselines={"unigram <entropy>": 6.0}))
     texts = {e.text: (float(e.get("x")), float(e.get("y"))) for e in root.iter(f"{SVG}text")}
     assert {"step", "training loss", "held-out loss", "unigram <entropy> 6.00"} <= texts.keys()
     assert {"0", "1,000", "4", "8"} <= texts.keys()
@@ -47,8 +47,31 @@ def test_curves_and_baselines_match_the_axes(tmp_path):
 
 @pytest.mark.parametrize("lines", [[], [{"step": 1, "split": "eval", "loss": 3.0}]])
 def test_short_runs_are_drawn_too(tmp_path, lines):
-    root = draw(tmp_path, lines, {})
+    root = draw(tmp_path, lines)
     assert sum(1 for _ in root.iter(f"{SVG}text")) > 5
+
+
+def test_each_loss_has_a_panel_and_an_axis_of_its_own(tmp_path):
+    lines = [{"step": s, "split": "train", "loss": 99, "a": s, "b": s / 100} for s in (5, 10)]
+    lines += [{"step": 10, "split": "eval", "loss": 99, "a": 8}]
+    root = draw(tmp_path, lines, Panel("a", "A loss", {"base": 9}), Panel("b", "B loss"))
+    assert root.get("viewBox") == f"0 0 {WIDTH} {2 * HEIGHT}"
+    first, second = root.findall(f"{SVG}g")
+    assert (first.get("transform"), second.get("transform")) == (
+        "translate(0 0)", f"translate(0 {HEIGHT})",
+    )  # fmt: skip
+    captions = [[e.text for e in g.iter(f"{SVG}text")] for g in (first, second)]
+    assert {"training A loss", "held-out A loss", "base 9.00", "5", "10"} <= {*captions[0]}
+    assert {"training B loss", "0.05", "0.1"} <= {*captions[1]}
+    assert not any("99" in c or "held-out B" in c for c in captions[0] + captions[1])
+    assert points(first, "train")[-1][0] == points(second, "train")[-1][0]
+    assert points(second, "eval") == []
+
+
+def test_a_loss_that_was_never_recorded_has_no_panel(tmp_path):
+    lines = [{"step": 1, "split": "train", "a": 2.0, "b": None}]
+    root = draw(tmp_path, lines, Panel("a", "A"), Panel("b", "B"), Panel("c", "C"))
+    assert len(root.findall(f"{SVG}g")) == 1
 
 
 @pytest.mark.parametrize(

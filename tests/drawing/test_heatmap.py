@@ -38,6 +38,9 @@ def test_each_square_has_its_position_sign_and_share_of_the_largest():
 def test_text_is_escaped():
     picture = heat_map([[1.0]], ["<s>"], ["a&b"], "<script>")
     assert texts(picture) == ["<script>", "<s>", "a&b", "0 to 1"]
+    picture = heat_map([[1.0]], ["\x02"], ["\x03"], "\x01")
+    assert texts(picture)[:3] == ["\ufffd"] * 3
+    assert cells(picture)[0][0] == "\ufffd · \ufffd: 1"
 
 
 def test_small_squares_show_every_nth_label():

@@ -77,3 +77,16 @@ def test_a_vocabulary_without_capitals_needs_lower_casing(folder, words, is_refu
         assert "--lowercase" in str(caught.value)
     else:
         assert not read(folder).tokenizer.casing.lowercase
+
+
+def test_a_masked_lm_without_next_sentence_keeps_head_and_pooler(folder, monkeypatch):
+    flat = to_flat(random_params("BertForPreTraining"))
+    kept = {name: x for name, x in flat.items() if name != "cls.seq_relationship.kernel"}
+    monkeypatch.setattr(google_tf, "from_tf_names", lambda variables: kept)
+    logged = []
+    files = folder / "bert_config.json", folder / "vocab.txt"
+    prefix = folder / "bert_model.ckpt"
+    model = google_tf.read_tf_checkpoint(prefix, *files, Casing(), None, logged.append)
+    assert (model.architecture, model.has_pooler) == ("BertForMaskedLM", True)
+    line = f"{prefix}: a BertForMaskedLM does not use cls.seq_relationship.bias"
+    assert logged == [line]

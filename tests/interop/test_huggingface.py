@@ -12,6 +12,7 @@ import pytest
 import safetensors.numpy
 from flax.serialization import msgpack_serialize
 
+import bert_jax
 from bert_jax.config import BertConfig
 from bert_jax.errors import CheckpointError, ConfigError
 from bert_jax.interop.huggingface import PretrainedModel, read_directory, write_directory
@@ -19,7 +20,7 @@ from bert_jax.interop.parameter_names import to_flat
 from bert_jax.models.architectures import ARCHITECTURES, WITH_LABELS, architecture
 from bert_jax.models.functional import build
 from bert_jax.nn.layout import row_layout
-from bert_jax.tokenizer.tokenizer import SPECIAL_TOKENS, Casing, Tokenizer
+from bert_jax.tokenizer.tokenizer import SPECIAL_TOKENS, AddedToken, Casing, Tokenizer
 from tests.extras import need
 
 os.environ["HF_HUB_OFFLINE"] = "1"
@@ -80,13 +81,17 @@ def our_outputs(model):
 def their_outputs(model):
     index = np.arange(TOKENS.shape[1])[None]
     first, both = LENGTHS[:, 0, :1], LENGTHS[:, 0].sum(1, keepdims=True)
-    inputs = {
-        "input_ids": TOKENS.astype(np.int64),
-        "attention_mask": (index < both).astype(np.int64),
-        "token_type_ids": ((index >= first) & (index < both)).astype(np.int64),
+    return outputs_of(model, TOKENS, index < both, (index >= first) & (index < both))
+
+
+def outputs_of(model, *inputs):
+    """Return what a model of transformers computes from ids, mask and segments."""
+    names = ("input_ids", "attention_mask", "token_type_ids")
+    given = {
+        name: torch.from_numpy(x.astype(np.int64)) for name, x in zip(names, inputs, strict=True)
     }
     with torch.no_grad():
-        output = model.eval()(**{name: torch.from_numpy(x) for name, x in inputs.items()})
+        output = model.eval()(**given)
     names = (
         "last_hidden_state", "pooler_output", "logits", "prediction_logits",
         "seq_relationship_logits", "start_logits", "end_logits",
@@ -193,14 +198,16 @@ def test_a_sentence_transformers_directory_is_an_encoder(tmp_path):
     jax.tree.map(np.testing.assert_array_equal, encoder.params, model.params)
 
 
-def test_an_unknown_head_is_dropped_with_a_warning(tmp_path):
-    write_directory(tmp_path / "model", make("BertForSequenceClassification"))
-    edit(tmp_path / "model", architectures=["BertForMultipleChoice"])
+def test_an_unknown_head_is_dropped_with_a_warning(written, tmp_path):
+    folder = shutil.copytree(written, tmp_path / "model")
+    edit(folder, architectures=["BertForMultipleChoice"])
     logged = []
-    encoder = read_directory(tmp_path / "model", logged.append)
+    encoder = read_directory(folder, logged.append)
     assert encoder.architecture == "BertModel"
-    assert logged[0].startswith("warning: ")
-    assert "BertForMultipleChoice" in logged[0]
+    assert logged == [
+        f"{folder}: BertForMultipleChoice is not supported, and is read as a BertModel",
+        f"{folder}: a BertModel does not use classifier.bias, classifier.kernel",
+    ]
 
 
 def edit(folder, **changes):
@@ -238,7 +245,16 @@ def written(tmp_path_factory):
         ({"vocab_size": 7}, r"the tokenizer has 37 tokens, config.json 7"),
         ({"architectures": "BertModel"}, r"architectures = 'BertModel'"),
         ({"id2label": {"0": "a", "2": "b"}}, r"id2label"),
-        ({"id2label": {"0": "a", "1": "b"}, "label2id": {"a": 1, "b": 0}}, r"label2id"),
+        ({"id2label": {"0": "a", "1": "b", "2": "a"}}, r"id2label names both 0 and 2 'a'"),
+        ({"layer_norm_eps": float("nan")}, r"layer_norm_eps = nan is invalid"),
+        ({"layer_norm_eps": float("inf")}, r"layer_norm_eps = inf is invalid"),
+        ({"layer_norm_eps": -1.0}, r"layer_norm_eps = -1.0 is invalid"),
+        ({"layer_norm_eps": 0}, r"layer_norm_eps = 0 is invalid"),
+        ({"initializer_range": float("-inf")}, r"initializer_range = -inf is invalid"),
+        ({"hidden_dropout_prob": float("nan")}, r"hidden_dropout_prob = nan is invalid"),
+        ({"attention_probs_dropout_prob": 1}, r"attention_probs_dropout_prob = 1 is invalid"),
+        ({"classifier_dropout": 2.5}, r"classifier_dropout = 2.5 is invalid"),
+        ({"classifier_dropout": "0.1"}, r"classifier_dropout = '0.1'(.|\n)*a number"),
         ({"id2label": {"0": "a", "1": "b"}, "label2id": None}, r"classifier.* has shape"),
     ],
 )  # fmt: skip
@@ -292,6 +308,8 @@ def rename_last_layer(tensors):
         (lambda t: t.pop("classifier.bias"), r"classifier\.bias missing"),
         (lambda t: t.update({"classifier.weight": np.zeros((3, 9), "f4")}), r"classifier\.kernel"),
         (lambda t: t.update({"classifier.bias": np.full(3, np.nan, "f4")}), r"NaN or Inf"),
+        (lambda t: t.update({"classifier.bias": np.full(3, 1e300)}), r"classifier\.bias has NaN"),
+        (lambda t: t.update({"classifier.bias": np.ones(3, "i1")}), r"bias has the dtype int8"),
         (lambda t: t.update({"bert.encoder.layer.x.weight": np.zeros(3, "f4")}), r"have 4 layers"),
         (lambda t: rename_last_layer(t), r"bert\.encoder\.layer\.2\..* missing"),
     ],
@@ -326,7 +344,7 @@ def test_what_was_changed_after_it_was_written_is_refused(tmp_path):
     write_directory(folder, make("BertForMaskedLM"))
     vocab = (folder / "vocab.txt").read_text().replace("a\nb\n", "b\na\n")
     (folder / "vocab.txt").write_text(vocab)
-    with pytest.raises(ConfigError, match="the tokenizer has hash"):
+    with pytest.raises(ConfigError, match=r"vocab\.txt has hash"):
         read_directory(folder)
 
 
@@ -350,3 +368,17 @@ def test_token_ids_are_theirs_on_hard_strings(tmp_path, casing):
     pair = theirs("abc", "ing")
     assert pair["input_ids"][0] == ours.cls_id
     assert pair["token_type_ids"] == [0, 0, 0, 1, 1]
+
+
+def test_added_tokens_have_their_rows_in_both(tmp_path):
+    added = (AddedToken("[USER]", special=True, normalized=False), AddedToken("covid-19"))
+    config = BertConfig(**{**vars(CONFIG), "vocab_size": len(VOCAB) + 2})
+    tokenizer = Tokenizer(VOCAB, Casing(lowercase=True), added)
+    write_directory(tmp_path, make("BertModel", config)._replace(tokenizer=tokenizer))
+    text = "[USER] abc Covid-19!"
+    ids = transformers.AutoTokenizer.from_pretrained(tmp_path)(text, return_tensors="pt")
+    assert len(VOCAB) in ids["input_ids"]
+    with torch.no_grad():
+        theirs = transformers.AutoModel.from_pretrained(tmp_path).eval()(**ids)
+    (ours,) = bert_jax.load(tmp_path).encode([text])
+    np.testing.assert_allclose(ours, theirs.last_hidden_state[0], atol=TOLERANCE, rtol=0)

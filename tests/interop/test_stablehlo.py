@@ -7,9 +7,12 @@ import jax
 import numpy as np
 import pytest
 
+from bert_jax.interop.huggingface import write_directory
 from bert_jax.interop.stablehlo import make_inference_function, write_stablehlo
 from bert_jax.models.architectures import ARCHITECTURES
-from tests.interop.test_huggingface import make
+from tests.interop.test_huggingface import TOLERANCE, make, outputs_of, transformers
+
+pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning")
 
 ALONE = """
 import sys, pathlib, jax, numpy as np
@@ -22,11 +25,12 @@ assert "bert_jax" not in sys.modules
 
 
 def inputs(rows, length):
+    """Return random inputs: any mask that keeps the last token, any segments."""
     rng = np.random.default_rng(length)
-    index, ends = np.arange(length)[None], rng.integers(2, length + 1, (rows, 1))
-    mask = (index < ends).astype(np.int32)
-    segment = ((index >= ends // 2) & (index < ends)).astype(np.int32)
-    return rng.integers(0, 37, (rows, length)).astype(np.int32), mask, segment
+    ids = rng.integers(0, 37, (rows, length), np.int32)
+    mask, segment = rng.integers(0, 2, (2, rows, length), np.int32)
+    mask[:, -1] = 1
+    return ids, mask, segment
 
 
 @pytest.mark.parametrize("name", ARCHITECTURES)
@@ -41,6 +45,20 @@ def test_any_batch_and_length(name, tmp_path):
         assert len(actual) == len(expected)
         for a, b in zip(actual, expected, strict=True):
             np.testing.assert_allclose(a, b, atol=1e-5)
+
+
+@pytest.mark.parametrize("name", ARCHITECTURES)
+def test_the_outputs_are_those_of_transformers_for_any_mask(name, tmp_path):
+    model = make(name)
+    write_directory(tmp_path / "model", model)
+    theirs = getattr(transformers, name).from_pretrained(tmp_path / "model").eval()
+    ids, mask, segment = inputs(4, 12)
+    mask[0], mask[1] = np.arange(12) >= 5, np.arange(12) < 5  # padding on the left, on the right
+    ours = jax.jit(make_inference_function(model))(ids, mask, segment)
+    expected = outputs_of(theirs, ids, mask, segment)
+    assert len(ours) == len(expected)
+    for a, b in zip(ours, expected, strict=True):
+        np.testing.assert_allclose(a, b, atol=TOLERANCE, rtol=0)
 
 
 def test_the_file_runs_without_this_package(tmp_path):

@@ -1,6 +1,6 @@
 import json
 
-from bert_jax.labelled.rejects import Rejects
+from bert_jax.labelled.rejects import BLANK_ROW, Rejects
 
 
 def test_rows_are_counted_by_reason_and_kept_with_their_places(tmp_path):
@@ -19,3 +19,11 @@ def test_rows_are_counted_by_reason_and_kept_with_their_places(tmp_path):
     assert rows[0] == {"place": "a.tsv:0", "reason": "text empty", "row": '{"label": 0}'}
     assert len(rows[4]["row"]) == 1000
     assert rows[5]["row"] == "?"
+
+
+def test_blank_rows_do_not_count():
+    rejects = Rejects()
+    for place, reason in (("a:1", "text empty"), ("b:1", BLANK_ROW), ("b:2", "text empty")):
+        rejects.add(place, reason, "")
+    assert [rejects.count(), rejects.count(1), rejects.count(3)] == [2, 1, 0]
+    assert rejects.summary(2) == ["1 rejected: text empty (b:2)"]

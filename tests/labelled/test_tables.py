@@ -1,3 +1,4 @@
+import csv
 import gzip
 import json
 
@@ -6,8 +7,9 @@ import pyarrow.parquet
 import pytest
 
 from bert_jax.errors import DataError
+from bert_jax.labelled import columnar
 from bert_jax.labelled.rejects import Rejects
-from bert_jax.labelled.tables import LABEL, TEXT, TEXT_B, choose_column, read_table
+from bert_jax.labelled.tables import LABEL, TEXT, TEXT_B, choose_column, read_label, read_table
 
 
 def rows(name, **options):
@@ -199,6 +201,7 @@ def test_columns_are_found_by_their_names(corpus):
         ("a.tsv", b"text\tlabel\n\xb0\xa1\t1\n", r"a\.tsv:2: byte 0xb0 is not UTF-8"),
         ("a.tsv", "text\tlabel\n".encode("utf-16"), "is UTF-16"),
         ("a.tsv.gz", "text\tlabel\n", r"a\.tsv\.gz cannot be read"),
+        ("a.parquet", "version https://git-lfs.github.com/spec/v1\n", "is a Git LFS pointer"),
         ("a.parquet", "text", r"a\.parquet cannot be read"),
     ],
 )
@@ -208,6 +211,110 @@ def test_what_is_no_table_is_refused_in_three_lines(corpus, name, content, messa
     assert str(caught.value).count("\n") == 2
     with pytest.raises(DataError, match="does not exist"):
         rows("nothing.tsv")
+
+
+def test_a_semicolon_separates_fields_too(corpus):
+    table, cells, rejects = rows(corpus("Text;Label\ngood, film;1\n'bad';0\n", "a.csv"))
+    assert table.description == "CSV with ';' between fields, with a header"
+    assert cells == [("good, film", "1"), ("'bad'", "0")]
+    assert not rejects.rows
+
+
+def test_a_header_may_be_told_from_numbers_and_its_columns_have_numbers_too(corpus):
+    path = corpus("Mood\tID\tPhrase\n1\t7\ta b\n0\t8\tc\n", "a.tsv")
+    table, cells, _ = rows(path, names=("3", "1"))
+    assert cells == [("1", "7", "a b"), ("0", "8", "c")]
+    assert choose_column(table, "3", TEXT, "text") == "Phrase"
+    assert choose_column(table, "mood", LABEL, "label") == "Mood"
+    with pytest.raises(DataError, match=r"no column '4'(.|\n)*one of 'Mood', 'ID', 'Phrase'"):
+        choose_column(table, "4", TEXT, "text")
+    with pytest.raises(DataError, match=r"--columns\.text with one of 'Mood', 'ID', 'Phrase'"):
+        choose_column(table, None, TEXT, "text")
+
+
+def test_rows_in_another_encoding_are_rejected_and_refused_if_they_are_many(corpus):
+    lines = ["text\tlabel", *(f"text {i}\t{i % 2}" for i in range(20))]
+    data = "\n".join(lines).encode()
+    path = corpus(data + b"\n\xb0\xa1\t1\n", "a.tsv")
+    _, cells, rejects = rows(path)
+    assert len(cells) == 20
+    assert rejects.summary() == [f"1 rejected: byte 0xb0 is not UTF-8 ({path}:22)"]
+    path = corpus(data + b"\n\xb0\xa1\t1" * 3, "b.tsv")
+    with pytest.raises(DataError, match=r"b\.tsv:22: byte 0xb0(.|\n)*3 rows(.|\n)*iconv -f CP949"):
+        rows(path)
+    path = corpus(gzip.compress(data + b"\n\xb0\xa1\t1" * 3), "b.tsv.gz")
+    with pytest.raises(DataError, match=r"convert it: zcat .*b\.tsv\.gz \| iconv -f CP949"):
+        rows(path)
+
+
+def test_rows_that_cannot_be_read_are_shown_if_none_can(corpus):
+    with pytest.raises(DataError, match=r"no rows that can be read: 2 rejected: not valid JSON"):
+        rows(corpus("{\n{\n", "a.jsonl"))
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        '[{"text": "a", "label": 1}, 5, {"text": "b"}]',
+        '{"data": [{"text": "a", "label": 1}, 5, {"text": "b"}], "version": 1}',
+        '{"text": "a", "label": 1}\n5\n{"text": "b"}\n',
+    ],
+)
+def test_json_is_a_list_or_lines(corpus, content):
+    path = corpus(content, "a.json")
+    table, _, rejects = rows(path)
+    assert [record.values for record in table.records] == [{"text": "a", "label": 1}, {"text": "b"}]
+    assert [record.place for record in table.records] == [f"{path}:1", f"{path}:3"]
+    assert rejects.summary() == [f"1 rejected: not a JSON object ({path}:2)"]
+    assert table.columns == ("text", "label")
+
+
+def test_json_of_another_form_is_refused(corpus):
+    with pytest.raises(DataError, match="holds a JSON int"):
+        rows(corpus("5", "a.json"))
+    assert rows(corpus('{\n"text": "a"\n}', "b.json"))[1] == [("a",)]
+
+
+def test_a_small_parquet_file_with_huge_rows_needs_little_memory(tmp_path, monkeypatch):
+    """One long value that a dictionary repeats: the file stays small."""
+    monkeypatch.setattr(columnar, "MAX_LINE_BYTES", 1000)
+    words = pyarrow.array(["short", "x" * 2000])
+    repeated = pyarrow.DictionaryArray.from_arrays(pyarrow.array([0, 1, 0] * 20, "int32"), words)
+    name = str(tmp_path / "a.parquet")
+    pyarrow.parquet.write_table(pyarrow.table({"text": repeated}), name)
+    _, cells, rejects = rows(name)
+    assert cells == [("short",)] * 40
+    assert len(rejects.rows) == 20
+    assert rejects.rows[0]["place"] == f"{name}:2"
+    assert "a row of more than 1,000 characters" in rejects.rows[0]["reason"]
+
+
+def test_a_field_without_an_end_is_rejected(corpus):
+    path = corpus("text,label\n" + '"open\n' + "a,1\n" * 600 + 'b,"2"\n', "a.csv")
+    limit = csv.field_size_limit(1000)
+    try:
+        _, cells, rejects = rows(path)
+    finally:
+        csv.field_size_limit(limit)
+    assert cells[-1] == ("b", "2")
+    assert "or an open quote" in rejects.rows[0]["reason"]
+    assert len(cells) + len(rejects.rows) == 602
+
+
+@pytest.mark.parametrize(
+    ("value", "label"), [(" a ", "a"), (1, "1"), (0.5, "0.5"), (True, "True"), ("0", "0")]
+)
+def test_a_label_is_a_text(value, label):
+    assert read_label(value) == label
+
+
+@pytest.mark.parametrize(
+    ("value", "reason"),
+    [(None, "label missing"), (" ", "label empty"), (["a"], "label is a list"), ({}, "is a dict")],
+)
+def test_what_is_no_label_has_a_reason(value, reason):
+    with pytest.raises(ValueError, match=reason):
+        read_label(value)
 
 
 def test_a_field_of_100000_characters_is_read(corpus):

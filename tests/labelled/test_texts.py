@@ -8,10 +8,13 @@ from bert_jax.errors import DataError
 from bert_jax.labelled.batching import collate
 from bert_jax.labelled.rejects import Rejects
 from bert_jax.labelled.texts import (
+    CHARS_PER_TOKEN,
     TextExample,
+    encode_starts,
     encode_texts,
     parse_text,
     read_text_examples,
+    training_columns,
     truncate_pair,
 )
 from bert_jax.nn.layout import row_layout
@@ -76,6 +79,45 @@ def test_long_texts_and_pairs_are_cut_to_the_length():
     assert [row.first_length for row in rows] == [8, 5]
 
 
+def test_what_is_cut_is_marked():
+    examples = [
+        TextExample("", "a b c d e f"), TextExample("", "a b c d e f g"),
+        TextExample("", "a b c", "d e"), TextExample("", "a b c", "d e f"),
+    ]  # fmt: skip
+    assert [row.truncated for row in encode_texts(examples, TOKENIZER, 8)] == [
+        False, True, False, True
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "the cat sat " * 5000,
+        "the cat" + " " * 50_000 + "sat a b c d e f g h",  # few tokens in many characters
+        "x" * 50_000 + " a b c d e f g h",
+        "\n".join("abcdefgh") * 3000,
+        "a" * 10_000,
+    ],
+)
+def test_of_a_long_text_only_the_start_is_tokenized_with_the_same_result(text):
+    whole = TOKENIZER.encode(text)
+    (start,) = encode_starts([text], TOKENIZER, 8)
+    assert start[:8] == whole[:8]
+    assert (len(start) > 6) == (len(whole) > 6)
+    examples = [TextExample("", text, "a b c"), TextExample("", text, text)]
+    for row in encode_texts(examples, TOKENIZER, 8):
+        assert row.tokens[1 : row.first_length - 1] == whole[:3]
+
+
+def test_a_huge_text_is_not_tokenized_as_a_whole(monkeypatch):
+    sizes = []
+    monkeypatch.setattr(
+        TOKENIZER, "encode_batch", lambda texts: [sizes.append(len(t)) or [1] * 20 for t in texts]
+    )
+    encode_starts(["a b " * 1_000_000, "short"], TOKENIZER, 8)
+    assert max(sizes) <= 8 * CHARS_PER_TOKEN
+
+
 def read(path, content, **columns):
     path.write_text(content, encoding="utf-8")
     config = FinetuneConfig(
@@ -102,11 +144,11 @@ def test_columns_are_found_and_logged_and_every_row_is_used_or_rejected(tmp_path
         TextExample(f"{path}:7", "5", "b", "0.5"),
     ]
     assert [(row["place"].split(":")[-1], row["reason"]) for row in rejects.rows] == [
-        ("2", "text or label missing"),
-        ("3", "text or label missing"),
+        ("2", "text missing"),
+        ("3", "text missing"),
         ("4", "text empty"),
         ("5", "label empty"),
-        ("6", "text or label missing"),
+        ("6", "text missing"),
     ]
     assert log == [
         f"{path}: JSONL; text 'premise', text b 'hypothesis', label 'label'; 7 rows",
@@ -134,6 +176,41 @@ def test_a_question_and_a_sentence_are_a_pair_as_in_qnli(tmp_path):
     assert (example.text, example.text_b, example.label) == ("the cat", None, "who")
     pair = parse_text({"Question": "who", "Sentence": "the cat"}, "")
     assert (pair.text, pair.text_b) == ("who", "the cat")
+
+
+def test_a_label_of_the_first_row_alone_may_be_a_header(tmp_path):
+    path = tmp_path / "a.tsv"
+    table = "Phrase\tMood\na b\tgood\nc d\tbad\ne f\tgood\ng\tbad\n"
+    examples, _, log = read(path, table, text="1", label="2")
+    assert len(examples) == 5
+    assert f"warning: {path}:1: no other row has the label 'Mood'" in log[1]
+    assert "--columns.label 'Mood'" in log[1]
+    examples, _, log = read(path, table, text="1", label="Mood")
+    assert len(examples) == 4
+    assert len(log) == 1
+    assert len(read(path, "a\tgood\nb\tgood\nc\tbad\n", text="1", label="2")[2]) == 1
+
+
+@pytest.mark.parametrize(
+    ("table", "given", "columns"),
+    [
+        ("id\tdocument\tlabel\n1\ta\t0\n", {}, {"text": "document"}),
+        ("premise\thypothesis\tlabel\na\tb\t0\n", {}, {"text": "premise", "text_b": "hypothesis"}),
+        ("Tweet\tsentence\n1\t2\n", {"label": "sentence", "text": "tweet"}, {"text": "Tweet"}),
+        ("0\ta b\tc\n", {"text": "2", "text_b": "3", "label": "1"}, {"text": "2", "text_b": "3"}),
+    ],
+)
+def test_the_columns_of_training_are_remembered(tmp_path, table, given, columns):
+    path = tmp_path / "a.tsv"
+    path.write_text(table)
+    config = FinetuneConfig("classification", "", str(path), "", columns=ColumnsConfig(**given))
+    assert training_columns(str(path), "train", config) == columns
+
+
+@pytest.mark.parametrize("values", [{"text": ""}, {"text": " \t"}, {"text": "a", "text_b": " "}])
+def test_an_empty_text_is_refused(values):
+    with pytest.raises(DataError, match=r"in\.txt:3: text empty"):
+        parse_text(values, "in.txt:3")
 
 
 def test_a_users_input_is_a_text_or_a_pair():

@@ -102,7 +102,7 @@ def test_long_pairs_are_rejected_with_their_place_and_unknown_symbols_counted():
 
     assert [pair.place for pair in kept] == ["f:1", "f:3"]
     assert [(row["place"], row["reason"]) for row in rejects.rows] == [
-        ("f:2", "longer than the model's 5 positions")
+        ("f:2", "longer than the 5 tokens that the model reads")
     ]
     assert count_unknown(encoded) == 1
 

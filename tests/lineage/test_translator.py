@@ -1,5 +1,6 @@
 """A trained translation model, loaded."""
 
+import json
 import shutil
 from dataclasses import replace
 
@@ -44,6 +45,18 @@ def test_another_model_s_vocabulary_is_refused(trained, tmp_path):
 
     with pytest.raises(ConfigError, match="is not the vocabulary that this model was trained with"):
         load_translator(tmp_path / "run")
+
+
+def test_a_config_json_that_is_not_the_checkpoint_s_is_refused(trained, tmp_path):
+    run = shutil.copytree(trained, tmp_path / "run")
+    config = json.loads((run / "config.json").read_text())
+    seen = config["model"]["hidden_size"]
+    config["model"]["hidden_size"] = 2 * seen
+    (run / "config.json").write_text(json.dumps(config))
+
+    message = f"model.hidden_size = {2 * seen}, but the checkpoint has {seen}"
+    with pytest.raises(ConfigError, match=message):
+        load_translator(run)
 
 
 def test_a_folder_that_is_no_run_is_refused(tmp_path):

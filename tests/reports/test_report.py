@@ -8,12 +8,15 @@ import numpy as np
 import pytest
 
 from bert_jax.labelled.batching import EncodedText
+from bert_jax.labelled.multilabel import MultiLabelExample
 from bert_jax.labelled.squad import Answer, Question
 from bert_jax.labelled.texts import TextExample
 from bert_jax.reports.report import make_report, write_report
 from bert_jax.tasks.classification import Classification
+from bert_jax.tasks.multilabel import MultiLabel
 from bert_jax.tasks.question_answering import QuestionAnswering
 from bert_jax.tasks.regression import Regression
+from bert_jax.tasks.tagging import TagExample, Tagging
 
 TASK = Classification(("a", "b", "c"))
 # True class, predicted class, its probability, number of tokens.
@@ -89,6 +92,72 @@ def test_groups_by_length_by_hand():
     assert len(report(PREDICTED[:2])["by_length"]) == 2
 
 
+def test_texts_of_one_length_are_in_one_group():
+    lengths = [64] * 30 + [5, 6, 6, 7, 8, 8]
+    groups = report([("a", "a", 0.9, length) for length in lengths])["by_length"]
+    spans = [(group["shortest"], group["longest"], group["examples"]) for group in groups]
+    assert spans == [(5, 8, 6), (64, 64, 30)]
+    (only,) = report([("a", "a", 0.9, 64)] * 5)["by_length"]
+    assert (only["shortest"], only["longest"], only["examples"]) == (64, 64, 5)
+
+
+def test_the_calibration_of_tags_is_that_of_words():
+    golds = [TagExample("", ("a", "b", "c"), ("O", "O", "B-X")), TagExample("", ("d",), ("O",))]
+    predictions = [
+        {"tags": ["O", "B-X", "B-X"], "probabilities": [0.95, 0.55, 0.92]},
+        {"tags": ["O"], "probabilities": [0.58]},
+    ]
+    result = make_report(Tagging(("O", "B-X")), golds, rows([5, 3]), predictions)["calibration"]
+    assert result["of"] == "the tag of each word"
+    assert result["bins"] == [pytest.approx(one) for one in ((0.565, 0.5, 2), (0.935, 1.0, 2))]
+
+
+def test_labels_of_a_text_have_a_row_each_and_no_confusion_matrix(tmp_path):
+    task = MultiLabel(("x", "<y>"), thresholds=(0.5, 0.25))
+    golds = [MultiLabelExample("", "t1", None, ("x", "<y>")), MultiLabelExample("", "t2", None, ())]
+    predictions = [
+        {"labels": ["x"], "probabilities": {"x": 0.9, "<y>": 0.2}},
+        {"labels": [], "probabilities": {"x": 0.1, "<y>": 0.1}},
+    ]
+    result = make_report(task, golds, rows([3, 4]), predictions)
+    assert "confusion" not in result
+    assert result["calibration"]["of"] == "each label of each text"
+    assert sum(size for *_, size in result["calibration"]["bins"]) == 4
+    assert result["by_class"]["<y>"] == {
+        "precision": 0, "recall": 0, "f1": 0, "average_precision": 1, "support": 1,
+        "threshold": 0.25,
+    }  # fmt: skip
+    write_report(tmp_path, "run", {"dev": result})
+    page = Page((tmp_path / "report.html").read_text(encoding="utf-8"))
+    at = page.texts.index("<y>")
+    assert page.texts[at : at + 7] == ["<y>", "0.0000", "0.0000", "0.0000", "1.0000", "1", "0.2500"]
+
+
+def test_a_score_that_is_undefined_is_null_in_the_file_and_a_dash_in_the_page(tmp_path):
+    class Undefined(Classification):
+        def score(self, examples, predictions):
+            return {"accuracy": math.nan}
+
+    predictions = [{"label": "a", "probability": 0.9}] * 2
+    golds = [TextExample("", "t", None, label) for label in "ab"]
+    result = make_report(Undefined(("a", "b")), golds, rows([3, 3]), predictions)
+    write_report(tmp_path, "run", {"dev": result})
+    text = (tmp_path / "report.json").read_text(encoding="utf-8")
+    saved = json.loads(text, parse_constant=lambda name: pytest.fail(name))
+    assert saved["dev"]["scores"] == {"accuracy": {"value": None, "low": None, "high": None}}
+    page = Page((tmp_path / "report.html").read_text(encoding="utf-8"))
+    assert "–" in page.texts
+
+
+def test_warnings_are_in_the_page(tmp_path):
+    predicted = [("a" if i % 3 else "b", "a", 0.9, 3) for i in range(12)]
+    (warning,) = report(predicted)["warnings"]
+    write_report(tmp_path, "run", {"dev": report(predicted)})
+    page = Page((tmp_path / "report.html").read_text(encoding="utf-8"))
+    assert f"Warning: {warning}" in page.texts
+    assert report()["warnings"] == []
+
+
 def test_a_score_lies_in_its_interval_and_the_interval_is_that_of_a_share():
     predicted = [("a" if i % 2 else "b", "a", 0.9, 3) for i in range(50)]
     predicted += [("a", "a", 0.9, 3)] * 150
@@ -134,6 +203,7 @@ def test_the_windows_of_one_passage_are_one_length():
         ("", "two", 0.7)
     ]
     assert "confusion" not in result
+    assert result["calibration"]["of"] == "the answer to each question"
 
 
 class Page(html.parser.HTMLParser):

@@ -9,6 +9,7 @@ import scipy.special
 
 import bert_jax
 from bert_jax.labelled.batching import collate
+from bert_jax.labelled.multilabel import MultiLabelExample
 from bert_jax.labelled.squad import Answer, Question
 from bert_jax.labelled.texts import TextExample
 from bert_jax.models.architectures import WITH_LABELS, architecture
@@ -23,6 +24,10 @@ EXAMPLES: dict[str, list[Any]] = {
     "classification": [
         TextExample("", "the cat sat", None, "good"),
         TextExample("", "a dog", "on mat .", "bad"),
+    ],
+    "multilabel": [
+        MultiLabelExample("", "the cat sat", None, ("good", "long")),
+        MultiLabelExample("", "a dog", "on mat .", ()),
     ],
     "regression": [
         TextExample("", "the cat sat", "a dog", "2.5"),
@@ -74,6 +79,9 @@ def plain_loss(task, batch, outputs):
         size = batch["lengths"][i].sum()
         if task.kind == "classification":
             terms.append(-scipy.special.log_softmax(outputs[i, 0])[batch["label"][i, 0]])
+        elif task.kind == "multilabel":
+            chances = scipy.special.expit(outputs[i, 0])
+            terms += [*-np.log(np.where(batch["labels"][i, 0] == 1, chances, 1 - chances))]
         elif task.kind == "regression":
             terms.append((outputs[i, 0, 0] - batch["score"][i, 0]) ** 2)
         elif task.kind == "tagging":
@@ -149,7 +157,7 @@ def test_loss_and_gradient_ignore_padding(tiny):
     batch, changed = tiny.batch(), tiny.batch()
     is_padding = np.arange(16)[None] >= batch["lengths"].sum(axis=(1, 2))[:, None]
     changed["tokens"][is_padding] = TOKENIZER.cls_id
-    for name in {"label", "score", "start", "end"} & set(batch):
+    for name in {"label", "labels", "score", "start", "end"} & set(batch):
         changed[name][2] = 1
     (loss, outputs), gradient = tiny.run(tiny.params, batch)
     (same, others), same_gradient = tiny.run(tiny.params, changed)
@@ -182,4 +190,4 @@ def test_a_prediction_does_not_depend_on_its_neighbours_or_its_bucket(kind):
 
 def test_every_kind_is_tested():
     assert set(EXAMPLES) == set(KINDS) == set(LABELS)
-    assert {*INPUTS, "classification"} == set(KINDS)
+    assert {*INPUTS, "classification", "multilabel"} == set(KINDS)

@@ -105,3 +105,11 @@ def test_calibration_by_hand():
         (pytest.approx(0.9666667), pytest.approx(2 / 3), 3),
     ]
     assert error == pytest.approx(0.25 * 0.45 + 0.75 * 0.3)
+
+
+def test_numbers_that_are_constant_up_to_rounding_have_no_correlation_and_no_warning():
+    nearly = np.array([1.0, 1.0 + 2.3e-16, 1.0])
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        scores = correlations(np.array([1.0, 2.0, 3.0]), nearly)
+    assert scores == {"pearson": 0.0, "spearman": 0.0}

@@ -8,7 +8,7 @@ from bert_jax.models.architectures import WITH_LABELS, architecture
 from bert_jax.models.functional import build
 from bert_jax.nn.execution import DEFAULT_EXECUTION
 from bert_jax.tasks.kinds import KINDS
-from bert_jax.tasks.prediction import make_predictor
+from bert_jax.tasks.prediction import decode_and_tune, make_predictor
 from bert_jax.tasks.splits import Split
 from bert_jax.tasks.task import make_finetuning_objective
 from bert_jax.training.parallel import DataParallel
@@ -26,7 +26,8 @@ def test_the_loss_is_the_mean_over_all_targets(kind):
     rows = task.encode(examples, TOKENIZER, 24)
     packing = Packing(24, TOKENIZER.pad_id, 8)
     predict = make_predictor(task, merge, DEFAULT_EXECUTION, DataParallel(), packing, batch_size=1)
-    predictions, loss = predict(model.params, Split(examples, rows))
+    outputs, loss = predict(model.params, Split(examples, rows))
+    task, predictions = decode_and_tune(task, Split(examples, rows), outputs)
 
     objective = make_finetuning_objective(task, merge, DEFAULT_EXECUTION)
     alone = [[i] for i in range(len(rows))]

@@ -1,22 +1,73 @@
-"""Baselines that make pretraining's losses readable, and the warning of a loss on the plateau."""
+"""Baselines of pretraining, and the warning of a loss that is no better than they are."""
 
+import numpy as np
 import pytest
 
-from bert_jax.tasks.pretraining import Baselines
+from bert_jax.tasks.pretraining import Baselines, mean_metrics
 
 BASELINES = Baselines(unigram_loss=5.0, nsp_majority={32: 0.6, 64: 0.52})
 
 
 @pytest.mark.parametrize(
-    ("loss", "progress", "warned"),
-    [(5.0, 0.5, True), (4.86, 0.1, True), (4.84, 0.5, False), (5.0, 0.09, False), (6.0, 1.0, True)],
+    ("loss", "progress", "said"),
+    [
+        (5.0, 0.5, "still on the unigram plateau"),
+        (4.86, 0.1, "still on the unigram plateau"),
+        (5.14, 0.5, "has learned word frequencies"),
+        (5.16, 0.5, "above that of a unigram model"),
+        (6.0, 1.0, "predicts worse than word frequencies"),
+        (4.84, 0.5, None),
+        (6.0, 0.09, None),
+        (float("nan"), 0.5, None),
+    ],
 )
-def test_a_loss_on_the_unigram_plateau_is_reported_after_a_tenth_of_the_run(loss, progress, warned):
+def test_a_loss_on_or_above_the_unigram_plateau_is_reported_after_a_tenth_of_the_run(
+    loss, progress, said
+):
     warning = BASELINES.plateau_warning({"mlm_loss": loss}, progress)
-    assert (warning is not None) == warned
+    assert (warning is not None) == (said is not None)
     if warning:
-        assert f"after {progress:.0%} of the run" in warning
-        assert "unigram plateau (5.000)" in warning
+        assert said in warning
+        assert f"after {progress:.0%} of the run the held-out MLM loss {loss:.3f} is" in warning
+        assert "(5.000)" in warning
+        assert "longer warm-up" not in warning
+
+
+def test_during_the_warm_up_the_plateau_is_no_reason_to_change_it():
+    warning = BASELINES.plateau_warning({"mlm_loss": 5.0}, 0.5, warming_up=True)
+    assert warning.endswith("The warm-up is not over: the learning rate is still below its peak.")
+
+
+def test_perplexity_stands_beside_the_mlm_loss():
+    sums = {"mlm_loss": (np.log(8.0) * 10, 10), "nsp_loss": (6.0, 12), "unseen": (0.0, 0)}
+    means = mean_metrics(sums)
+    assert means["mlm_perplexity"] == pytest.approx(8.0)
+    assert means["loss"] == pytest.approx(np.log(8.0) + 0.5)
+    assert "unseen" not in means
+    assert mean_metrics({**sums, "mlm_loss": (1e6, 1)})["mlm_perplexity"] > 1e300
+
+
+def test_each_loss_is_drawn_with_a_baseline_of_its_own():
+    mlm, nsp = BASELINES.panels
+    assert (mlm.key, mlm.baselines) == ("mlm_loss", {"unigram model": 5.0})
+    p, q = 0.52, 0.48
+    assert nsp.baselines == {
+        "label frequencies (T=64)": pytest.approx(-p * np.log(p) - q * np.log(q))
+    }
+    assert Baselines(5.0, {32: 1.0}).panels[1].baselines == {"label frequencies (T=32)": 0.0}
+
+
+def test_a_constant_label_is_warned_of():
+    assert BASELINES.label_warnings() == []
+    (warning,) = Baselines(5.0, {32: 1.0, 64: 0.52}).label_warnings()
+    assert "100% of the NSP labels at T=32 are the same" in warning
+
+
+def test_without_nsp_there_is_no_baseline_of_it():
+    baselines = Baselines(5.0, {})
+    assert str(baselines) == "baselines: MLM loss 5.000 (unigram model); no NSP"
+    assert [panel.key for panel in baselines.panels] == ["mlm_loss"]
+    assert mean_metrics({"mlm_loss": (np.float32(6), np.float32(3))})["loss"] == 2
 
 
 def test_baselines_are_printed_for_every_length():

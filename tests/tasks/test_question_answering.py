@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bert_jax.config import FinetuneConfig
+from bert_jax.errors import ConfigError
 from bert_jax.labelled.batching import collate
 from bert_jax.labelled.rejects import Rejects
 from bert_jax.labelled.squad import Answer, Question
@@ -150,6 +151,43 @@ def test_long_windows_start_every_128_tokens():
     rows = encode(ask(letters(500), "a"), max_length=303)
     starts = [row.targets["char_start"][row.first_length] // 2 for row in rows]
     assert starts == [0, 128, 256]
+
+
+@pytest.mark.parametrize(
+    ("stride", "starts"), [(100, [0, 100, 200]), (200, [0, 200]), (1000, [0, 299])]
+)
+def test_windows_start_every_stride_tokens_and_leave_no_token_out(stride, starts):
+    # 303 tokens hold [CLS] who [SEP], 299 of the passage, and [SEP].
+    given = FinetuneConfig("question_answering", "", "", "", stride=stride)
+    task = QuestionAnswering.from_examples([], given)
+    rows = task.encode([ask(letters(450), "a")], TOKENIZER, 303)
+    assert [row.targets["char_start"][row.first_length] // 2 for row in rows] == starts
+
+
+def test_answers_are_decoded_with_the_stride_they_were_encoded_with():
+    # Windows of 16 tokens that start at 0, 9, 18, 27. Word 12 has three words to one side in the
+    # first and in the second, so it may start an answer in the first alone.
+    task = QuestionAnswering(stride=9)
+    question = ask(letters(40), "a")
+    rows = task.encode([question], TOKENIZER, 20)
+    assert [len(row.tokens) for row in rows] == [20, 20, 20, 17]
+    high = [outputs(rows[0], {12: (5, 5)}), outputs(rows[1], {3: (9, 9)})]
+    flat = [outputs(row, {}) for row in rows[2:]]
+    (prediction,) = task.decode([question], rows, [*high, *flat])
+    assert (prediction["start"], prediction["end"]) == (24, 25)
+    assert prediction["none_margin"] == pytest.approx(-10)
+
+
+def test_a_stride_is_saved_with_the_model():
+    task = QuestionAnswering(stride=64)
+    assert QuestionAnswering.from_labels((), task.options) == task
+    assert QuestionAnswering.from_labels((), {"kind": "question_answering"}).stride is None
+    for damaged in (0, "64", 1.5, 1 << 40):
+        with pytest.raises(ConfigError, match="stride is") as caught:
+            QuestionAnswering.from_labels((), {"stride": damaged})
+        assert str(caught.value).count("\n") == 2
+    with pytest.raises(ConfigError, match="stride = 64 is invalid"):
+        FinetuneConfig("tagging", "", "", "", stride=64)
 
 
 @settings(max_examples=100, deadline=None)

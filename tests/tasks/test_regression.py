@@ -19,12 +19,12 @@ def predictions(*scores):
     return TASK.decode([], [], [np.array([[score]], np.float32) for score in scores])
 
 
-def test_what_is_not_a_finite_number_is_rejected():
+def test_what_is_not_a_number_that_float32_can_square_is_rejected():
     rejects = Rejects()
-    accepted = TASK.accept(examples("2.5", "nan", "1e3", "x", "inf", "-1"), rejects)
+    accepted = TASK.accept(examples("2.5", "nan", "1e3", "x", "inf", "1e300", "-1"), rejects)
     assert [example.label for example in accepted] == ["2.5", "1e3", "-1"]
     assert [row["reason"] for row in rejects.rows] == [
-        f"score {x!r} is not a finite number" for x in ("nan", "x", "inf")
+        f"score {x!r} is not a number, or is too large" for x in ("nan", "x", "inf", "1e300")
     ]
 
 

@@ -74,7 +74,8 @@ def folder(tmp_path_factory):
 
 def config(folder, task="classification", **changes):
     names = {"train": "tfds:tiny_reviews", "dev": "tfds:tiny_reviews"} | changes
-    return FinetuneConfig(task=task, encoder="", tfds_data_dir=folder, max_length=16, **names)
+    names |= {"tfds_data_dir": folder, "max_rejected": 0.5}
+    return FinetuneConfig(task=task, encoder="", max_length=16, **names)
 
 
 def read(config):
@@ -97,7 +98,7 @@ def test_classes_have_their_names_and_splits_their_places(folder):
     for example, row in zip(data["train"].examples, data["train"].encoded, strict=True):
         assert row.targets == {"label": ["awful", "zesty"].index(example.label)}
     (unlabelled,) = rejects.rows  # class -1, as the test splits of GLUE have
-    assert unlabelled["reason"] == "text or label missing"
+    assert unlabelled["reason"] == "label missing"
     assert unlabelled["place"].startswith("tfds:tiny_reviews:train:")
     assert log[0] == ("tfds:tiny_reviews: TFDS; text 'sentence', label 'label'; 4 rows")
     assert "labels: awful, zesty" in log

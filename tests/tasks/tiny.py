@@ -1,5 +1,7 @@
 """A vocabulary of a few words and models of a few numbers, for tests that train nothing."""
 
+from dataclasses import replace
+
 import jax
 import numpy as np
 
@@ -18,6 +20,7 @@ ENDINGS = ("s", "er", "종", "대", "왕", "이", "글", "을", "들", "었", "�
 TOKENIZER = Tokenizer([*SPECIAL_TOKENS, *WORDS, *(f"##{piece}" for piece in ENDINGS)])
 LABELS = {
     "classification": ("bad", "good", "so-so"),
+    "multilabel": ("bad", "good", "long"),
     "regression": ("score",),
     "tagging": ("O", "B-PET", "I-PET"),
     "question_answering": (),
@@ -49,6 +52,15 @@ def make(kind: str) -> PretrainedModel:
     """Return a model for a kind of task."""
     name, labels = KINDS[kind].architecture, LABELS[kind]
     params = random_params(name, len(labels) if name in WITH_LABELS else 0)
-    problem = "regression" if kind == "regression" else None
     about = {"kind": kind, "max_length": 48}
-    return PretrainedModel(CONFIG, name, params, TOKENIZER, labels, problem, about)
+    return PretrainedModel(CONFIG, name, params, TOKENIZER, labels, KINDS[kind].problem_type, about)
+
+
+def with_one_segment(model: PretrainedModel) -> PretrainedModel:
+    """Return a model without an embedding of the second segment."""
+    encoder = model.params["bert"]
+    embeddings = encoder["embeddings"] | {"segment": encoder["embeddings"]["segment"][:1]}
+    return model._replace(
+        config=replace(model.config, type_vocab_size=1),
+        params=model.params | {"bert": encoder | {"embeddings": embeddings}},
+    )

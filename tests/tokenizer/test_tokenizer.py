@@ -1,11 +1,9 @@
 import json
 
 import numpy as np
-import pytest
 from tokenizers import Tokenizer as FastTokenizer
 
-from bert_jax.errors import ConfigError
-from bert_jax.tokenizer.tokenizer import SPECIAL_TOKENS, Casing, Tokenizer, read_vocab
+from bert_jax.tokenizer.tokenizer import AddedToken, Casing, Tokenizer
 
 
 def test_a_hand_worked_text(vocab):
@@ -72,53 +70,25 @@ def test_hangul_survives_cased_and_uncased_without_stripping(vocab):
     assert stripped.tokens(stripped.encode("한국어")) == ["[UNK]"]
 
 
-@pytest.mark.parametrize(
-    ("content", "message"),
-    [
-        (
-            "\n".join([*SPECIAL_TOKENS, "a", "b", "a"]),
-            r"vocab.txt:8: token 'a' is already on line 6",
-        ),
-        ("\n".join([*SPECIAL_TOKENS, "a", "", "b"]), r"vocab.txt:7: empty line"),
-        ("\n".join(["[PAD]", "[UNK]", "[CLS]", "a"]), r"\[SEP\] \[MASK\] missing among 4 tokens"),
-        (b"\xff\xfe", "cannot be read"),
-        (None, "cannot be read"),
-    ],
-)
-def test_a_bad_vocabulary_is_refused_by_file_and_line(tmp_path, content, message):
-    path = tmp_path / "vocab.txt"
-    if content is not None:
-        path.write_bytes(content if isinstance(content, bytes) else content.encode())
-    with pytest.raises(ConfigError, match=message):
-        read_vocab(path)
+def test_saving_again_leaves_no_tokens_of_before(vocab, tmp_path):
+    Tokenizer(vocab, added=[AddedToken("covid19")]).save(tmp_path)
+    plain = Tokenizer(vocab)
+    plain.save(tmp_path)
+    (tmp_path / "tokenizer.json").unlink()
+    assert Tokenizer.load(tmp_path).sha256 == plain.sha256
 
 
-@pytest.mark.parametrize("ending", ["\n", "\r\n"])
-@pytest.mark.parametrize("bom", [b"", b"\xef\xbb\xbf"])
-def test_line_endings_and_a_byte_order_mark_do_not_matter_in_a_vocabulary(tmp_path, ending, bom):
-    tokens = [*SPECIAL_TOKENS, "a", "##b", "\u2028", "\x85"]
-    (tmp_path / "vocab.txt").write_bytes(bom + "".join(t + ending for t in tokens).encode())
-    assert read_vocab(tmp_path / "vocab.txt") == tokens
+def test_an_added_token_is_part_of_the_identity_and_continues_no_word(vocab):
+    added = [AddedToken("##s", normalized=False), AddedToken("##s")]
+    hashes = {Tokenizer(vocab, added=[token]).sha256 for token in added}
+    assert len(hashes | {Tokenizer(vocab).sha256, Tokenizer([*vocab, "##s1"]).sha256}) == 4
+    tokenizer = Tokenizer(vocab[:6], added=[AddedToken("##covid")])
+    assert tokenizer.is_continuation.tolist() == [False] * 7
 
 
-def test_a_folder_without_configuration_is_refused(tmp_path):
-    with pytest.raises(ConfigError, match=r"holds no tokenizer_config\.json"):
-        Tokenizer.load(tmp_path)
-
-
-@pytest.mark.parametrize(
-    "changes", [{"strip_accents": "abc"}, {"strip_accents": 1}, {"do_lower_case": "no"}]
-)
-def test_a_casing_that_is_neither_true_nor_false_is_refused(tokenizer, tmp_path, changes):
-    tokenizer.save(tmp_path)
-    (tmp_path / "tokenizer_config.json").write_text(json.dumps(changes))
-    (name, value), *_ = changes.items()
-    with pytest.raises(ConfigError, match=f"{name} = {value!r}") as caught:
-        Tokenizer.load(tmp_path)
-    assert str(caught.value).count("\n") == 2
-    (tmp_path / "tokenizer_config.json").write_text("{}")
-    fast = json.loads((tmp_path / "tokenizer.json").read_text())
-    fast["normalizer"] |= {"lowercase": value, "strip_accents": value}
-    (tmp_path / "tokenizer.json").write_text(json.dumps(fast))
-    with pytest.raises(ConfigError, match=repr(value)):
-        Tokenizer.load(tmp_path)
+def test_words_that_are_too_long_are_found_after_normalization(vocab):
+    tokenizer = Tokenizer(vocab, Casing(True), max_word_chars=8)
+    texts = ["short words a-b-c-d-e-f-g", "ninechars eightcha", "한국어 국"]
+    assert tokenizer.long_words(texts) == [9]
+    assert tokenizer.long_words(["한국어한"]) == [11]  # as jamo
+    assert Tokenizer(vocab, Casing(), max_word_chars=8).long_words(["한국어한"]) == []

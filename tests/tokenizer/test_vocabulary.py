@@ -71,8 +71,31 @@ def test_characters_are_counted_as_they_are_after_normalizing():
 
 def test_the_alphabet_leaves_rare_characters_out():
     counts = Counter({"b": 50_000, "a": 50_000, "z": 1})
-    assert choose_alphabet(counts, 10) == ["a", "b"]
-    assert choose_alphabet(counts, 1) == ["a"]
+    assert choose_alphabet(counts, 100) == ["a", "b"]
+
+
+def test_the_alphabet_leaves_room_for_words():
+    """Of 10 tokens 3 characters; ideographs, which are words, until 8 are taken."""
+    letters = Counter(dict(zip("abcdefgh", range(20, 12, -1), strict=True)))
+    assert choose_alphabet(letters, 10) == ["a", "b", "c"]
+    ideographs = Counter(dict(zip("一丁七丈三上下不", range(12, 4, -1), strict=True)))
+    assert choose_alphabet(letters + ideographs, 10) == ["a", "b", "c", "一", "丁"]
+    assert len(choose_alphabet(ideographs, 9)) == 7
+
+
+def test_tokens_that_are_left_over_go_to_rare_characters():
+    """Ideographs have no longer pieces, so all that the text has fit into the vocabulary."""
+    ideographs = [chr(0x4E00 + i) for i in range(300)]
+    text = "".join(ideographs) + "ab\n" + "".join(ideographs[:200]) * 3
+    vocab = train(500, text=text)
+    assert {*ideographs, "a", "##a"} <= set(vocab)
+    assert len(vocab) == len(set(vocab)) <= 500
+    tokenizer = Tokenizer(vocab)
+    assert tokenizer.unk_id not in tokenizer.encode(text)
+    assert "é" in train(text=TEXT * 100 + "é")  # rarer than the alphabet's share of the text
+    full = train(250, text=text)
+    assert len(full) == 250
+    assert set(ideographs[:200]) <= set(full)  # the frequent ones
 
 
 def test_endless_words_cost_nothing_and_teach_nothing():

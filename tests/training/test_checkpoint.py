@@ -1,3 +1,4 @@
+import errno
 import json
 import os
 import random
@@ -14,7 +15,7 @@ import pytest
 from jax.sharding import AxisType, NamedSharding, PartitionSpec
 
 from bert_jax.errors import CheckpointError, ConfigError
-from bert_jax.training import checkpoint
+from bert_jax.training import checkpoint, checkpoint_hashes
 from bert_jax.training.checkpoint import Checkpoints
 from bert_jax.training.checkpoint_arrays import load_params
 from tests.training import children
@@ -208,6 +209,104 @@ def test_a_hundred_flipped_bits_are_found(two_steps, tmp_path):
         flip_bit(folder / rng.choice(names), rng)
         assert Steps(folder).restore()[1] == 10
         shutil.rmtree(folder)
+
+
+def refuse_to_read(monkeypatch, refused: Path):
+    """Make the operating system refuse to read a file, as a dying disk does."""
+
+    def refusing(method):
+        def call(path, *args, **options):
+            if path == refused:
+                raise OSError(errno.EIO, "Input/output error", str(path))
+            return method(path, *args, **options)
+
+        return call
+
+    for name in "open", "read_text":
+        monkeypatch.setattr(Path, name, refusing(getattr(Path, name)))
+
+
+@pytest.mark.parametrize("name", ["20/_METADATA", "20.manifest.json"])
+def test_a_step_that_cannot_be_read_stays_and_the_step_before_is_used(copy, monkeypatch, name):
+    files = {path: path.read_bytes() for path in copy.rglob("*") if path.is_file()}
+    with monkeypatch.context() as patch:
+        refuse_to_read(patch, copy / name)
+        steps = Steps(copy, keep_last=1)
+        assert steps.restore()[1] == 10
+        reason = f"{name.removeprefix('20/')} cannot be read: Input/output error"
+        assert f"checkpoint 20 stays where it is, unused: {'file ' * ('/' in name)}{reason}" in (
+            steps.text
+        )
+        assert "make the files readable" in steps.text
+        assert {path: path.read_bytes() for path in files if path != copy / name} == {
+            path: data for path, data in files.items() if path != copy / name
+        }
+        steps.save(15, 3.0)
+        assert {"15", "20", "20.manifest.json"} <= steps.names()  # neither counts for the other
+        assert load_params(copy, log=steps.logged.append)[1] == {}  # step 15
+    assert Steps(copy).restore()[1] == 20  # as soon as it can be read
+
+
+def test_a_step_that_could_not_be_read_is_replaced_when_the_run_comes_there_again(
+    copy, monkeypatch
+):
+    with monkeypatch.context() as patch:
+        refuse_to_read(patch, copy / "20" / "_METADATA")
+        steps = Steps(copy)
+        steps.restore()
+        steps.save(20, 5.0)
+    assert "it cannot be read, and a new save replaces it" in steps.text
+    restored, step, _ = Steps(copy).restore()
+    assert (step, bits(restored)) == (20, bits(make_state(5.0)))
+    assert any(name.startswith("20.bad-") for name in steps.names())
+
+
+def test_steps_of_which_none_can_be_read_end_the_run(copy, monkeypatch):
+    monkeypatch.setattr(checkpoint_hashes, "hash_files", lambda folder: os.listdir(folder / "no"))
+    with pytest.raises(CheckpointError, match="step 20: file no cannot be read") as error:
+        Steps(copy).restore()
+    assert error.value.exit_code == 4
+    assert "make the files readable, restore" in str(error.value)
+    assert {"10", "20"} <= {path.name for path in copy.iterdir()}
+
+
+def test_a_folder_that_cannot_be_listed_is_not_a_new_run(copy, monkeypatch):
+    def refuse(folder="."):
+        raise PermissionError(errno.EACCES, "Permission denied", str(folder))
+
+    steps = Steps(copy)
+    monkeypatch.setattr(os, "listdir", refuse)
+    with pytest.raises(PermissionError):
+        steps.restore()
+
+
+@pytest.mark.parametrize("replaced", [False, True])
+def test_a_folder_that_is_removed_while_the_run_trains_ends_it(tmp_path, replaced):
+    steps = Steps(tmp_path / "run" / "checkpoints")
+    steps.save(1)
+    shutil.rmtree(tmp_path / "run")
+    if replaced:
+        steps.folder.mkdir(parents=True)
+    with pytest.raises(
+        CheckpointError, match="removed or renamed while the run trained; step 2 is"
+    ):
+        steps.save(2)
+    assert (tmp_path / "run").exists() == replaced
+    steps.checkpoints.close()
+
+
+def test_a_manifest_that_is_a_pipe_is_not_waited_for(copy):
+    (copy / "20.manifest.json").unlink()
+    os.mkfifo(copy / "20.manifest.json")
+    assert Steps(copy).restore()[1] == 10
+
+
+def test_names_that_only_look_like_steps_are_left_alone(copy):
+    for name in "007", "٣", "x.deleting", "1.5":
+        (copy / name).mkdir()
+    steps = Steps(copy)
+    assert steps.restore()[1] == 20
+    assert {"007", "٣", "1.5"} <= steps.names()
 
 
 def test_a_step_whose_directory_is_gone_is_reported(copy):
@@ -404,7 +503,8 @@ from bert_jax.errors import CheckpointError
 from bert_jax.training.checkpoint import Checkpoints
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 folder = Path(sys.argv[1])
-state = {"w": jax.numpy.asarray(np.random.default_rng(0).normal(size=500_000))}
+values = np.random.default_rng(0).normal(size=500_000)
+state = {name: jax.numpy.asarray(values) for name in "abcdefgh"}
 checkpoints = Checkpoints(folder, {}, 5)
 def limit(size):
     resource.setrlimit(resource.RLIMIT_FSIZE, (size, resource.RLIM_INFINITY))
@@ -435,6 +535,8 @@ def test_a_full_disk_is_logged_survived_and_fatal_the_third_time_in_a_row(tmp_pa
     assert [line.split(" was not saved")[0] for line in warnings] == [
         f"warning: step {step}" for step in (2, 3, 5, 6, 7)
     ]
+    assert all("saving: File too large (failure" in line for line in warnings)
+    assert err == ""  # nothing of Orbax's own
     assert "(failure 2 in a row)" in warnings[1]
     assert "(failure 1 in a row)" in warnings[2]
     assert "restored 1 ['1', '1.manifest.json']" in lines

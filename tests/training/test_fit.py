@@ -48,12 +48,14 @@ def parts(tmp_path):
     parallel = DataParallel("shard_map", 2)
     optimizer, _ = make_optimizer(OptimizerConfig(warmup_steps=0), 100)
     step = parallel.shard(make_train_step(mean_objective(), optimizer))
-    state = parallel.put_state(init_state({"w": jnp.float32(1)}, optimizer, jax.random.key(0)))
     checkpoints = Checkpoints(tmp_path / "checkpoints", {}, 10, log=lambda text: None)
     log = Records()
 
-    def run(batches, loop):
-        opened = Run(tmp_path, loop, state, 0, log, checkpoints, parallel, {})
+    def run(batches, loop, start=0, sums=None):
+        state = parallel.put_state(init_state({"w": jnp.float32(1)}, optimizer, jax.random.key(0)))
+        opened = Run(
+            tmp_path, loop, state, start, log, checkpoints, parallel, {}, sums or {}, {"devices": 2}
+        )  # fmt: skip
         return fit(
             opened, step, iter(batches), schedule=lambda count: 0.5,
             evaluate=lambda params, step: Evaluation(
@@ -91,6 +93,20 @@ def test_a_record_is_the_mean_since_the_one_before(parts):
     run(batches(8), LoopConfig(8, log_every=4))
     assert [values["x"] for _, values in log.trained] == [1.5, 5.5]
     assert all(values["steps_per_second"] > 0 for _, values in log.trained)
+
+
+def test_a_record_after_a_resume_is_the_mean_since_the_one_before_it_too(parts):
+    run, log, checkpoints = parts
+    run(batches(6), LoopConfig(6, log_every=4, checkpoint_every=3))
+    extra = read_manifest(checkpoints.folder, 3)["extra"]
+    assert extra["shares"] == {"devices": 2}
+    assert extra["sums"]["x"] == [12.0, 12.0]  # 0, 1 and 2, four rows each
+    assert read_manifest(checkpoints.folder, 6)["extra"]["sums"] == {}  # just recorded
+    whole = log.trained[0]
+    log.trained.clear()
+    run(batches(6)[3:], LoopConfig(6, log_every=4), start=3, sums=extra["sums"])
+    step, values = log.trained[0]
+    assert (step, values["x"]) == (4, whole[1]["x"])
 
 
 def test_bad_steps_are_logged_and_left_out_of_the_mean(parts):

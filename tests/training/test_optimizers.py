@@ -18,6 +18,7 @@ from bert_jax.training.optimizers import (
     scale_by_layer_trust_ratio,
     scale_by_original_adam,
     warmup_linear_schedule,
+    warmup_warning,
 )
 from tests.extras import need
 
@@ -38,6 +39,21 @@ def test_the_joined_schedule_by_hand():
     expected = [0, 0.25, 0.5, 0.75, 1, 5 / 6, 4 / 6, 3 / 6, 2 / 6, 1 / 6, 0, 0]
     np.testing.assert_allclose([rate(step) for step in range(12)], expected, atol=1e-6)
     np.testing.assert_allclose(warmup_linear_schedule(1.0, 0, 10)(0), 1)
+
+
+@pytest.mark.parametrize("schedule", ["linear", "inverse_sqrt", "constant", "original"])
+def test_a_warm_up_that_does_not_end_is_reported_with_the_highest_rate_of_the_run(schedule):
+    name = {"name": "original"} if schedule == "original" else {"schedule": schedule}
+    config = OptimizerConfig(learning_rate=0.5, warmup_steps=40, **name)
+    _, rate = make_optimizer(config, 20)
+    highest = max(float(rate(step)) for step in range(20))
+    warning = warmup_warning(config, 20)
+    assert "the warm-up of 40 steps does not end within the run's 20" in warning
+    assert f"reaches {highest:.3g} at most, not 0.5" in warning
+    assert "--optimizer.warmup-steps 2," in warning
+    assert warmup_warning(config, 40)
+    assert warmup_warning(config, 41) is None
+    assert warmup_warning(OptimizerConfig(warmup_steps=0), 1) is None
 
 
 def test_two_updates_of_the_originals_adam_by_hand():

@@ -9,7 +9,6 @@ from pathlib import Path
 
 import pytest
 
-from bert_jax.config import MaskingConfig, read_json
 from bert_jax.errors import UserError
 from bert_jax.training.runlog import RunLog, describe_values, read_metrics, with_progress
 from tests.training import children
@@ -20,7 +19,7 @@ DESCRIBED = "loss 2.5000  12,346 tokens/s  MFU 41.2%  ETA 1:02:03  learning_rate
 
 
 def open_log(folder: Path, resume: int = 0, **options) -> RunLog:
-    log = RunLog(folder, MaskingConfig(), total_steps=100, **options)
+    log = RunLog(folder, total_steps=100, **options)
     log.resume(resume)
     return log
 
@@ -36,7 +35,6 @@ def test_a_run_leaves_what_it_was_and_what_it_did(tmp_path, capsys, monkeypatch)
         assert len(read_metrics(tmp_path / "metrics.jsonl")) == 1  # written at once
         log.eval(10, {"loss": 2.25, "nsp_accuracy": float("nan")})
         log.info("saved to https://me:CANARY@host/x [not markup]")
-    assert read_json(MaskingConfig, tmp_path / "config.json") == MaskingConfig()
     assert "pretrain.py tiny --hub-token '***'" in (tmp_path / "command.txt").read_text()
     assert json.loads((tmp_path / "environment.json").read_text())["versions"]["jax"]
     lines = [json.loads(line) for line in (tmp_path / "metrics.jsonl").read_text().splitlines()]
@@ -86,7 +84,7 @@ def test_a_new_start_forgets_a_run_that_saved_nothing(tmp_path):
 def test_a_run_that_is_refused_before_it_starts_leaves_the_directory_as_it_was(tmp_path):
     open_log(tmp_path).close()
     before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
-    RunLog(tmp_path, MaskingConfig(rate=0.3), total_steps=100).close()
+    RunLog(tmp_path, total_steps=100).close()
     assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
 
 
@@ -98,9 +96,8 @@ def test_values_are_described_in_reading_order():
 TERMINAL = """
 import sys
 from pathlib import Path
-from bert_jax.config import MaskingConfig
 from bert_jax.training.runlog import RunLog
-with RunLog(Path(sys.argv[1]), MaskingConfig(), 100) as log:
+with RunLog(Path(sys.argv[1]), 100) as log:
     log.resume(0)
     log.train(40, {"loss": 2.5, "tokens_per_second": 12345.6, "mfu": 0.412, "eta_seconds": 3723})
     log.info("a [line]")
@@ -153,10 +150,9 @@ def test_tensorboard_without_its_extra_is_refused_by_name(tmp_path, monkeypatch)
 FULL = """
 import os, sys, resource, signal
 from pathlib import Path
-from bert_jax.config import MaskingConfig
 from bert_jax.training.runlog import RunLog
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-log = RunLog(Path(sys.argv[1]), MaskingConfig(), 100)
+log = RunLog(Path(sys.argv[1]), 100)
 log.resume(0)
 log.train(1, {"loss": 1.0})
 resource.setrlimit(resource.RLIMIT_FSIZE, (300, resource.RLIM_INFINITY))
@@ -207,6 +203,31 @@ def test_a_directory_that_cannot_be_written_does_not_end_the_run(tmp_path, capsy
     captured = capsys.readouterr()
     assert "step 10/100  loss 1.0000" in captured.out
     assert captured.err.count("warning: logging is incomplete") == 1
+
+
+@pytest.mark.parametrize("name", ["train.log", "metrics.jsonl", "command.txt"])
+@pytest.mark.parametrize("reader", [False, True])
+def test_a_pipe_in_place_of_a_file_is_refused_and_not_waited_for(tmp_path, capsys, name, reader):
+    os.mkfifo(tmp_path / name)
+    handle = os.open(tmp_path / name, os.O_RDONLY | os.O_NONBLOCK) if reader else -1
+    with open_log(tmp_path) as log:
+        log.train(10, {"loss": 1.0})
+        log.info("still here")
+    if reader:
+        assert os.read(handle, 100) == b""
+        os.close(handle)
+    captured = capsys.readouterr()
+    assert "still here" in captured.out
+    assert captured.err.count("warning: logging is incomplete") == 1
+    assert str(tmp_path / name) in captured.err
+    assert "[Errno" not in captured.err
+
+
+def test_records_that_are_damaged_are_left_out(tmp_path):
+    good = {"step": 1, "split": "eval", "loss": 2.0}
+    bad = '{"step": 2, "splat": "train"}\n{"step": true, "split": "train"}\n[3]\n' + "[" * 100_000
+    (tmp_path / "metrics.jsonl").write_text(f"{json.dumps(good)}\n{bad}\n")
+    assert read_metrics(tmp_path / "metrics.jsonl") == [good]
 
 
 def test_progress_is_the_rate_of_the_step_and_the_time_that_is_left():

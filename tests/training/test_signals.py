@@ -10,7 +10,7 @@ from bert_jax.training.signals import StopSignal
 from tests.training import children
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
 def test_a_signal_becomes_a_request_and_old_handlers_come_back(number, capfd):
     before = signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM)
     with StopSignal() as stop:
@@ -30,6 +30,17 @@ def test_the_second_ctrl_c_interrupts_at_once():
         assert stop.requested(1)
         with pytest.raises(KeyboardInterrupt):
             os.kill(os.getpid(), signal.SIGINT)
+
+
+def test_a_closed_terminal_is_ignored_under_nohup(capfd):
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        with StopSignal() as stop:
+            os.kill(os.getpid(), signal.SIGHUP)
+            assert not stop.requested(1)
+        assert signal.getsignal(signal.SIGHUP) == signal.SIG_IGN
+    finally:
+        signal.signal(signal.SIGHUP, before)
 
 
 def test_it_needs_the_main_thread_and_says_so():
@@ -70,7 +81,7 @@ sys.exit(75 if step < 1999 else 0)
 """
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
 def test_a_signal_saves_and_ends_one_process_within_seconds(tmp_path, number):
     child = children.start(STEPS, tmp_path)
     assert child.stdout.readline() == "started\n"
@@ -84,7 +95,7 @@ def test_a_signal_saves_and_ends_one_process_within_seconds(tmp_path, number):
     assert (tmp_path / f"{step}.manifest.json").exists()
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
 def test_a_signal_to_one_of_two_processes_stops_both_at_the_same_step(tmp_path, number):
     pair = children.start_pair(STEPS, tmp_path)
     for child in pair:

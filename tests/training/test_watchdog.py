@@ -1,3 +1,5 @@
+import os
+import signal
 import threading
 import time
 
@@ -67,10 +69,55 @@ with Watchdog(0.5) as watchdog:
 def test_a_hang_that_holds_the_interpreters_lock_ends_too():
     start = time.monotonic()
     code, _, err = children.run(HOLD)
-    assert code == 1
+    assert code == -signal.SIGABRT
     assert time.monotonic() - start < 30
-    assert "Timeout" in err
+    assert "Aborted" in err
     assert "most recent call first" in err
+
+
+SUSPENDED = """
+import sys, time
+from pathlib import Path
+from bert_jax.training.watchdog import Watchdog
+
+with Watchdog(1.0) as watchdog:
+    watchdog.beat()
+    print("working", flush=True)
+    for _ in range(int(sys.argv[1])):
+        time.sleep(0.1)
+        watchdog.beat()
+    time.sleep(float(sys.argv[2]))
+print("done")
+"""
+
+
+def test_a_process_that_was_suspended_for_longer_continues():
+    child = children.start(SUSPENDED, 20, 0)
+    assert child.stdout.readline() == "working\n"
+    time.sleep(0.3)
+    child.send_signal(signal.SIGSTOP)
+    time.sleep(5)  # longer than the watchdog, and than its monitor
+    child.send_signal(signal.SIGCONT)
+    code, out, err = children.finish(child)
+    assert (code, out) == (0, "done\n"), err
+
+
+def test_a_hang_after_a_suspension_ends_the_process():
+    child = children.start(SUSPENDED, 0, 60)
+    assert child.stdout.readline() == "working\n"
+    child.send_signal(signal.SIGSTOP)
+    time.sleep(2)
+    child.send_signal(signal.SIGCONT)
+    start = time.monotonic()
+    assert children.finish(child)[0] == EXIT_WATCHDOG
+    assert time.monotonic() - start < 30
+
+
+def test_the_stacks_do_not_wait_for_a_pipe(tmp_path):
+    os.mkfifo(tmp_path / "log")
+    code, _, err = children.run(HANG, tmp_path / "log", 1.0, 0)
+    assert code == EXIT_WATCHDOG
+    assert "in hang_here" in err
 
 
 def test_beats_keep_it_quiet_and_leaving_ends_it(capfd):

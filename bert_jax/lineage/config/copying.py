@@ -145,6 +145,8 @@ class CopyTaskConfig:
     """JAX transform that runs the step on several devices; the results are the same."""
     tensorboard: MayDiffer[bool] = False
     """Also write TensorBoard files (needs the [track] extra)."""
+    wandb: MayDiffer[str | None] = None
+    """Also send the metrics to this project of Weights & Biases (needs the [track] extra)."""
     allow_unverified: MayDiffer[bool] = False
     """Resume from a checkpoint even if its manifest, with the files' hashes, is missing."""
 

@@ -90,6 +90,8 @@ class TrainTranslatorConfig:
     """Folder of TFDS data sets. None: TFDS's default (the variable TFDS_DATA_DIR)."""
     tensorboard: MayDiffer[bool] = False
     """Also write TensorBoard files (needs the [track] extra)."""
+    wandb: MayDiffer[str | None] = None
+    """Also send the metrics to this project of Weights & Biases (needs the [track] extra)."""
     distributed: MayDiffer[bool] = False
     """Join the other processes of this job. Slurm, MPI, Kubernetes and TPU pods are detected;
     elsewhere set JAX_COORDINATOR_ADDRESS, JAX_NUM_PROCESSES and JAX_PROCESS_ID."""
@@ -108,7 +110,7 @@ class TrainTranslatorConfig:
         names = ("min_length", "source_length", "vocab_size", "eval_pairs")
         require_at_least(self, 1, "batch_tokens", "batch_size", *names)
         maximum = self.model.max_positions
-        limit = f"at most {maximum}, the model's positions"
+        limit = f"at most {maximum}, the tokens that the model reads (model.max_positions)"
         require(self.source_length <= maximum, "source_length", self.source_length, limit)
         smoothing = self.label_smoothing
         require(0 <= smoothing < 1, "label_smoothing", smoothing, "a number in [0, 1)")

@@ -1,15 +1,17 @@
 import gzip
 import json
 import lzma
+from pathlib import Path
 
 import pyarrow
 import pyarrow.parquet
 import pytest
 
-from bert_jax.corpus.cleaning import MAX_LINE_CHARS, Findings
-from bert_jax.corpus.readers import read_texts
-from bert_jax.corpus.sources import ReadOptions, Source, find_sources
 from bert_jax.errors import DataError
+from bert_jax.reading import cleaning, streams
+from bert_jax.reading.cleaning import MAX_LINE_CHARS, Findings
+from bert_jax.reading.readers import read_texts
+from bert_jax.reading.sources import ReadOptions, Source, find_sources
 
 
 def read(name: str, **options) -> tuple[list[str], Findings]:
@@ -39,6 +41,49 @@ def test_a_long_document_comes_in_pieces_that_say_so(corpus):
         ("cccc", True),
         ("d", False),
     ]
+
+
+def test_every_line_may_be_a_document(corpus, monkeypatch):
+    path = corpus("\ufeffone\r\n\n \t\ntwo \xff\nthree")
+    texts, findings = read(path, documents="lines")
+    assert texts == ["one", "two \xff", "three"]
+    assert not findings.counts
+    monkeypatch.setattr(cleaning, "MAX_LINE_CHARS", 8)
+    monkeypatch.setattr(streams, "MAX_RECORD_BYTES", 20)
+    name = corpus("a long line of text\n" + "x" * 30 + "\nnext")
+    options = ReadOptions(documents="lines", piece_chars=8)
+    findings = Findings()
+    pieces = [tuple(text) for text in read_texts(Source(name, 0), options, findings)]
+    assert pieces == [("a long\nline of", False), ("text", True), ("next", False)]
+    assert findings.examples["line longer than 0 MB (skipped)"] == [f"{name}:2"]
+
+
+@pytest.mark.parametrize("name", ["a.txt", "a.jsonl", "a.csv", "a.txt.gz"])
+def test_another_encoding_gives_the_same_texts(corpus, name):
+    content = {"a.jsonl": '{"text": "한국어"}\n', "a.csv": "text\n한국어\n"}.get(name, "한국어\n")
+    for encoding in ("cp949", "utf-16", "utf-16-be", "utf-8"):
+        data = content.encode(encoding)
+        path = corpus(gzip.compress(data) if name.endswith("gz") else data, name)
+        texts, findings = read(path, encoding=encoding)
+        assert texts == ["한국어"]
+        assert not findings.counts
+
+
+def test_tables_lists_and_nested_columns_are_records(corpus):
+    table = corpus('id,body\n1,"one\n\ntwo"\n2,\n', "a.csv")
+    texts, findings = read(table, text_column="body")
+    assert texts == ["one\ntwo"]
+    assert findings.counts == {"record with empty text (skipped)": 1}
+    records = [{"meta": {"text": ["one", "two"]}}, {"meta": {"text": 3}}, {"meta": None}]
+    lines = corpus("\n".join(map(json.dumps, records)), "a.jsonl")
+    texts, findings = read(lines, text_column="meta.text")
+    assert texts == ["one\ntwo"]
+    assert findings.counts == {
+        "record with int in place of text in 'meta.text' (skipped)": 1,
+        "record without text in 'meta.text' (skipped)": 1,
+    }
+    with pytest.raises(DataError, match=r"one of 'meta.text'(.|\n)*--text-column meta.text"):
+        read(lines)
 
 
 @pytest.mark.parametrize("ending", ["", ".gz"])
@@ -134,3 +179,14 @@ def test_a_tfds_data_set_is_read_without_tensorflow(tfds_folder):
         (source,) = find_sources([name], options, Findings())
         texts = [text.text for text in read_texts(source, options, Findings())]
         assert sorted(texts) == ["Another article.", "첫 문장.\n둘째 문장."]
+
+
+@pytest.mark.filterwarnings("ignore:label\\(\\) is deprecated:DeprecationWarning")
+def test_a_damaged_tfds_data_set_is_refused(tfds_folder):
+    options = ReadOptions(tfds_data_dir=tfds_folder)
+    (source,) = find_sources(["tfds:tiny_wiki"], options, Findings())
+    (shard,) = Path(tfds_folder).rglob("*train.array_record*")
+    shard.write_bytes(shard.read_bytes()[:20] + bytes(100_000))
+    with pytest.raises(DataError, match="tfds:tiny_wiki:train:1 cannot be read") as caught:
+        list(read_texts(source, options, Findings()))
+    assert str(caught.value).count("\n") == 2

@@ -16,7 +16,7 @@ _UNCLEAN = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029\ufeff\ufffd\ud80
 _CONTROL_BYTES = bytes({*range(32), 127} - set(b"\t\n"))
 _C1_BYTES = re.compile(rb"\xc2[\x80-\x9f]")
 _RULES = (
-    (re.compile("\ufffd"), "\ufffd", "line with invalid UTF-8 (characters replaced)"),
+    (re.compile("\ufffd"), "\ufffd", "line with bytes that cannot be decoded (replaced)"),
     (re.compile("\x00"), "", "line with NUL characters (removed)"),
     (re.compile("\r"), " ", "line with a lone carriage return (made a space)"),
     (re.compile("[\x01-\x08\x0b-\x1f\x7f-\x9f]"), "", "line with control characters (removed)"),
@@ -39,6 +39,11 @@ class Findings:
         examples = self.examples.setdefault(reason, [])
         if len(examples) < MAX_EXAMPLES and location not in examples:
             examples.append(location)
+
+    def summary(self) -> Iterator[str]:
+        """Iterate over the reasons as text, each with its count and first location."""
+        for reason, count in self.counts.items():
+            yield f"{count:,} x {reason}, first {self.examples[reason][0]}"
 
     def merge(self, other: "Findings") -> None:
         """Add the counts and locations of other findings."""

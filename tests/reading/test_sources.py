@@ -1,14 +1,16 @@
+import gzip
 from pathlib import Path
 
 import pytest
 
-from bert_jax.corpus.cleaning import Findings
-from bert_jax.corpus.sources import ReadOptions, Source, find_sources, group_parts
 from bert_jax.errors import DataError
+from bert_jax.reading.cleaning import Findings
+from bert_jax.reading.sources import ReadOptions, Source, find_sources, group_parts
 
 
 def test_folders_globs_and_files_in_a_fixed_order(corpus, tmp_path):
-    for name in ("b.txt", "a/wiki_00", "a/x.jsonl.gz", "c.parquet", "skipped.png", ".hidden"):
+    corpus(gzip.compress(b"{}"), "a/x.jsonl.gz")
+    for name in ("b.txt", "a/wiki_00", "c.parquet", "skipped.png", ".hidden"):
         corpus("text", name)
     findings = Findings()
     sources = find_sources([str(tmp_path)], ReadOptions(), findings)

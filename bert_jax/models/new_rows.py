@@ -1,0 +1,34 @@
+"""More rows for the word embeddings of a trained model."""
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from bert_jax.models.functional import Params
+
+
+def add_rows(params: Params, size: int, pieces: Mapping[int, Sequence[int]]) -> Params:
+    """Return parameters whose word embeddings, and bias of the masked-LM head, have `size` rows.
+
+    A new token starts as the mean of the rows of its pieces, and so does its logit.
+
+    Args:
+        params: parameters with "bert", and "mlm" if there is a head; they stay as they are.
+        size: number of rows; at least as many as there are.
+        pieces: ids of the new tokens, each with the ids of its pieces; all rows that `params` lacks
+            are among them, and rows that were padding may be.
+    """
+
+    def extend(x: np.ndarray) -> np.ndarray:
+        x = np.asarray(x)
+        longer = np.concatenate([x, np.zeros((size - len(x), *x.shape[1:]), x.dtype)])
+        for index, ids in pieces.items():
+            longer[index] = x[list(ids)].mean(axis=0)
+        return longer
+
+    embeddings = params["bert"]["embeddings"]
+    embeddings = {**embeddings, "word": extend(embeddings["word"])}
+    new = {**params, "bert": {**params["bert"], "embeddings": embeddings}}
+    if "mlm" in params:
+        new["mlm"] = {**params["mlm"], "bias": extend(params["mlm"]["bias"])}
+    return new

@@ -1,0 +1,1 @@
+"""Files to text: names, formats, encodings, records, documents. Never imports JAX."""
