@@ -9,9 +9,8 @@ import functools
 import os
 import threading
 import time
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from types import MappingProxyType
 from typing import Any
 
 import jax
@@ -33,7 +32,7 @@ from bert_jax.training.checkpoint_hashes import (
     verify_files,
     write_manifest,
 )
-from bert_jax.training.identity import OTHER_RUN_ADVICE, require_same_run
+from bert_jax.training.identity import ResumeRules, require_same_run
 from bert_jax.training.processes import agree
 from bert_jax.training.rundir import HeldFolder, versions
 
@@ -51,12 +50,9 @@ class Checkpoints:
         identity: values on which a run and its checkpoints must agree.
         keep_last: number of newest steps to keep, in addition to the one with the lowest
             `extra["metric"]`.
-        may_differ: names that are ignored if they are in an older checkpoint's identity and not in
-            `identity`.
-        defaults: values of names that an older checkpoint's identity may lack.
+        rules: how the identity of an older checkpoint may differ.
         allow_unverified: use a step whose manifest is missing.
         log: prints one message to the user.
-        advice: the next step for the user if the checkpoints come from another run.
     """
 
     def __init__(
@@ -65,16 +61,13 @@ class Checkpoints:
         identity: Mapping[str, str | None],
         keep_last: int,
         *,
-        may_differ: Collection[str] = (),
-        defaults: Mapping[str, str] = MappingProxyType({}),
+        rules: ResumeRules = ResumeRules(),  # noqa: B008  # immutable
         allow_unverified: bool = False,
         log: Callable[[str], None] = print,
-        advice: str = OTHER_RUN_ADVICE,
     ):
         self.folder = Path(folder).absolute()
         self._identity, self._keep_last = dict(identity), keep_last
-        self._may_differ, self._defaults = frozenset(may_differ), dict(defaults)
-        self._allow_unverified, self._log, self._advice = allow_unverified, log, advice
+        self._rules, self._allow_unverified, self._log = rules, allow_unverified, log
         self._first = jax.process_index() == 0
         self._store = ArrayStore()
         self._thread: threading.Thread | None = None
@@ -278,10 +271,7 @@ class Checkpoints:
                     return {"step": step, "extra": {}}
                 manifest = read_manifest(self.folder, step)
                 source = f"checkpoint {step} in {self.folder}"
-                saved, given = manifest["identity"], self._identity
-                require_same_run(
-                    source, saved, given, self._may_differ, self._defaults, self._advice
-                )
+                require_same_run(source, manifest["identity"], self._identity, self._rules)
                 verify_files(self.folder / str(step), manifest)
                 return {"step": step, "extra": manifest["extra"]}
             except BadStep as reason:

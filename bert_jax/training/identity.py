@@ -3,7 +3,7 @@
 from collections.abc import Collection, Mapping
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any
+from typing import Any, NamedTuple
 
 from bert_jax.config.files import flatten
 from bert_jax.config.resume import default_identity
@@ -16,13 +16,23 @@ OTHER_RUN_ADVICE = "pass the saved values, or give a new run another name"
 _PATHS = {"data", "encoder", "extend_from", "train", "dev", "test", "runs_dir", "tfds_data_dir"}
 
 
+class ResumeRules(NamedTuple):
+    """How the identities of a checkpoint and of the run that resumes from it may differ."""
+
+    may_differ: Collection[str] = ()
+    """Names that are ignored if a checkpoint has them, and the run does not."""
+    defaults: Identity = MappingProxyType({})
+    """Values of names that a checkpoint may lack, as of options that an older version did not
+    have."""
+    advice: str = OTHER_RUN_ADVICE
+    """The next step for the user if they differ."""
+
+
 def require_same_run(
     source: str,
     saved: Identity,
     given: Identity,
-    may_differ: Collection[str] = (),
-    defaults: Identity = MappingProxyType({}),
-    advice: str = OTHER_RUN_ADVICE,
+    rules: ResumeRules = ResumeRules(),  # noqa: B008  # immutable
 ) -> None:
     """Compare the identity of a checkpoint with that of the run which is to resume from it.
 
@@ -30,16 +40,13 @@ def require_same_run(
         source: the checkpoint, for the error.
         saved: identity in the checkpoint's manifest.
         given: identity of the run.
-        may_differ: names that are ignored if they are in `saved` and not in `given`.
-        defaults: values of names that are not in `saved`, as of options that an older version did
-            not have.
-        advice: the next step for the user.
+        rules: how they may differ.
 
     Raises:
         ConfigError: they differ; the message names every field and both values.
     """
-    saved = {k: v for k, v in saved.items() if k in given or k not in may_differ}
-    saved |= {k: v for k, v in defaults.items() if k in given and k not in saved}
+    saved = {k: v for k, v in saved.items() if k in given or k not in rules.may_differ}
+    saved |= {k: v for k, v in rules.defaults.items() if k in given and k not in saved}
     values = ", ".join(
         f"{k} (saved {saved.get(k, '(absent)')}, given {given.get(k, '(absent)')})"
         for k in {**saved, **given}
@@ -49,7 +56,7 @@ def require_same_run(
         raise ConfigError(
             f"{source} comes from another run: {values}",
             "the values that the checkpoint was saved with",
-            advice,
+            rules.advice,
         )
 
 

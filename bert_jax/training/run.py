@@ -18,7 +18,7 @@ from bert_jax.errors import EXIT_PREEMPTED
 from bert_jax.filesystem import write_text
 from bert_jax.models.functional import count_parameters
 from bert_jax.training.checkpoint import Checkpoints
-from bert_jax.training.identity import OTHER_RUN_ADVICE, job_identity
+from bert_jax.training.identity import OTHER_RUN_ADVICE, ResumeRules, job_identity
 from bert_jax.training.parallel import DataParallel
 from bert_jax.training.processes import agree, require_agreement
 from bert_jax.training.rundir import redact, require_utf8, run_lock
@@ -116,11 +116,9 @@ def open_run(
                 folder / "checkpoints",
                 {**resume_identity(config), **hashes},
                 loop.keep_last,
-                may_differ=fields_that_may_differ(config),
-                defaults=default_identity(config),
+                rules=ResumeRules(fields_that_may_differ(config), default_identity(config), advice),
                 allow_unverified=config.allow_unverified,
                 log=log.info,
-                advice=advice,
             )
         )
         restored = checkpoints.restore(_abstract(new_state, parallel))

@@ -7,7 +7,12 @@ import pytest
 
 from bert_jax.config import BertConfig, LoopConfig, MayDiffer, default_identity, resume_identity
 from bert_jax.errors import ConfigError
-from bert_jax.training.identity import job_identity, require_same_run, require_saved_model
+from bert_jax.training.identity import (
+    ResumeRules,
+    job_identity,
+    require_same_run,
+    require_saved_model,
+)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -34,22 +39,22 @@ def test_the_processes_agree_on_all_options_but_paths_and_on_versions_and_hashes
 
 
 def test_another_run_is_refused_with_the_advice_of_the_script():
-    require_same_run("checkpoint 1", {"a": "1", "old": "x"}, {"a": "1"}, {"old"})
+    require_same_run("checkpoint 1", {"a": "1", "old": "x"}, {"a": "1"}, ResumeRules({"old"}))
     with pytest.raises(ConfigError, match=r"checkpoint 1 comes.*a \(saved 1, given 2\)\n(.|\n)*go"):
-        require_same_run("checkpoint 1", {"a": "1"}, {"a": "2"}, advice="go elsewhere")
+        require_same_run("checkpoint 1", {"a": "1"}, {"a": "2"}, ResumeRules(advice="go elsewhere"))
 
 
 def test_a_field_that_an_older_run_did_not_have_has_its_default():
     given, older = resume_identity(CONFIG), dict(resume_identity(CONFIG))
     del older["model.hidden_act"]
-    defaults = default_identity(CONFIG)
-    require_same_run("checkpoint 1", older, given, defaults=defaults)
+    rules = ResumeRules(defaults=default_identity(CONFIG))
+    require_same_run("checkpoint 1", older, given, rules)
     edited = {**given, "model.hidden_act": '"relu"'}
     with pytest.raises(ConfigError, match=r'hidden_act \(saved "gelu", given "relu"\)'):
-        require_same_run("checkpoint 1", older, edited, defaults=defaults)
+        require_same_run("checkpoint 1", older, edited, rules)
     del older["loop.steps"]  # has no default
     with pytest.raises(ConfigError, match=r"loop.steps \(saved \(absent\), given 10\)"):
-        require_same_run("checkpoint 1", older, given, defaults=defaults)
+        require_same_run("checkpoint 1", older, given, rules)
 
 
 def test_an_edited_config_json_is_refused_with_both_values():
