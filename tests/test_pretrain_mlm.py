@@ -21,6 +21,7 @@ from bert_jax.pretrained import read_model
 from bert_jax.training.checkpoint_arrays import load_params
 from bert_jax.training.runlog import read_metrics
 from bert_jax.training.signals import StopSignal
+from tests.extras import need
 from tests.nano import make_nano
 from tests.toy_corpus import write_corpus
 from tests.toy_labelled import write_labelled
@@ -80,7 +81,7 @@ def test_resuming_gives_the_same_bits(rows, finished, tmp_path, monkeypatch):
 
 
 def test_the_exported_model_gives_the_same_logits_in_transformers(finished, tmp_path):
-    torch, transformers = (pytest.importorskip(name) for name in ("torch", "transformers"))
+    torch, transformers = (need(name) for name in ("torch", "transformers"))
     out = tmp_path / "hf"
     assert convert.main(convert.ConvertConfig(str(finished), str(out))) == 0
     assert json.loads((out / "config.json").read_text())["architectures"] == ["BertForMaskedLM"]

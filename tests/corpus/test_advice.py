@@ -22,25 +22,25 @@ ROWS = {
 }  # fmt: skip
 
 
-def warnings_for(
-    text=(),
-    rows=(),
-    casing=Casing(),  # noqa: B008
-    sample=(0.0, 0.0),
-    vocab=(),
-    given="vocab.txt",
-    sentences="split",
-    max_word_chars=100,
-    documents="blank-lines",
-) -> list[str]:
+DEFAULTS = {
+    "casing": Casing(), "sample": (0.0, 0.0), "vocab": (), "given": "vocab.txt",
+    "sentences": "split", "max_word_chars": 100, "documents": "blank-lines",
+}  # fmt: skip
+
+
+def warnings_for(text=(), rows=(), **options) -> list[str]:
+    assert options.keys() <= DEFAULTS.keys()
+    o = DEFAULTS | options
+    config = {"pack": True, "vocab": o["given"], "vocab_size": 6, "documents": o["documents"]}
     report = {
         "text": HEALTHY | dict(text),
-        "config": {"pack": True, "vocab": given, "vocab_size": 6, "documents": documents},
-        "sentences": sentences,
+        "config": config,
+        "sentences": o["sentences"],
         "datasets": {"128": {"max_sequences": 4, "splits": {"train": ROWS | dict(rows)}}},
     }
-    tokenizer = Tokenizer([*SPECIAL_TOKENS, "a", *vocab], casing, (), max_word_chars)
-    return collect_warnings(report, tokenizer, Sample("lines", *sample))
+    vocab = [*SPECIAL_TOKENS, "a", *o["vocab"]]
+    tokenizer = Tokenizer(vocab, o["casing"], (), o["max_word_chars"])
+    return collect_warnings(report, tokenizer, Sample("lines", *o["sample"]))
 
 
 def test_a_healthy_corpus_gets_no_warning():
