@@ -117,9 +117,7 @@ def beam_search(
         state, logits, alignment = step(state, flat(tokens_BK), t)
         next_BKV = jax.nn.log_softmax(logits).reshape(num_rows, k, -1)
         vocab_size = next_BKV.shape[-1]
-        must_end_B11 = (t + 1 >= limits)[:, None, None]
-        is_end_V = jnp.arange(vocab_size) == special.end
-        next_BKV = jnp.where(must_end_B11 & ~is_end_V[None, None], -jnp.inf, next_BKV)
+        next_BKV = _end_at_limit(next_BKV, t + 1 >= limits, special.end)
         coverage_BKS = coverage_BKS + alignment.reshape(num_rows, k, -1)
 
         # The most probable 2 K candidates: at most K of them end, one for each hypothesis. An end
@@ -131,9 +129,9 @@ def beam_search(
         ended_BC = token_BC == special.end
         hypotheses_BCT = alive_BKT[rows, parent_BC].at[:, :, t].set(token_BC)
 
-        on_tokens_BKS = jnp.where(source_mask[:, None], coverage_BKS, 1.0)
-        cp_BKS = jnp.log(jnp.clip(on_tokens_BKS, MIN_COVERAGE, 1.0))
-        cp_BK = cp_BKS.sum(axis=-1) if penalties.coverage else jnp.zeros_like(log_p_BK)
+        cp_BK = jnp.zeros_like(log_p_BK)
+        if penalties.coverage:
+            cp_BK = _log_coverage(coverage_BKS, source_mask)
         score_BC = log_p_BC / penalties.divisor(t + 1.0)
         score_BC = score_BC + penalties.coverage * cp_BK[rows, parent_BC]
         finished_BC = ended_BC & (jnp.arange(ended_BC.shape[1]) < k)[None]
@@ -148,19 +146,31 @@ def beam_search(
         source_rows = flat(rows * k + parent_BK)
         state = jax.tree.map(lambda x: x[source_rows], state)
         return (
-            t + 1,
-            state,
-            log_p_BK,
-            token_BC[rows, chosen_BK],
-            hypotheses_BCT[rows, chosen_BK],
-            coverage_BKS[rows, parent_BK],
-            best_score_B,
-            best_BT,
-        )
+            t + 1, state, log_p_BK, token_BC[rows, chosen_BK], hypotheses_BCT[rows, chosen_BK],
+            coverage_BKS[rows, parent_BK], best_score_B, best_BT,
+        )  # fmt: skip
 
+    loop = _first_beams(state, source_mask, max_length, special, k)
+    *_, scores, best = jax.lax.while_loop(is_running, advance, loop)
+    return best, scores
+
+
+def _first_beams(
+    state: Any,
+    source_mask: Bool[Array, "B S"],
+    max_length: int,
+    special: SpecialTokens,
+    num_beams: int,
+) -> tuple:
+    """Return the variables of `beam_search` before its first step: one hypothesis, and no others.
+
+    They are the time, the state, log-probabilities, last tokens, hypotheses and coverage of the
+    beams, and the score and tokens of each sentence's best finished hypothesis.
+    """
+    num_rows, k = source_mask.shape[0], num_beams
     first_alone_K = jnp.where(jnp.arange(k) == 0, 0.0, -jnp.inf)
     empty_BKT = jnp.full((num_rows, k, max_length), special.pad, jnp.int32)
-    loop = (
+    return (
         jnp.zeros((), jnp.int32),
         jax.tree.map(lambda x: jnp.repeat(x, k, axis=0), state),
         jnp.broadcast_to(first_alone_K, (num_rows, k)),
@@ -170,8 +180,22 @@ def beam_search(
         jnp.full((num_rows,), -jnp.inf),
         empty_BKT[:, 0],
     )
-    *_, scores, best = jax.lax.while_loop(is_running, advance, loop)
-    return best, scores
+
+
+def _end_at_limit(
+    log_p: Float[Array, "B K V"], must_end: Bool[Array, "B"], end: int
+) -> Float[Array, "B K V"]:
+    """Return log-probabilities by which a hypothesis at its limit can only end."""
+    is_end_V = jnp.arange(log_p.shape[-1]) == end
+    return jnp.where(must_end[:, None, None] & ~is_end_V[None, None], -jnp.inf, log_p)
+
+
+def _log_coverage(
+    coverage: Float[Array, "B K S"], source_mask: Bool[Array, "B S"]
+) -> Float[Array, "B K"]:
+    """Return how far source tokens were attended to: 0 if each with weight 1, else below 0."""
+    on_tokens = jnp.where(source_mask[:, None], coverage, 1.0)
+    return jnp.log(jnp.clip(on_tokens, MIN_COVERAGE, 1.0)).sum(axis=-1)
 
 
 def alignment_weights(
