@@ -16,7 +16,7 @@ import optax
 
 from bert_jax.config import FinetuneConfig, LoopConfig
 from bert_jax.config.command_line import choose_run
-from bert_jax.config.finetuning import loop_config, optimizer_config
+from bert_jax.config.finetuning import fit_to_encoder, loop_config, optimizer_config
 from bert_jax.drawing.curves import plot_loss
 from bert_jax.errors import EXIT_PREEMPTED, report_user_errors
 from bert_jax.filesystem import write_text
@@ -33,9 +33,11 @@ from bert_jax.reports.report import Report, make_report, write_report
 from bert_jax.reports.seeds import describe_seeds
 from bert_jax.tasks.kinds import KINDS
 from bert_jax.tasks.prediction import SplitOutputs, decode_and_tune, make_predictor
-from bert_jax.tasks.splits import Split, read_columns, read_splits
+from bert_jax.tasks.search import Trials, describe_trials, make_grid, search
+from bert_jax.tasks.splits import Data, Split, hash_inputs, read_columns, read_splits
 from bert_jax.tasks.task import Task, choose_metric, make_finetuning_objective
-from bert_jax.training.checkpoint_arrays import hash_arrays, load_params
+from bert_jax.tasks.word_dropout import WordDropout
+from bert_jax.training.checkpoint_arrays import load_params
 from bert_jax.training.early_stopping import stopped_early
 from bert_jax.training.fit import Evaluation, fit
 from bert_jax.training.optimizers import make_optimizer
@@ -63,7 +65,7 @@ def main(config: FinetuneConfig, kinds: Mapping[str, type[Task]] = KINDS) -> int
 
     # --- Encoder and data ---------------------------------------------------------------------
     encoder = read_model(config.encoder, labels=False)
-    config = clamp_max_length(config, encoder.config.max_position_embeddings)
+    config = fit_to_encoder(config, encoder.config, print)
     rejects = Rejects()
     task, data = read_splits(kinds[config.task], config, encoder.tokenizer, rejects, print)
     for line in rejects.summary():
@@ -80,14 +82,29 @@ def main(config: FinetuneConfig, kinds: Mapping[str, type[Task]] = KINDS) -> int
     folder.mkdir(parents=True, exist_ok=True)
     rejects.write(folder / "rejects.jsonl")
 
+    # --- A search for the best settings on dev, if asked for ----------------------------------
+    if config.search:
+        hashes = hash_inputs(encoder.params, encoder.tokenizer, data)
+
+        def run_trial(trial: FinetuneConfig, folder: Path, data: Data) -> float | None:
+            setup = set_up_training(trial, encoder, task, data)
+            scores = finetune_one_seed(trial, folder, data, setup)
+            return None if scores is None else scores[f"dev {metric}"]
+
+        grid = make_grid(config, encoder.config)
+        trials = Trials(folder, config, grid, data, hashes, run_trial)
+        found = search(config, grid, trials.measure, sign)
+        if found is None:
+            return EXIT_PREEMPTED
+        config = found
+        print(f"search, by dev {metric}:\n{describe_trials(trials.finished, config)}")
+
     # --- One run, or one for each seed --------------------------------------------------------
-    setup = set_up_training(config, encoder, task, len(data["train"].encoded))
+    setup = set_up_training(config, encoder, task, data)
     results: dict[int, dict[str, float]] = {}
     for seed in range(config.seed, config.seed + config.seeds):
         seed_folder = folder if config.seeds == 1 else folder / f"seed-{seed}"
-        scores = finetune_one_seed(
-            replace(config, seed=seed), seed_folder, encoder, task, data, setup
-        )
+        scores = finetune_one_seed(replace(config, seed=seed), seed_folder, data, setup)
         if scores is None:
             return EXIT_PREEMPTED
         results[seed] = scores
@@ -107,6 +124,11 @@ def main(config: FinetuneConfig, kinds: Mapping[str, type[Task]] = KINDS) -> int
 class TrainingSetup(NamedTuple):
     """Parts that the runs of all seeds share, compiled once."""
 
+    encoder: PretrainedModel
+    """The encoder, with the dropout of this training."""
+    task: Task
+    hashes: dict[str, str]
+    """Hashes of encoder, tokenizer and data, which a checkpoint must agree on."""
     parallel: DataParallel
     packing: Packing
     loop: LoopConfig
@@ -120,9 +142,10 @@ class TrainingSetup(NamedTuple):
 
 
 def set_up_training(
-    config: FinetuneConfig, encoder: PretrainedModel, task: Task, num_texts: int
+    config: FinetuneConfig, encoder: PretrainedModel, task: Task, data: Data
 ) -> TrainingSetup:
     """Build model, objective, optimizer and step, and the function that predicts."""
+    encoder = encoder._replace(config=encoder.config.with_dropout(config.dropout))
     parallel = DataParallel(config.parallel)
     pad_id = encoder.tokenizer.pad_id
     packing = Packing(config.max_length, pad_id, parallel.num_devices, parallel.process)
@@ -135,30 +158,30 @@ def set_up_training(
         dropout_rate=encoder.config.attention_probs_dropout_prob,
         unroll=encoder.config.num_hidden_layers <= MAX_UNROLLED_LAYERS,
     )
-    loop = loop_config(config, steps_per_epoch(num_texts, config.batch_size))
+    loop = loop_config(config, steps_per_epoch(len(data["train"].encoded), config.batch_size))
     optimizer, schedule = make_optimizer(optimizer_config(config, loop.steps), loop.steps)
-    step = make_train_step(make_finetuning_objective(task, merge, execution), optimizer)
+    word_dropout = WordDropout.of(config.word_dropout, encoder.tokenizer)
+    objective = make_finetuning_objective(task, merge, execution, word_dropout)
     return TrainingSetup(
+        encoder,
+        task,
+        hash_inputs(encoder.params, encoder.tokenizer, data),
         parallel,
         packing,
         loop,
         schedule,
         init_train_state=make_state_init(init, optimizer, parallel.replicated),
-        train_step=parallel.shard(step),
+        train_step=parallel.shard(make_train_step(objective, optimizer)),
         predict=make_predictor(task, merge, execution, parallel, packing, config.eval_batch_size),
         columns=read_columns(task, config),
     )
 
 
 def finetune_one_seed(
-    config: FinetuneConfig,
-    folder: Path,
-    encoder: PretrainedModel,
-    task: Task,
-    data: dict[str, Split],
-    setup: TrainingSetup,
+    config: FinetuneConfig, folder: Path, data: Data, setup: TrainingSetup
 ) -> dict[str, float] | None:
     """Train with one seed; return the best checkpoint's scores, None if a signal stopped it."""
+    task, encoder = setup.task, setup.encoder
     metric, sign = choose_metric(task, config.metric)
     train, dev = data["train"], data["dev"]
     pretrained = {} if config.from_scratch else {"bert": encoder.params.get("bert", encoder.params)}
@@ -167,15 +190,10 @@ def finetune_one_seed(
         state = setup.init_train_state(*jax.random.split(jax.random.key(config.seed)))
         return state._replace(params=merge_pretrained(state.params, pretrained))
 
-    hashes = {
-        "encoder": hash_arrays(encoder.params),
-        "tokenizer": encoder.tokenizer.sha256,
-        "data": hash_texts([*train.encoded, *dev.encoded]),
-    }
     # Not part of what the run is, but all processes evaluate it together.
     require_agreement({"test data": hash_texts(data["test"].encoded) if "test" in data else None})
     with open_run(
-        folder, config, setup.loop, new_state, parallel=setup.parallel, hashes=hashes
+        folder, config, setup.loop, new_state, parallel=setup.parallel, hashes=setup.hashes
     ) as run:
         # --- Train --------------------------------------------------------------------------------
         signed_scores: list[float] = [*run.carry.get("scores", [])]
@@ -213,24 +231,20 @@ def finetune_one_seed(
 
         # --- The best checkpoint: scores, report, model -------------------------------------------
         if interrupted_at is None:
-            return report_best(config, run, encoder, task, data, setup)
+            return report_best(config, run, data, setup)
     report_preemption(interrupted_at)
     return None
 
 
 def report_best(
-    config: FinetuneConfig,
-    run: Run,
-    encoder: PretrainedModel,
-    task: Task,
-    data: dict[str, Split],
-    setup: TrainingSetup,
+    config: FinetuneConfig, run: Run, data: Data, setup: TrainingSetup
 ) -> dict[str, float]:
     """Score the best checkpoint on dev and test, and write its report and model directory."""
+    encoder = setup.encoder
     best_params, extra, _ = load_params(run.folder, "best", run.log.info)
     params = setup.parallel.put_state(best_params)
     dev_outputs, _ = setup.predict(params, data["dev"])
-    task, predictions = decode_and_tune(task, data["dev"], dev_outputs)
+    task, predictions = decode_and_tune(setup.task, data["dev"], dev_outputs)
     predicted = {"dev": predictions}
     if "test" in data:
         test, (outputs, _) = data["test"], setup.predict(params, data["test"])
@@ -266,14 +280,6 @@ def report_best(
                 run.log.info(f"warning: {name}: {line}")
         run.log.info(f"report in {folder}/evaluation/{step}, model in {folder}/model")
     return scores
-
-
-def clamp_max_length(config: FinetuneConfig, positions: int) -> FinetuneConfig:
-    """Cap `max_length` at the model's positions where it is larger."""
-    if config.max_length > positions:
-        print(f"max_length = {config.max_length} is reduced to the model's {positions} positions")
-        return replace(config, max_length=positions)
-    return config
 
 
 @report_user_errors

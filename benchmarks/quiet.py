@@ -18,12 +18,22 @@ def time_quietly(run: Callable[[], float]) -> tuple[float, bool]:
     """
     seconds = math.nan
     for _ in range(MAX_TRIES):
-        start, before = time.perf_counter(), stolen_seconds()
+        share_since = watch_host()
         seconds = run()
-        share = (stolen_seconds() - before) / (time.perf_counter() - start) / (os.cpu_count() or 1)
-        if share < MAX_STOLEN:
+        if share_since() < MAX_STOLEN:
             return seconds, True
     return seconds, False
+
+
+def watch_host() -> Callable[[], float]:
+    """Return a function that returns the share of all cores' time that the host took since then."""
+    start, before = time.perf_counter(), stolen_seconds()
+
+    def share_since() -> float:
+        seconds = time.perf_counter() - start
+        return (stolen_seconds() - before) / seconds / (os.cpu_count() or 1)
+
+    return share_since
 
 
 def stolen_seconds() -> float:

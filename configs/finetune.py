@@ -41,12 +41,16 @@ def topics() -> FinetuneConfig:
 
 
 def nsmc() -> FinetuneConfig:
-    """Sentiment of Korean film reviews (NSMC): 150,000 for training, 50,000 for testing."""
+    """Sentiment of Korean film reviews (NSMC): 145,000 to train on, 5,000 held out, 50,000 to test.
+
+    `python benchmarks/splits.py data/nsmc/ratings_train.txt data/nsmc --dev 5000` holds them out.
+    """
     return FinetuneConfig(
         task="classification",
-        encoder="runs/mini_reviews",
-        train="data/nsmc/ratings_train.txt",
-        dev="data/nsmc/ratings_test.txt",
+        encoder="runs/reviews",
+        train="data/nsmc/train.jsonl",
+        dev="data/nsmc/dev.jsonl",
+        test="data/nsmc/ratings_test.txt",
         max_length=64,
     )
 
@@ -63,12 +67,16 @@ def sst2() -> FinetuneConfig:
 
 
 def imdb() -> FinetuneConfig:
-    """Sentiment of full-length reviews (IMDB), from TFDS: 25,000 for training and for testing."""
+    """Sentiment of full-length reviews (IMDB): 20,000 to train on, 5,000 held out, 25,000 to test.
+
+    `python benchmarks/splits.py tfds:imdb_reviews:train data/imdb --dev 5000` holds them out.
+    """
     return FinetuneConfig(
         task="classification",
         encoder="runs/base",
-        train="tfds:imdb_reviews:train",
-        dev="tfds:imdb_reviews:test",
+        train="data/imdb/train.jsonl",
+        dev="data/imdb/dev.jsonl",
+        test="tfds:imdb_reviews:test",
         max_length=512,
         learning_rate=2e-5,
     )
@@ -122,7 +130,7 @@ def wikiann() -> FinetuneConfig:
 
 
 def korquad() -> FinetuneConfig:
-    """Answers in Korean passages (KorQuAD 1.0)."""
+    """Answers in Korean passages (KorQuAD 1.0); `benchmarks/splits.py` splits a file by article."""
     return FinetuneConfig(
         task="question_answering",
         encoder="runs/base",

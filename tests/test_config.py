@@ -14,12 +14,14 @@ from bert_jax.config import (
     Phase,
     PrepareConfig,
     PretrainConfig,
+    default_identity,
     flatten,
     from_dict,
     length_changes,
     phase_at,
     phase_spans,
     read_json,
+    resume_identity,
     rows_read,
     to_json,
 )
@@ -55,14 +57,25 @@ def test_base_original_is_the_paper_s_run():
         (lambda: BertConfig(hidden_dropout_prob=1.0), "hidden_dropout_prob = 1.0"),
         (lambda: BertConfig(hidden_act="swish"), "hidden_act = 'swish'"),
         (lambda: MaskingConfig(rate=0), "masking.rate = 0"),
+        (lambda: MaskingConfig(final_rate=0.6), "masking.final_rate = 0.6"),
+        (lambda: MaskingConfig(eval_rate=0.0), "masking.eval_rate = 0.0"),
         (lambda: MaskingConfig(mask_share=0.8, random_share=0.3), "mask_share"),
         (lambda: OptimizerConfig(learning_rate=0), "learning_rate = 0"),
         (lambda: OptimizerConfig(clip_norm=-1), "clip_norm = -1"),
+        (lambda: OptimizerConfig(muon_learning_rate=0), "muon_learning_rate = 0"),
+        (lambda: OptimizerConfig(muon_momentum=1.0), "muon_momentum = 1.0"),
         (lambda: Phase(length=2), "phase.length = 2"),
         (lambda: Phase(share=0), "phase.share = 0"),
+        (lambda: OptimizerConfig(decay_share=1.0), "decay_share = 1.0"),
         (lambda: LoopConfig(steps=0), "steps = 0"),
+        (lambda: LoopConfig(steps=9, keep_every=1500), r"keep_every = 1500.*\n.*every 1000"),
+        (lambda: LoopConfig(steps=9, keep_every=0), "keep_every = 0"),
+        (lambda: nano(decay_from=0), "decay_from = 0"),
         (lambda: nano(epochs=0), "epochs = 0"),
         (lambda: nano(epochs=float("nan")), "epochs = nan"),
+        (lambda: nano(budget="soon"), "--budget soon is no duration"),
+        (lambda: nano(budget="3h", epochs=2.0), "both --budget and --epochs"),
+        (lambda: nano(budget="3h", decay_from=100), "both --budget and --decay-from"),
         (lambda: nano(encoder="a", extend_from="b"), "both --encoder and --extend-from"),
         (lambda: Phase(batch_size=0), r"phase.batch_size = 0 is invalid\n.*at least 1"),
         (lambda: FinetuneConfig("regression", "", "", "", patience=0), "patience = 0"),
@@ -132,6 +145,46 @@ def test_epochs_are_passes_over_the_text_summed_over_the_phases():
     assert config.with_steps(num_rows).loop.steps == 200
     assert nano(phases=phases).with_steps(num_rows) == nano(phases=phases)
     assert nano(phases=phases, epochs=1e-5).with_steps(num_rows).loop.steps == 1
+
+
+def test_the_mask_rate_changes_linearly_from_the_first_step_to_the_last():
+    falling = MaskingConfig(rate=0.3, final_rate=0.15, whole_word=True)
+    rates = [falling.at(step, 4).rate for step in range(4)]
+    assert rates == pytest.approx([0.3, 0.25, 0.2, 0.15])
+    assert falling.at(2, 4) == MaskingConfig(rate=rates[2], whole_word=True)
+    assert falling.at(0, 1).rate == 0.3
+    assert MaskingConfig(rate=0.4, eval_rate=0.15).at(3, 4) == MaskingConfig(rate=0.4)
+
+
+@pytest.mark.parametrize(
+    ("masking", "rate"),
+    [
+        (MaskingConfig(rate=0.3), 0.3),
+        (MaskingConfig(rate=0.3, final_rate=0.2), 0.2),
+        (MaskingConfig(rate=0.3, final_rate=0.2, eval_rate=0.15), 0.15),
+    ],
+)
+def test_evaluations_mask_at_their_own_rate_or_that_of_the_last_step(masking, rate):
+    assert masking.in_evaluation == MaskingConfig(rate=rate)
+
+
+def test_a_run_begun_before_the_mask_rate_could_change_still_resumes():
+    identity, defaults = resume_identity(nano()), default_identity(nano())
+    assert identity["masking.final_rate"] == defaults["masking.final_rate"] == "null"
+    assert identity["nsp"] == defaults["nsp"] == "null"
+    assert "masking.eval_rate" not in identity
+
+
+def test_nsp_is_open_where_it_says_what_the_rows_have_and_refused_where_they_cannot():
+    resolved = [(nsp, rows, nano(nsp=nsp).with_nsp(rows).nsp)
+                for nsp, rows in ((None, True), (None, False), (True, True), (False, True),
+                                  (False, False))]  # fmt: skip
+    assert resolved == [
+        (None, True, None), (None, False, None), (True, True, None), (False, True, False),
+        (False, False, None),
+    ]  # fmt: skip
+    with pytest.raises(ConfigError, match=r"--nsp True, but x was prepared .*\n.*\n.*leave out"):
+        nano(nsp=True).with_nsp(False)
 
 
 def test_rows_that_were_read_are_counted_by_length_up_to_a_step():

@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parent.parent
-PAGES = ["README.md", "README.ko.md", "docs/howto.md", "docs/road.md", "CONTRIBUTING.md"]
+DOCS = ["docs/howto.md", "docs/recipe.md", "docs/road.md"]
+PAGES = ["README.md", "README.ko.md", *DOCS, "CONTRIBUTING.md"]
 COMMAND = re.compile(r"^ *(?:[A-Z_]+=\S+ )*python (\w+)\.py (.*)$", re.MULTILINE)
 
 

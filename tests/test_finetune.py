@@ -16,7 +16,7 @@ import pytest
 
 import bert_jax
 import finetune
-from bert_jax.config import ColumnsConfig, FinetuneConfig
+from bert_jax.config import ColumnsConfig, FinetuneConfig, SearchConfig
 from bert_jax.errors import ConfigError, DataError
 from bert_jax.interop.huggingface import read_directory, write_directory
 from bert_jax.pretrained import read_model
@@ -298,6 +298,56 @@ def test_a_metric_that_the_task_does_not_have_is_refused_at_once(nano_run, tmp_p
     with pytest.raises(ConfigError, match=r"acuracy(.|\n)*accuracy, f1_macro, mcc\n") as caught:
         finetune.main(config)
     assert str(caught.value).count("\n") == 2
+
+
+GRID = SearchConfig((0.01,), epochs=(), dropout=(0.0,), word_dropout=(), train_limit=16)
+
+
+def test_a_search_never_sees_test_data_and_its_best_settings_are_used(
+    nano_run, tmp_path, monkeypatch
+):
+    config = make("classification", tmp_path, nano_run, search=True, grid=GRID)
+    config = replace(config, test=str(tmp_path / "train"))
+    trained = []
+
+    def scores_of(config, folder, data, setup):
+        dropout = setup.encoder.config.hidden_dropout_prob
+        trained.append((config.learning_rate, dropout, len(data["train"].encoded), "test" in data))
+        return {"dev accuracy": config.learning_rate + (dropout == 0)}
+
+    monkeypatch.setattr(finetune, "finetune_one_seed", scores_of)
+    assert finetune.main(config) == 0
+    trials = [(0.001, 0.1, 16, False), (0.01, 0.1, 16, False), (0.01, 0.0, 16, False)]
+    assert trained == [*trials, (0.01, 0.0, 24, True)]
+    assert finetune.main(config) == 0
+    assert trained == [*trials, *[(0.01, 0.0, 24, True)] * 2]
+
+
+@pytest.mark.heavy
+def test_an_interrupted_search_resumes(nano_run, tmp_path, monkeypatch):
+    grid = replace(GRID, dropout=())
+    config = make("classification", tmp_path, nano_run, search=True, grid=grid, epochs=1)
+    folders = []
+    train_one = finetune.finetune_one_seed
+
+    def count(config, folder, *others):
+        folders.append(folder)
+        return train_one(config, folder, *others)
+
+    monkeypatch.setattr(finetune, "finetune_one_seed", count)
+    with monkeypatch.context() as patch:
+        patch.setattr(StopSignal, "requested", lambda self, now: now == 1 and len(folders) == 2)
+        assert finetune.main(config) == 75
+    assert finetune.main(config) == 0
+    _, second, again, run = folders
+    assert (second, run) == (again, tmp_path / "run")
+    steps = [r["step"] for r in read_metrics(second / "metrics.jsonl") if r["split"] == "train"]
+    assert steps == [2]
+    saved = json.loads((run / "search.json").read_text())["trials"]
+    best = max(saved, key=lambda trial: trial["score"])
+    chosen = json.loads((run / "config.json").read_text())
+    assert chosen["learning_rate"] == best["learning_rate"]
+    assert not list(run.glob("search/*/checkpoints"))
 
 
 @pytest.mark.heavy

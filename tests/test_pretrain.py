@@ -23,8 +23,9 @@ import prepare
 import pretrain
 from bert_jax.config import LoopConfig, OptimizerConfig, Phase, PrepareConfig, phase_spans, to_json
 from bert_jax.corpus.loader import pretraining_batches
+from bert_jax.corpus.phases import phase_batches
 from bert_jax.corpus.prepared import PreparedData
-from bert_jax.errors import ConfigError, DataError, DivergedError
+from bert_jax.errors import CheckpointError, ConfigError, DataError, DivergedError
 from bert_jax.tokenizer.tokenizer import SPECIAL_TOKENS, Tokenizer
 from bert_jax.training.checkpoint_arrays import load_params
 from bert_jax.training.checkpoint_hashes import read_manifest
@@ -111,6 +112,28 @@ def test_another_seed_gives_other_weights(nano, uninterrupted):
     assert final_state(replace(nano, seed=1))[1] != uninterrupted[1]
 
 
+@pytest.mark.heavy
+def test_muon_on_kernels_that_start_at_0_resumes_as_if_never_stopped(nano, monkeypatch):
+    muon = OptimizerConfig(name="muon", learning_rate=1e-3, warmup_steps=2)  # the first rate is 0
+    whole = replace(
+        nano, optimizer=muon, phases=(Phase(32, 16),), kernel_start="fan_in", zero_outputs=True,
+        name="whole",
+    )  # fmt: skip
+    parts = replace(whole, name="parts")
+    with monkeypatch.context() as patch:
+        stop_after(patch, 1)
+        assert pretrain.main(parts) == 75
+    layers = load_params(Path(parts.runs_dir) / "parts")[0]["bert"]["layers"]
+    assert not layers["attention"]["out"]["kernel"].any()
+    assert layers["attention"]["qkv"]["kernel"].std() * MODEL.hidden_size**0.5 == pytest.approx(
+        1, rel=0.05
+    )
+    assert pretrain.main(parts) == pretrain.main(whole) == 0
+    assert_same_bits(final_state(parts), final_state(whole))
+    with pytest.raises(ConfigError, match=r"zero_outputs \(saved true, given false\)"):
+        pretrain.main(replace(whole, zero_outputs=False))
+
+
 def test_it_starts_from_a_trained_model(nano, nano_run):
     """Run one update at a tiny rate: all weights, heads too, stay the trained ones."""
     still = OptimizerConfig(learning_rate=1e-12, warmup_steps=0, weight_decay=0.0)
@@ -153,6 +176,27 @@ def test_an_extended_run_continues_as_if_it_had_never_ended(nano, monkeypatch):
     )
     with pytest.raises(ConfigError, match=r"extends \(saved [0-9a-f]{64}, given None\)"):
         pretrain.main(replace(rest, extend_from=None))
+
+
+@pytest.mark.heavy
+def test_a_decay_from_where_the_run_decays_ends_at_the_same_bits(nano, monkeypatch):
+    """Six steps at the peak and four to 0 are one run, or two; the second one resumes too."""
+    optimizer = OptimizerConfig(
+        name="muon", learning_rate=1e-3, warmup_steps=2, schedule="wsd", decay_share=0.4
+    )
+    loop = replace(nano.loop, checkpoint_every=2, keep_last=1, keep_every=6)
+    whole = replace(nano, optimizer=optimizer, phases=(Phase(32, 16),), loop=loop)
+    again = replace(whole, decay_from=6)
+    assert pretrain.main(whole) == 0
+    with monkeypatch.context() as patch:
+        stop_after(patch, 1)
+        assert pretrain.main(again) == 75
+    assert pretrain.main(again) == 0
+    for a, b in zip(*(state_of(Path(nano.runs_dir) / run)[0] for run in ("nano", "nano-6+4")),
+                    strict=True):  # fmt: skip
+        np.testing.assert_array_equal(a, b)
+    with pytest.raises(CheckpointError, match=r"step 4: there is no such step \(--keep-every"):
+        pretrain.main(replace(again, decay_from=4))
 
 
 def test_new_words_get_embeddings_and_reach_transformers(nano, nano_run, tmp_path):
@@ -231,13 +275,13 @@ def test_phases_of_one_length_never_show_the_same_rows_again(nano):
     spans = phase_spans(replace(nano, phases=phases, loop=LoopConfig(steps=20)))
     data = PreparedData(nano.data)
     rows = {length: data.rows(length) for length in (32, 64)}
-    batches = list(pretrain.phase_batches(spans, rows, seed=0, start=0, process=(0, 1)))
+    batches = list(phase_batches(spans, rows, seed=0, start=0, process=(0, 1)))
     at_32 = batches[:10] + batches[14:]
     whole = list(pretraining_batches(rows[32], 8, seed=0, num_steps=22))
     for name in ("row", "epoch"):
         ours = np.concatenate([batch[name] for batch in at_32])
         np.testing.assert_array_equal(ours, np.concatenate([batch[name] for batch in whole]))
-    resumed = next(pretrain.phase_batches(spans, rows, seed=0, start=17, process=(0, 1)))
+    resumed = next(phase_batches(spans, rows, seed=0, start=17, process=(0, 1)))
     np.testing.assert_array_equal(resumed["row"], batches[17]["row"])
 
 

@@ -1,4 +1,4 @@
-"""MLM without NSP, end to end: rows without pairs, training, resuming, loading, exporting."""
+"""MLM without NSP, end to end, on rows without pairs and with: training, resuming, exporting."""
 
 import json
 import shutil
@@ -14,7 +14,15 @@ import convert
 import finetune
 import prepare
 import pretrain
-from bert_jax.config import FinetuneConfig, OptimizerConfig, Phase, PrepareConfig
+from bert_jax.config import (
+    FinetuneConfig,
+    MaskingConfig,
+    OptimizerConfig,
+    Phase,
+    PrepareConfig,
+    PretrainConfig,
+    read_json,
+)
 from bert_jax.errors import ConfigError
 from bert_jax.models.functional import count_parameters
 from bert_jax.pretrained import read_model
@@ -134,6 +142,99 @@ def test_a_run_with_nsp_is_not_resumed_on_rows_without(rows, prepared, nano_run,
     shutil.copytree(nano_run, Path(config.runs_dir) / config.name)
     with pytest.raises(ConfigError, match=r"architecture \(saved .*, given BertForMaskedLM\)"):
         pretrain.main(config)
+
+
+@pytest.fixture(scope="module")
+def pairs_unlabelled(prepared, tmp_path_factory) -> PretrainConfig:
+    """A finished run on rows with NSP labels, without NSP and with a mask rate that falls."""
+    config = replace(
+        make_nano(prepared, tmp_path_factory.mktemp("pairs")), nsp=False,
+        masking=MaskingConfig(rate=0.3, final_rate=0.15),
+    )  # fmt: skip
+    assert pretrain.main(config) == 0
+    return config
+
+
+def test_rows_with_labels_train_mlm_alone_if_asked(pairs_unlabelled):
+    folder = Path(pairs_unlabelled.runs_dir) / pairs_unlabelled.name
+    params, _, identity = load_params(folder)
+    assert set(params) == {"bert", "mlm"}
+    assert (identity["architecture"], identity["nsp"]) == ("BertForMaskedLM", "false")
+    assert read_json(PretrainConfig, folder / "config.json").nsp is False
+    for record in read_metrics(folder / "metrics.jsonl"):
+        assert not [name for name in record if "nsp" in name]
+    assert bert_jax.load(folder).encode(["and then another."])[0].shape[1] == 32
+
+
+def test_such_a_run_resumes_with_the_same_bits_and_as_itself_alone(
+    pairs_unlabelled, tmp_path, monkeypatch
+):
+    config = replace(pairs_unlabelled, runs_dir=str(tmp_path))
+    with monkeypatch.context() as patch:
+        patch.setattr(StopSignal, "requested", lambda self, now: now == 6)
+        assert pretrain.main(config) == 75
+    with pytest.raises(ConfigError, match=r"nsp \(saved false, given null\), architecture \(saved"):
+        pretrain.main(replace(config, nsp=True))
+    constant = replace(config, masking=MaskingConfig(rate=0.3))
+    with pytest.raises(ConfigError, match=r"masking.final_rate \(saved 0.15, given null\)"):
+        pretrain.main(constant)
+    assert pretrain.main(config) == 0
+    ours, theirs = (state_of(Path(c.runs_dir) / c.name) for c in (config, pairs_unlabelled))
+    assert ours[1] == theirs[1]
+    for a, b in zip(ours[0], theirs[0], strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+def test_evaluations_of_runs_with_another_rate_and_seed_compare(prepared, nano_run, tmp_path):
+    """Weights that do not move have the same held-out loss, whatever the run's own masks are."""
+    losses = []
+    for seed, masking in (
+        (0, MaskingConfig(rate=0.3, eval_rate=0.15)),
+        (1, MaskingConfig(eval_rate=0.15)),
+        (0, MaskingConfig(rate=0.3, final_rate=0.15)),
+        (0, MaskingConfig()),
+        (1, MaskingConfig()),
+    ):
+        config = make_nano(prepared, tmp_path)
+        config = replace(
+            config, name=f"run{len(losses)}", seed=seed, masking=masking, encoder=str(nano_run),
+            optimizer=OptimizerConfig(learning_rate=1e-12, warmup_steps=0, weight_decay=0.0),
+            phases=(Phase(32, 16),), loop=replace(config.loop, steps=1),
+        )  # fmt: skip
+        assert pretrain.main(config) == 0
+        records = read_metrics(Path(config.runs_dir) / config.name / "metrics.jsonl")
+        losses.append(round(records[-1]["mlm_loss"], 6))
+    assert losses[0] == losses[1]
+    assert losses[2] == losses[3]
+    assert len(set(losses)) == 3
+
+
+def test_nsp_is_refused_on_rows_without_labels(rows, tmp_path):
+    with pytest.raises(ConfigError, match=r"--nsp True, but .* was prepared without NSP"):
+        pretrain.main(replace(make_nano(rows, tmp_path), nsp=True))
+    with pytest.raises(ConfigError, match=r"--nsp True, but .* was prepared without NSP"):
+        pretrain.main(replace(make_nano(rows, tmp_path), nsp=True, dry_run=True))
+
+
+def test_extension_names_the_option_that_fits_the_other_run(
+    prepared, nano_run, finished, pairs_unlabelled, tmp_path
+):
+    config = replace(make_nano(prepared, tmp_path), name="more")
+    without = Path(pairs_unlabelled.runs_dir) / pairs_unlabelled.name
+    with pytest.raises(ConfigError, match=r"has labels of NSP, but .*\n.*\n.*pass --nsp False, or"):
+        pretrain.main(replace(config, extend_from=str(without)))
+    with pytest.raises(
+        ConfigError, match=r"is read with --nsp False, but .*\n.*\n.*leave out --nsp"
+    ):
+        pretrain.main(replace(config, extend_from=str(nano_run), nsp=False))
+    assert pretrain.main(replace(config, extend_from=str(without), nsp=False)) == 0
+
+
+def test_the_plan_counts_no_parameters_of_nsp_where_it_is_not_trained(pairs_unlabelled, capsys):
+    assert pretrain.main(replace(pairs_unlabelled, dry_run=True)) == 0
+    folder = Path(pairs_unlabelled.runs_dir) / pairs_unlabelled.name
+    size = count_parameters(load_params(folder)[0])
+    assert f"parameters          {size:,}" in capsys.readouterr().out
 
 
 def test_a_run_with_nsp_is_not_extended_on_rows_without(rows, nano_run, tmp_path):

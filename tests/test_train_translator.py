@@ -12,6 +12,7 @@ import train_translator
 from bert_jax.config import flatten, from_dict, to_json
 from bert_jax.errors import ConfigError
 from bert_jax.lineage.config import (
+    GNMTConfig,
     SearchConfig,
     Seq2SeqConfig,
     TrainTranslatorConfig,
@@ -141,6 +142,10 @@ def test_an_unknown_kind_of_model_is_refused():
     [
         (lambda: Seq2SeqConfig(attention="dot", bidirectional=True), "attention = 'dot'"),
         (lambda: Seq2SeqConfig(peeky=True), "peeky = True"),
+        (lambda: Seq2SeqConfig(attention="none", tie_embeddings=True), "tie_embeddings = True"),
+        (lambda: GNMTConfig(hidden_size=512, tie_embeddings=True), "tie_embeddings = True"),
+        (lambda: Seq2SeqConfig(residual_words=True), "residual_words = True"),
+        (lambda: GNMTConfig(hidden_size=512, residual_words=True), "residual_words = True"),
         (lambda: Seq2SeqConfig(attention="none", input_feeding=True), "input_feeding = True"),
         (lambda: TransformerConfig(hidden_size=30, num_attention_heads=4), "hidden_size = 30"),
         (lambda: TransformerConfig(hidden_dropout_prob=1.0), "hidden_dropout_prob = 1.0"),

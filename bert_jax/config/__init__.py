@@ -1,7 +1,8 @@
 """Configurations: frozen dataclasses, validated on construction, saved to and read from JSON."""
 
+from bert_jax.config.decaying import decay_run
 from bert_jax.config.files import flatten, from_dict, read_json, to_json
-from bert_jax.config.finetuning import ColumnsConfig, FinetuneConfig
+from bert_jax.config.finetuning import ColumnsConfig, FinetuneConfig, SearchConfig
 from bert_jax.config.model import BertConfig
 from bert_jax.config.preparing import BeamConfig, PrepareConfig
 from bert_jax.config.pretraining import (
@@ -36,6 +37,8 @@ __all__ = [
     "PhaseSpan",
     "PrepareConfig",
     "PretrainConfig",
+    "SearchConfig",
+    "decay_run",
     "default_identity",
     "divide_steps",
     "fields_that_may_differ",

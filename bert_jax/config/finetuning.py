@@ -1,14 +1,17 @@
 """Configuration of `finetune.py`."""
 
 import dataclasses
+from collections.abc import Callable
 from typing import Literal
 
-from bert_jax.config.check import require, require_at_least, require_name
+from bert_jax.config.check import require, require_at_least, require_name, require_rate
+from bert_jax.config.model import BertConfig
 from bert_jax.config.resume import MayDiffer
 from bert_jax.config.training import LoopConfig, OptimizerConfig
 
 TaskKind = Literal["classification", "regression", "multilabel", "tagging", "question_answering"]
 
+NARROW = 512  # encoders of a smaller width need higher learning rates
 _OF_ONE_TASK = {
     "label_separator": "multilabel", "class_weights": "classification",
     "stride": "question_answering",
@@ -25,6 +28,26 @@ class ColumnsConfig:
     """Second text of a pair."""
     label: str | None = None
     """Class, or score."""
+
+
+@dataclasses.dataclass(frozen=True)
+class SearchConfig:
+    """Values that `--search` tries, besides the run's own: one option after the other."""
+
+    learning_rate: tuple[float, ...] = ()
+    """Peak learning rates. Empty: 2e-5, 3e-5 and 5e-5, or, for encoders narrower than 512, 3e-4,
+    6e-4 and 1e-3."""
+    dropout: tuple[float, ...] = (0.0, 0.1)
+    """Dropout rates."""
+    word_dropout: tuple[float, ...] = (0.0, 0.1)
+    """Shares of masked tokens."""
+    epochs: tuple[float, ...] = (2.0, 4.0)
+    """Passes over the training data."""
+    train_limit: int | None = 20_000
+    """Training examples of a trial, spaced evenly over all. None: all."""
+
+    def __post_init__(self):
+        require_at_least(self, 1, "train_limit", prefix="grid.")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -67,14 +90,24 @@ class FinetuneConfig:
     eval_batch_size: MayDiffer[int] = 128
     """Size of an evaluation batch in units of 64 tokens (128: 8192 tokens), over all devices;
     short texts share a row."""
-    learning_rate: float = 5e-5
-    """Peak learning rate (AdamW with bias correction)."""
+    learning_rate: float | None = None
+    """Peak learning rate (AdamW with bias correction). None: 5e-5, or 6e-4 for encoders narrower
+    than 512."""
     warmup_share: float = 0.1
     """Share of the steps used for linear warm-up; then the rate decays linearly to zero."""
     weight_decay: float = 0.01
     """Decoupled weight decay, for all parameters but biases and layer norms."""
     clip_norm: float | None = 1.0
     """Maximum global gradient norm. None: no clipping."""
+    dropout: float | None = None
+    """Dropout after embeddings, attention and feed-forward, and before the classifier. None: the
+    encoder's."""
+    word_dropout: float = 0.0
+    """Share of the tokens of training texts that are replaced by [MASK]."""
+    search: MayDiffer[bool] = False
+    """Try a few settings on dev, never on test; then train with the best ones."""
+    grid: MayDiffer[SearchConfig] = SearchConfig()
+    """Values that a search tries."""
     evals_per_epoch: MayDiffer[float] = 1.0
     """Evaluations on the held-out data per epoch; the last step is always evaluated."""
     patience: int | None = None
@@ -120,15 +153,40 @@ class FinetuneConfig:
         for name in ("epochs", "evals_per_epoch"):
             require(getattr(self, name) > 0, name, getattr(self, name), "more than 0")
         require(self.max_length >= 8, "max_length", self.max_length, "at least 8 tokens")
-        require(self.learning_rate > 0, "learning_rate", self.learning_rate, "a positive number")
+        rate = self.learning_rate
+        require(rate is None or rate > 0, "learning_rate", rate, "a positive number")
         share = self.max_rejected
         require(0 <= share <= 1, "max_rejected", share, "a share from 0 to 1")
         share = self.warmup_share
         require(0 <= share < 1, "warmup_share", share, "a share in [0, 1)")
+        require_rate(self, "word_dropout")
+        if self.dropout is not None:
+            require_rate(self, "dropout")
         for name, task in _OF_ONE_TASK.items():
             value = getattr(self, name)
             require(not value or self.task == task, name, value, f"nothing, unless task = {task!r}")
         require(len(set(self.labels)) == len(self.labels), "labels", self.labels, "distinct labels")
+
+
+def learning_rates(encoder: BertConfig) -> tuple[float, ...]:
+    """Return the learning rates to choose from, the default last; narrow encoders need high ones.
+
+    For wide ones they are those of Devlin et al. 2019, section A.3.
+    """
+    return (2e-5, 3e-5, 5e-5) if encoder.hidden_size >= NARROW else (3e-4, 1e-3, 6e-4)
+
+
+def fit_to_encoder(
+    config: FinetuneConfig, encoder: BertConfig, log: Callable[[str], None]
+) -> FinetuneConfig:
+    """Set the learning rate if it is None, and cap `max_length` at the encoder's positions."""
+    positions = encoder.max_position_embeddings
+    if config.max_length > positions:
+        log(f"max_length = {config.max_length} is reduced to the model's {positions} positions")
+        config = dataclasses.replace(config, max_length=positions)
+    if config.learning_rate is None:
+        config = dataclasses.replace(config, learning_rate=learning_rates(encoder)[-1])
+    return config
 
 
 def loop_config(config: FinetuneConfig, epoch_steps: int) -> LoopConfig:
@@ -144,7 +202,11 @@ def loop_config(config: FinetuneConfig, epoch_steps: int) -> LoopConfig:
 
 
 def optimizer_config(config: FinetuneConfig, steps: int) -> OptimizerConfig:
-    """Build the configuration of AdamW, with a warm-up that is a share of the steps."""
+    """Build the configuration of AdamW, with a warm-up that is a share of the steps.
+
+    The learning rate must be set, see `fit_to_encoder`.
+    """
+    assert config.learning_rate is not None
     return OptimizerConfig(
         learning_rate=config.learning_rate,
         warmup_steps=round(config.warmup_share * steps),

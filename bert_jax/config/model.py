@@ -64,3 +64,12 @@ class BertConfig:
         """Dropout before a fine-tuned classifier."""
         own = self.classifier_dropout
         return self.hidden_dropout_prob if own is None else own
+
+    def with_dropout(self, rate: float | None) -> "BertConfig":
+        """Return the encoder with another dropout, also before a classifier; None changes nothing.
+
+        Dropout on attention probabilities stays, as 0 allows fused attention.
+        """
+        if rate is None:
+            return self
+        return dataclasses.replace(self, hidden_dropout_prob=rate, classifier_dropout=None)

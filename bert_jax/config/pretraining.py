@@ -8,6 +8,7 @@ from typing import Annotated, Literal
 import tyro
 
 from bert_jax.config.check import require, require_at_least, require_name
+from bert_jax.config.duration import parse_duration
 from bert_jax.config.model import BertConfig
 from bert_jax.config.resume import MayDiffer
 from bert_jax.config.training import LoopConfig, OptimizerConfig
@@ -19,7 +20,12 @@ class MaskingConfig:
     """Masking for masked language modelling (Devlin et al. 2019, section 3.1, task 1)."""
 
     rate: float = 0.15
-    """Share of each sequence's tokens to predict."""
+    """Share of each sequence's tokens to predict; with `final_rate`, that of the first step."""
+    final_rate: float | None = None
+    """Share at the last step; in between it changes linearly. None: `rate` in all steps."""
+    eval_rate: MayDiffer[float | None] = None
+    """Share in evaluations, with the same masks in every run, so that runs of all rates and seeds
+    compare. None: that of the last step, with the run's own masks."""
     mask_share: float = 0.8
     """Share of the predicted tokens to replace by [MASK]."""
     random_share: float = 0.1
@@ -30,7 +36,10 @@ class MaskingConfig:
     """Maximum number of predictions per sequence. None: no limit beyond the rate."""
 
     def __post_init__(self):
-        require(0 < self.rate <= 0.5, "masking.rate", self.rate, "a number in (0, 0.5]")
+        for name in ("rate", "final_rate", "eval_rate"):
+            rate = getattr(self, name)
+            ok = rate is None or 0 < rate <= 0.5
+            require(ok, f"masking.{name}", rate, "a number in (0, 0.5]")
         total = self.mask_share + self.random_share
         require(
             min(self.mask_share, self.random_share) >= 0 and total <= 1 + 1e-9,
@@ -38,6 +47,22 @@ class MaskingConfig:
             total,
             "two non-negative shares with a sum of at most 1",
         )
+
+    def with_rate(self, rate: float) -> "MaskingConfig":
+        """Return the same masking at one constant rate."""
+        return dataclasses.replace(self, rate=rate, final_rate=None, eval_rate=None)
+
+    def at(self, step: int, steps: int) -> "MaskingConfig":
+        """Return the masking of one step of a run, counted from 0, at its constant rate."""
+        if self.final_rate is None:
+            return self.with_rate(self.rate)
+        progress = min(step / max(steps - 1, 1), 1.0)
+        return self.with_rate(self.rate + (self.final_rate - self.rate) * progress)
+
+    @property
+    def in_evaluation(self) -> "MaskingConfig":
+        """The masking of evaluations, at its constant rate."""
+        return self.with_rate(self.eval_rate or self.final_rate or self.rate)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -71,10 +96,16 @@ class PretrainConfig:
     """Number of steps; intervals of logging, evaluation and checkpoints."""
     epochs: MayDiffer[float | None] = None
     """Length of the run as passes over the prepared rows, in place of --steps."""
+    budget: MayDiffer[str | None] = None
+    """Length of the run as its time on this machine, such as 90s, 45m, 3h or 1h30m, in place of
+    --steps. Steps are timed first; steps, warm-up and intervals are planned, and kept on resume."""
     phases: tuple[Phase, ...] = (Phase(),)
     """Sequence lengths and batch sizes, one after the other, under one learning-rate schedule."""
     masking: MaskingConfig = MaskingConfig()
     """Masking of tokens."""
+    nsp: bool | None = None
+    """Learn next-sentence prediction too. None: if the rows have its labels. False: masked words
+    alone, on rows of either kind; pairs keep their segments A and B."""
     encoder: MayDiffer[str | None] = None
     """Trained model to start from, a run or a directory that `bert_jax.load` opens, of the same
     shape; the data's vocabulary is its own, or its own with new words (prepare.py --add-tokens).
@@ -82,6 +113,21 @@ class PretrainConfig:
     extend_from: MayDiffer[str | None] = None
     """Run, or one of its checkpoints (RUN/checkpoints/STEP), from whose weights, optimizer state
     and place in the data this new run continues. Schedule, learning rate and length are its own."""
+    embedding_start: Literal["random", "ppmi"] = "random"
+    """Word embeddings of a run that starts from random weights; "ppmi": vectors from the neighbors
+    of each word piece in the prepared rows, a factorized matrix of positive pointwise mutual
+    information."""
+    decay_from: MayDiffer[int | None] = None
+    """Step of this run, with a schedule that stays at its peak, from which another run, named
+    NAME-STEP+STEPS, decays the rate to 0: repeat the run's command with this option."""
+    decay_steps: MayDiffer[int | None] = None
+    """Steps of that decay. None: as many as make it the --optimizer.decay-share of all steps."""
+    kernel_start: Literal["normal", "fan_in"] = "normal"
+    """Initial values of kernels: a truncated normal distribution of --model.initializer-range, or
+    of standard deviation 1 / √(inputs), which suits every width; embeddings keep the former."""
+    zero_outputs: bool = False
+    """Start the kernels that end attention and feed-forward at 0: at first, a layer adds nothing
+    to its input."""
     name: MayDiffer[str] = ""
     """Name of the run; empty: the configuration's name."""
     runs_dir: MayDiffer[str] = "runs"
@@ -117,13 +163,30 @@ class PretrainConfig:
 
     def __post_init__(self):
         require_name(self.name)
-        require_at_least(self, 1, "accumulation_steps", "eval_rows")
+        require_at_least(self, 1, "accumulation_steps", "eval_rows", "decay_from", "decay_steps")
         if self.encoder and self.extend_from:
             raise ConfigError(
                 "both --encoder and --extend-from are given",
                 "one model to start from",
                 "pass --encoder for its weights only, or --extend-from for the whole state",
             )
+        std = self.model.initializer_range
+        expected = "above 0, with --kernel-start fan_in"
+        require(std > 0 or self.kernel_start != "fan_in", "initializer_range", std, expected)
+        if self.budget is not None:
+            parse_duration(self.budget, "--budget")
+            if self.epochs is not None:
+                raise ConfigError(
+                    "both --budget and --epochs are given",
+                    "one length of the run",
+                    "leave out --budget or --epochs",
+                )
+            if self.decay_from is not None:
+                raise ConfigError(
+                    "both --budget and --decay-from are given",
+                    "the steps of the run to end",
+                    "pass --steps, as its config.json has them, in place of --budget",
+                )
         require(self.epochs is None or 0 < self.epochs < 1e6, "epochs", self.epochs, "above 0")
         total = sum(phase.share for phase in self.phases)
         require(abs(total - 1) < 1e-6, "sum of phases' share", total, "exactly 1")
@@ -151,6 +214,23 @@ class PretrainConfig:
                 "leave model.vocab_size out",
             )
         return dataclasses.replace(self, model=dataclasses.replace(self.model, vocab_size=size))
+
+    def with_nsp(self, labelled: bool) -> "PretrainConfig":
+        """Compare `nsp` with the rows; return it as None where it asks for what they have.
+
+        Args:
+            labelled: True if the rows have labels of next-sentence prediction.
+
+        Raises:
+            ConfigError: it is True, and they have none.
+        """
+        if self.nsp and not labelled:
+            raise ConfigError(
+                f"--nsp True, but {self.data} was prepared without NSP",
+                "rows with NSP labels",
+                "leave out --nsp, or re-run prepare.py without --no-nsp",
+            )
+        return dataclasses.replace(self, nsp=None) if self.nsp == labelled else self
 
     def epochs_per_step(self, num_rows: Mapping[int, int]) -> float:
         """Return the mean share of the prepared rows, by length, that a step of this run reads."""

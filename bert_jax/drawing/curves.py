@@ -3,6 +3,7 @@
 import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from bert_jax.drawing.svg import document, element, text
@@ -21,6 +22,18 @@ class Panel(NamedTuple):
     """Name of the loss for the reader."""
     baselines: Mapping[str, float] = {}
     """Labelled horizontal lines, such as the loss of a unigram model."""
+
+
+class Curve(NamedTuple):
+    """A line through points."""
+
+    name: str
+    """Name in the legend; empty: none."""
+    points: Sequence[tuple[float, float]]
+    """Its points; the loss is the second of each pair."""
+    kind: str = "eval"
+    """Class in `svg.STYLE`: train and eval, thin and thick; other-train and
+    other-eval; base, dashed."""
 
 
 def plot_loss(
@@ -46,13 +59,48 @@ def plot_loss(
 def draw_panel(records: Sequence[Mapping[str, Any]], panel: Panel, steps: int) -> list[str]:
     """Draw one panel; records whose value is no number are skipped."""
     measured = [x for x in records if _is_number(x.get(panel.key))]
-    values = [x[panel.key] for x in measured] + list(panel.baselines.values())
-    x_ticks, y_ticks = ticks(0, steps), ticks(min(values, default=0), max(values, default=1))
+    curves = [
+        Curve(
+            name,
+            [(p["step"], p[panel.key]) for p in measured if p.get("split") == split],
+            split,
+        )
+        for split, name in (
+            ("train", f"training {panel.title}"),
+            ("eval", f"held-out {panel.title}"),
+        )
+    ]
+    return draw_curves(curves, "step", steps, panel.baselines)
+
+
+def plot_curves(curves: Sequence[Curve], output: Path, x_title: str) -> None:
+    """Draw losses over time, or over whatever else a run takes, as an SVG file.
+
+    Args:
+        curves: curves of any number of runs.
+        output: the SVG to write; its directory is created if absent.
+        x_title: title of the horizontal axis, which begins at 0.
+    """
+    longest = max((x for curve in curves for x, _ in curve.points), default=1.0)
+    parts = draw_curves(curves, x_title, longest)
+    view = f"0 0 {WIDTH} {HEIGHT}"
+    write_text(output, document(parts, corner=6, viewBox=view, font_size=13))
+
+
+def draw_curves(
+    curves: Sequence[Curve],
+    x_title: str,
+    longest: float,
+    baselines: Mapping[str, float] = MappingProxyType({}),
+) -> list[str]:
+    """Draw curves on one pair of axes, the horizontal one from 0 to `longest`."""
+    values = [y for curve in curves for _, y in curve.points] + list(baselines.values())
+    x_ticks, y_ticks = ticks(0, longest), ticks(min(values, default=0), max(values, default=1))
     low, high, bottom, right = y_ticks[0], y_ticks[-1], HEIGHT - BOTTOM, WIDTH - RIGHT
     parts: list[str] = []
 
-    def x(step: float) -> float:
-        return LEFT + (right - LEFT) * step / x_ticks[-1]
+    def x(value: float) -> float:
+        return LEFT + (right - LEFT) * value / x_ticks[-1]
 
     def y(value: float) -> float:
         return TOP + (bottom - TOP) * (high - value) / (high - low)
@@ -67,15 +115,17 @@ def draw_panel(records: Sequence[Mapping[str, Any]], panel: Panel, steps: int) -
     for tick in x_ticks:
         line("grid", [(x(tick), bottom), (x(tick), bottom + 5)])
         parts.append(text(x(tick), bottom + 20, f"{tick:,.10g}", text_anchor="middle"))
-    parts.append(text((LEFT + right) / 2, HEIGHT - 8, "step", text_anchor="middle"))
-    curves = {"train": f"training {panel.title}", "eval": f"held-out {panel.title}"}
-    for i, (split, name) in enumerate(curves.items()):
-        points = [(x(p["step"]), y(p[panel.key])) for p in measured if p.get("split") == split]
+    parts.append(text((LEFT + right) / 2, HEIGHT - 8, x_title, text_anchor="middle"))
+    legend = LEFT
+    for curve in curves:
+        points = [(x(a), y(b)) for a, b in curve.points]
         if points:
-            line(split, [*points, *points[-1:]])  # a single point, drawn twice, shows as a dot
-            line(split, [(LEFT + 180 * i, 20), (LEFT + 180 * i + 24, 20)])
-            parts.append(text(LEFT + 180 * i + 30, 24, name))
-    for name, value in panel.baselines.items():
+            line(curve.kind, [*points, *points[-1:]])  # a single point, drawn twice, is a dot
+        if points and curve.name:
+            line(curve.kind, [(legend, 20), (legend + 24, 20)])
+            parts.append(text(legend + 30, 24, curve.name))
+            legend += 180
+    for name, value in baselines.items():
         line("base", [(LEFT, y(value)), (right, y(value))])
         caption = f"{name} {value:.2f}"
         parts.append(text(right, y(value) - 6, caption, text_anchor="end", class_="label"))

@@ -13,12 +13,14 @@ STYLE = """
   .page { fill: #ffffff; } .frame { fill: none; stroke: #8c959f; } .grid { stroke: #d0d7de; }
   .more { fill: #0b57d0; } .less { fill: #b35900; } .share { fill: #0b57d0; }
   .train { stroke: #8fb8e8; } .eval { stroke: #0b57d0; stroke-width: 2.5; }
+  .other-train { stroke: #dfb48a; } .other-eval { stroke: #b35900; stroke-width: 2.5; }
   .base { stroke: #b35900; stroke-dasharray: 6 4; }
   .label { fill: #b35900; stroke: #ffffff; stroke-width: 4; paint-order: stroke; }
   @media (prefers-color-scheme: dark) {
     text { fill: #e6edf3; } .page { fill: #0d1117; } .grid { stroke: #30363d; }
     .more { fill: #8cc0ff; } .less { fill: #f0a050; }
     .train { stroke: #3f70ab; } .eval { stroke: #8cc0ff; } .base { stroke: #f0a050; }
+    .other-train { stroke: #94632f; } .other-eval { stroke: #f0a050; }
     .label { fill: #f0a050; stroke: #0d1117; }
   }
 """

@@ -4,6 +4,8 @@ The symbols are s for the decoder's state, h for the encoder's states, α for th
 and a for the context vector.
 """
 
+import math
+
 import jax
 import jax.numpy as jnp
 from flax import nnx
@@ -47,8 +49,9 @@ class Attention(nnx.Module):
     """Attention from a decoder state s to the encoder's states h.
 
     Args:
-        score: "dot": sᵀ h; "general": sᵀ W h (Luong et al. 2015, equation 8); "additive":
-            vᵀ tanh(W s + U h) (Bahdanau et al. 2015, appendix A.1.2).
+        score: "dot": sᵀ h; "general": sᵀ W h (Luong et al. 2015, equation 8); "scaled": the same
+            over √H, since large scores saturate the softmax (Vaswani et al. 2017, section 3.2.1);
+            "additive": vᵀ tanh(W s + U h) (Bahdanau et al. 2015, appendix A.1.2).
         query_width: width of s.
         memory_width: width of h.
         init: initial values of the kernels.
@@ -59,7 +62,7 @@ class Attention(nnx.Module):
         self, score: str, query_width: int, memory_width: int, init: Initializer, rngs: nnx.Rngs
     ):
         self.score = score
-        if score == "general":
+        if score in ("general", "scaled"):
             self.w = nnx.Param(init(rngs.params(), (memory_width, query_width)))
         if score == "additive":
             self.w = nnx.Param(init(rngs.params(), (query_width, query_width)))
@@ -67,10 +70,13 @@ class Attention(nnx.Module):
             self.v = nnx.Param(init(rngs.params(), (query_width, 1)))
 
     def project_keys(self, h: Float[Array, "B S M"]) -> Float[Array, "B S H"]:
-        """Return h, W h or U h: the part of the score that is the same at every step."""
+        """Return h, W h, W h / √H or U h: the part of the score that is the same at every step."""
         if self.score == "dot":
             return h
-        return h @ (self.w if self.score == "general" else self.u)[...]
+        if self.score == "additive":
+            return h @ self.u[...]
+        keys = h @ self.w[...]
+        return keys / math.sqrt(keys.shape[-1]) if self.score == "scaled" else keys
 
     def __call__(
         self,

@@ -58,20 +58,24 @@ class Decoder(nnx.Module):
         if config.attention != "none":
             self.attention = Attention(config.attention, width, memory_width, init, rngs)
             if config.attentional_layer:
-                self.combine = Linear((memory_width + width,), (width,), init, rngs)
+                if config.tie_embeddings:
+                    out_width = config.embedding_size
+                self.combine = Linear((memory_width + width,), (out_width,), init, rngs)
             else:
                 out_width = memory_width + width
             if config.input_feeding:
-                self.feed_width = width if config.attentional_layer else memory_width
+                self.feed_width = out_width if config.attentional_layer else memory_width
         if config.peeky:  # the context, the encoder's last h, at every step
             out_width, self.feed_width = 2 * width, width
-        self.embedding = make_embedding(config, rngs)
+        if not config.tie_embeddings:
+            self.embedding = make_embedding(config, rngs)
         in_widths = [config.embedding_size + self.feed_width, *[width] * config.num_layers]
         self.cells = nnx.List(
             LSTMCell(in_width, width, init, rngs, config.forget_bias)
             for in_width in in_widths[: config.num_layers]
         )
-        self.output = Linear((out_width,), (require_vocab_size(config),), init, rngs)
+        if not config.tie_embeddings:
+            self.output = Linear((out_width,), (require_vocab_size(config),), init, rngs)
         self.config = config
 
     def project_keys(self, h: Float[Array, "B S M"]) -> Float[Array, "B S H"]:
@@ -127,12 +131,14 @@ class GNMTDecoder(nnx.Module):
     def __init__(self, config: GNMTConfig, rngs: nnx.Rngs):
         width, init = config.hidden_size, kernel_init(config)
         self.attention = Attention("additive", width, width, init, rngs)
-        self.embedding = make_embedding(config, rngs)
+        if not config.tie_embeddings:
+            self.embedding = make_embedding(config, rngs)
         in_widths = [config.embedding_size + width, *[2 * width] * (config.num_layers - 1)]
         self.cells = nnx.List(
             LSTMCell(in_width, width, init, rngs, config.forget_bias) for in_width in in_widths
         )
-        self.output = Linear((width,), (require_vocab_size(config),), init, rngs)
+        if not config.tie_embeddings:
+            self.output = Linear((width,), (require_vocab_size(config),), init, rngs)
         self.config = config
 
     def project_keys(self, h: Float[Array, "B S M"]) -> Float[Array, "B S H"]:
@@ -172,8 +178,10 @@ def kernel_init(config: ModelConfig) -> Initializer:
 
 
 def make_embedding(config: ModelConfig, rngs: nnx.Rngs) -> nnx.Param:
-    """Return an embedding [V, E]: N(0, 0.01²), or uniform in ± `init_range`."""
+    """Return an embedding [V, E]: N(0, 0.01²), or uniform in ± `init_range`; tied: N(0, 1 / E)."""
     init = normal(0.01) if config.init_range is None else uniform(config.init_range)
+    if config.tie_embeddings:
+        init = normal(config.embedding_size**-0.5)
     return nnx.Param(init(rngs.params(), (require_vocab_size(config), config.embedding_size)))
 
 

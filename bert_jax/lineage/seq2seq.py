@@ -4,6 +4,8 @@ The symbols are those of `lstm_decoders`: h for the encoder's states, s for the 
 the attentional vector.
 """
 
+import math
+
 import jax
 import jax.numpy as jnp
 from flax import nnx
@@ -51,6 +53,7 @@ class Encoder(nnx.Module):
                 config.embedding_size, width, init, rngs, config.forget_bias
             )
         self.bidirectional, self.residual = bidirectional, residual
+        self.is_tied, self.residual_words = config.tie_embeddings, config.residual_words
         self.dropout_rate = config.dropout
 
     def __call__(
@@ -62,7 +65,7 @@ class Encoder(nnx.Module):
     ) -> tuple[Float[Array, "B S M"], list[LSTMState]]:
         """Return the last layer's states, and every layer's last state."""
         keys, states = split_key(key, len(self.cells)), []
-        x = self.embedding[...][source]
+        x = words = self.embed(source)
         for i, cell in enumerate(self.cells):
             dropped = dropout(x, keys[i], self.dropout_rate)
             state, y = run_lstm(cell, dropped, mask)
@@ -73,7 +76,15 @@ class Encoder(nnx.Module):
                 y = y + x
             states.append(state)
             x = y
+        if self.residual_words:
+            words = jnp.where(mask[..., None], words, 0)
+            x = x + jnp.tile(words, x.shape[-1] // words.shape[-1])
         return x, states
+
+    def embed(self, tokens: Int[Array, "*batch"]) -> Float[Array, "*batch E"]:
+        """Return the embedding of tokens, times √E if it is shared with the output."""
+        x = self.embedding[...][tokens]
+        return x * math.sqrt(x.shape[-1]) if self.is_tied else x
 
 
 # --- Encoder and decoder -------------------------------------------------------------------------
@@ -113,7 +124,7 @@ class Seq2Seq(nnx.Module):
         """
         encoder_key, decoder_key, output_key = split_key(key, 3)
         memory = self.encode(source, source_mask, key=encoder_key)
-        x_TBE = self.decoder.embedding[...][target].swapaxes(0, 1)
+        x_TBE = self.embed_target(target).swapaxes(0, 1)
         num_steps = target.shape[1]
         keys = None if decoder_key is None else jax.random.split(decoder_key, num_steps)
 
@@ -128,8 +139,17 @@ class Seq2Seq(nnx.Module):
     def logits(
         self, s_tilde: Float[Array, "*batch O"], *, key: PRNGKeyArray | None = None
     ) -> Float[Array, "*batch V"]:
-        """Return W_y s̃ + b_y."""
-        return self.decoder.output(dropout(s_tilde, key, self.dropout_rate))
+        """Return W_y s̃ + b_y; E s̃ with one embedding E for all."""
+        s_tilde = dropout(s_tilde, key, self.dropout_rate)
+        if self.encoder.is_tied:
+            return s_tilde @ self.encoder.embedding[...].T
+        return self.decoder.output(s_tilde)
+
+    def embed_target(self, tokens: Int[Array, "*batch"]) -> Float[Array, "*batch E"]:
+        """Return the embedding of target tokens, which is the source's if there is one for all."""
+        if self.encoder.is_tied:
+            return self.encoder.embed(tokens)
+        return self.decoder.embedding[...][tokens]
 
     # --- Decoding, token by token ------------------------------------------------------------
 
@@ -169,7 +189,7 @@ class Seq2Seq(nnx.Module):
             without attention).
         """
         del t
-        x = self.decoder.embedding[...][tokens]
+        x = self.embed_target(tokens)
         state, s_tilde, alignment = self.decoder.step(memory, state, x, key=None)
         return state, self.logits(s_tilde), alignment
 

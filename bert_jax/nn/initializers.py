@@ -9,6 +9,8 @@ from jaxtyping import Array, PRNGKeyArray
 
 Initializer = Callable[..., Array]
 """Function `(key, shape) -> array`."""
+TRUNCATED_STDDEV = 0.87962566
+"""Standard deviation of a normal distribution of variance 1, truncated at 2."""
 
 
 def uniform(limit: float) -> Initializer:
@@ -30,7 +32,7 @@ def truncated_normal(stddev: float) -> Initializer:
     """Return BERT's initializer of kernels: a normal distribution, truncated at two `stddev`.
 
     As in TensorFlow, this is not corrected for the truncation: the actual standard deviation is
-    0.88 of `stddev`.
+    `TRUNCATED_STDDEV` of `stddev`.
     """
     unscaled = jax.nn.initializers.truncated_normal(stddev=1.0, lower=-2.0, upper=2.0)
     return lambda key, shape: stddev * unscaled(key, shape, jnp.float32)

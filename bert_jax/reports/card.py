@@ -21,6 +21,7 @@ _PIPELINE_TAGS = {
     "regression": "text-classification", "tagging": "token-classification",
     "question_answering": "question-answering",
 }  # fmt: skip
+_NOT_SETTINGS = ("runs_dir", "log_every", "dry_run", "tfds_data_dir", "distributed", "grid")
 _TASK_NAMES = {"multilabel": "multi-label classification"}
 _EXAMPLE_INPUTS = {
     "classification": '["A text to classify."]',
@@ -100,7 +101,7 @@ def model_card(
         "|---|---|",
     ]
     for name, value in dataclasses.asdict(config).items():
-        if name not in ("runs_dir", "log_every", "dry_run", "tfds_data_dir", "distributed"):
+        if name not in _NOT_SETTINGS:
             lines.append(f"| {name} | {escape_markdown(str(value))} |")
     return "\n".join(lines) + "\n"
 

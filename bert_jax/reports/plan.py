@@ -5,7 +5,7 @@ from pathlib import Path
 
 import jax
 
-from bert_jax.config import PretrainConfig, phase_spans, to_json
+from bert_jax.config import PretrainConfig, decay_run, phase_spans, to_json
 from bert_jax.corpus.prepared import PreparedData
 from bert_jax.errors import DataError
 from bert_jax.models.architectures import architecture
@@ -80,13 +80,16 @@ def describe_plan(config: PretrainConfig, execution: Execution, encoder_rows: in
         reason = error.lines[0]
         lines.append(f"no data yet ({reason}): a vocabulary of {size:,} is assumed")
         config = config.with_vocab_size(size)
+    nsp = config.nsp is not False
     if data:
+        config = config.with_nsp(data.nsp)
+        nsp = data.nsp and config.nsp is None
         data.require_lengths(phase.length for phase in config.phases)
         num_rows = {p.length: len(data.rows(p.length, "train")) for p in config.phases}
-        config = config.with_steps(num_rows)
+        config = decay_run(config.with_steps(num_rows))
         folder = Path(config.runs_dir) / config.name
-        lines += open_extension(config, folder, data_identity(data)).describe()
-    name = pretraining_architecture(data is None or data.nsp)
+        lines += open_extension(config, folder, data_identity(data, nsp)).describe()
+    name = pretraining_architecture(nsp)
     shapes = jax.eval_shape(build(config.model, architecture(name))[0], jax.random.key(0))
     num_parameters, num_devices = count_parameters(shapes), jax.device_count()
     lines += [

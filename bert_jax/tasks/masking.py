@@ -69,7 +69,12 @@ def masked_counts(length: int, config: MaskingConfig) -> Int[np.ndarray, "N"]:
     clip(round(rate · length), 1, max_per_sequence), and 0 for length 0; lengths include special
     tokens. `round` rounds halves to even, as BERT's code does under Python 3; under Python 2, with
     which the published models were trained, it rounded them up: 5 instead of 4 at length 30.
+
+    Args:
+        length: T.
+        config: constant rate and limit.
     """
+    assert config.final_rate is None, "the rate of a step is needed: config.at(step, steps)"
     counts = [min(max(1, round(config.rate * n)), max(n - 2, 0)) for n in range(length + 1)]
     return np.minimum(counts, config.max_per_sequence or length).astype(np.int32)
 
@@ -79,8 +84,9 @@ def num_predictions(length: int, num_sequences: int, config: MaskingConfig) -> i
 
     With g the largest excess of a sequence's count over rate · its length (0.5 by rounding, a
     little more for the shortest sequences, which have at least one prediction), J sequences with
-    T tokens in total have at most rate · T + g · J.
+    T tokens in total have at most rate · T + g · J. Where the rate changes, the larger one counts.
     """
+    config = config.with_rate(max(config.rate, config.final_rate or 0.0))
     counts = masked_counts(length, config)
     excess = float((counts - config.rate * np.arange(length + 1)).max())
     bound = int(np.floor(config.rate * length + excess * num_sequences + 1e-6))
@@ -107,6 +113,7 @@ def mask_rows(
     epoch_and_row: tuple[Int[Array, "B"], Int[Array, "B"]],
     rules: MaskingRules,
     is_continuation: Bool[Array, "V"] | None = None,
+    counts: Int[Array, "B J"] | None = None,
 ) -> MaskedRow:
     """Mask rows, each with the key fold_in(fold_in(key, epoch), row).
 
@@ -119,27 +126,31 @@ def mask_rows(
         rules: rates and special tokens.
         is_continuation: True for the tokens of the vocabulary that continue a word ("##…"); needed
             for whole-word masking only.
+        counts: predictions in each sequence, no more than the larger rate gives; needed where the
+            rate changes. None: those of the constant rate.
     """
+    if counts is None:
+        counts = jnp.asarray(masked_counts(tokens.shape[1], rules.config))[layout.lengths]
 
-    def mask_one(tokens, sequence_ids, lengths, epoch, row):
+    def mask_one(tokens, sequence_ids, counts, epoch, row):
         row_key = jax.random.fold_in(jax.random.fold_in(key, epoch), row)
         draws = draw(row_key, tokens.shape[0], rules.vocab_size)
-        return mask_row(draws, tokens, sequence_ids, lengths, rules, is_continuation)
+        return mask_row(draws, tokens, sequence_ids, counts, rules, is_continuation)
 
-    return jax.vmap(mask_one)(tokens, layout.sequence_ids, layout.lengths, *epoch_and_row)
+    return jax.vmap(mask_one)(tokens, layout.sequence_ids, counts, *epoch_and_row)
 
 
 def mask_row(
     draws: Draws,
     tokens: Int[Array, "T"],
     sequence_ids: Int[Array, "T"],
-    lengths: Int[Array, "J"],
+    counts: Int[Array, "J"],
     rules: MaskingRules,
     is_continuation: Bool[Array, "V"] | None = None,
 ) -> MaskedRow:
-    """Mask one row with given random numbers."""
-    chosen = choose_predictions(draws.order, tokens, sequence_ids, lengths, rules, is_continuation)
-    num = num_predictions(tokens.shape[0], lengths.shape[0], rules.config)
+    """Mask one row with given random numbers, `counts` tokens of its sequences."""
+    chosen = choose_predictions(draws.order, tokens, sequence_ids, counts, rules, is_continuation)
+    num = num_predictions(tokens.shape[0], counts.shape[0], rules.config)
     return apply_masking(draws, tokens, chosen, num, rules)
 
 
@@ -147,20 +158,19 @@ def choose_predictions(
     order: UInt32[Array, "T"],
     tokens: Int[Array, "T"],
     sequence_ids: Int[Array, "T"],
-    lengths: Int[Array, "J"],
+    counts: Int[Array, "J"],
     rules: MaskingRules,
     is_continuation: Bool[Array, "V"] | None = None,
 ) -> Bool[Array, "T"]:
-    """Choose the tokens of one row that are predicted: n_j in each sequence j.
+    """Choose the tokens of one row that are predicted: counts[j] in sequence j.
 
-    Candidates are sorted by (sequence, random number); the first n_j of each sequence are chosen.
+    Candidates are sorted by (sequence, random number); the first of each sequence are chosen.
     """
-    length, num_sequences = tokens.shape[0], lengths.shape[0]
-    counts_J = jnp.asarray(masked_counts(length, rules.config))[lengths]
+    length, num_sequences = tokens.shape[0], counts.shape[0]
     candidate = (sequence_ids > 0) & (tokens != rules.cls_id) & (tokens != rules.sep_id)
     # Tokens that cannot be chosen form one more group, at the end, with a count of 0.
     group = jnp.where(candidate, sequence_ids - 1, num_sequences)
-    counts = jnp.append(counts_J, 0)
+    counts = jnp.append(counts, 0)
     positions = jnp.arange(length)
     if rules.config.whole_word:
         assert is_continuation is not None, "whole_word needs is_continuation"

@@ -4,23 +4,28 @@ Batches come from `corpus.loader` (see docs/design.md):
 
     tokens [B, T] · lengths [B, J, 2] · is_random_next [B, J] · row [B] · epoch [B]
 
-Masking, on the device, turns them into the inputs of the loss:
+Where the mask rate changes during the run, training batches also have mask_counts [B, J], the
+number of predictions in each sequence. Masking, on the device, turns them into the inputs of the
+loss:
 
     tokens [B, T] · positions, labels, weights, kind [B, P]
     lengths [B, J, 2] · is_random_next [B, J]
 
-Rows that were prepared without NSP have no `is_random_next`: then the loss is that of MLM alone.
+Rows that were prepared without NSP have no `is_random_next`, and `--nsp False` drops it: then the
+loss is that of MLM alone.
 """
 
 import dataclasses
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
+from bert_jax.config import PretrainConfig
 from bert_jax.corpus.prepared import PreparedData
 from bert_jax.drawing.curves import Panel
 from bert_jax.nn.execution import Execution
@@ -32,9 +37,10 @@ from bert_jax.tasks.losses import (
     next_sentence_sums,
 )
 from bert_jax.tasks.masking import MaskingRules, mask_rows
+from bert_jax.tokenizer.tokenizer import Tokenizer
 from bert_jax.training.step import Batch, Metrics, Objective, Params
 
-NSP_LABEL = "is_random_next"
+NSP_LABEL, MASK_COUNTS = "is_random_next", "mask_counts"
 CONSTANT_SHARE = 0.95  # of the NSP labels
 # Input at a predicted position, indexed by `MaskedRow.kind`.
 MASK_OUTCOMES = ("mask", "random", "kept")
@@ -45,16 +51,47 @@ def pretraining_architecture(nsp: bool) -> str:
     return "BertForPreTraining" if nsp else "BertForMaskedLM"
 
 
-def data_identity(data: PreparedData) -> dict[str, str | None]:
+def data_identity(data: PreparedData, nsp: bool) -> dict[str, str | None]:
     """Return what a run, its checkpoints and a run that extends it agree on of their data.
 
-    "architecture" is None for rows with NSP labels: the runs of earlier versions have none.
+    "architecture" is None for runs with NSP: those of earlier versions have none.
     """
     return {
         "tokenizer": data.tokenizer.sha256,
         "data": data.fingerprint,
-        "architecture": None if data.nsp else pretraining_architecture(data.nsp),
+        "architecture": None if nsp else pretraining_architecture(nsp),
     }
+
+
+def make_pretraining_objectives(
+    config: PretrainConfig,
+    tokenizer: Tokenizer,
+    merge: Callable[[Params], Any],
+    mask_key: Array,
+    execution: Execution,
+) -> tuple[Objective, Objective]:
+    """Build the objectives of training and of evaluation, which differ in their masks.
+
+    Args:
+        config: the run, with the size of its vocabulary.
+        tokenizer: tokenizer of the rows.
+        merge: from `init, merge = build(config, …)`, of the `pretraining_architecture`.
+        mask_key: PRNG key of the run's masks.
+        execution: dtypes and kernels.
+    """
+    masking = config.masking
+    eval_key = mask_key if masking.eval_rate is None else jax.random.key(0)
+    training, evaluation = (
+        make_pretraining_objective(
+            merge,
+            key,
+            MaskingRules.of(rates, tokenizer, config.model.vocab_size),
+            tokenizer.is_continuation,
+            execution,
+        )
+        for key, rates in ((mask_key, masking), (eval_key, masking.in_evaluation))
+    )
+    return training, evaluation
 
 
 def make_pretraining_objective(
@@ -78,7 +115,10 @@ def make_pretraining_objective(
         layout = row_layout(batch["lengths"], batch["tokens"].shape[1])
         epoch_and_row = (batch["epoch"], batch["row"])
         continues = jnp.asarray(is_continuation)
-        masked = mask_rows(mask_key, batch["tokens"], layout, epoch_and_row, rules, continues)
+        masked = mask_rows(
+            mask_key, batch["tokens"], layout, epoch_and_row, rules, continues,
+            batch.get(MASK_COUNTS),
+        )  # fmt: skip
         pairs = {name: batch[name] for name in ("lengths", NSP_LABEL) if name in batch}
         return masked._asdict() | pairs
 
@@ -149,6 +189,11 @@ class Baselines:
     """Share of the more frequent NSP label, by row length: short rows have fewer B
     segments that actually follow A. Empty without NSP."""
 
+    @classmethod
+    def of(cls, data: PreparedData, nsp_lengths: Iterable[int]) -> "Baselines":
+        """Take them from prepared data, those of NSP for rows of these lengths."""
+        return cls(data.unigram_loss, {t: data.nsp_majority(t) for t in nsp_lengths})
+
     @property
     def panels(self) -> tuple[Panel, ...]:
         """The MLM loss and, with NSP, its loss, each with its baseline, for `plot_loss`.
@@ -171,7 +216,7 @@ class Baselines:
         """Return a warning for each row length at which nearly all NSP labels are the same."""
         return [
             f"warning: {share:.0%} of the NSP labels at T={length} are the same, so NSP teaches "
-            "nothing: see the warnings of prepare.py, or prepare with --no-nsp"
+            "nothing: see the warnings of prepare.py, or train with --nsp False"
             for length, share in self.nsp_majority.items()
             if share > CONSTANT_SHARE
         ]

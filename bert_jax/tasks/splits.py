@@ -8,11 +8,13 @@ import numpy as np
 
 from bert_jax.config import FinetuneConfig
 from bert_jax.errors import DataError
-from bert_jax.labelled.batching import EncodedText
+from bert_jax.labelled.batching import EncodedText, hash_texts
 from bert_jax.labelled.rejects import Rejects
 from bert_jax.labelled.texts import training_columns
 from bert_jax.tasks.task import Task
 from bert_jax.tokenizer.tokenizer import Tokenizer
+from bert_jax.training.checkpoint_arrays import hash_arrays
+from bert_jax.training.step import Params
 
 TFDS_SPLITS = {"train": "train", "dev": "validation", "test": "test"}
 
@@ -24,13 +26,17 @@ class Split(NamedTuple):
     encoded: list[EncodedText]
 
 
+Data = dict[str, Split]
+"""Splits by name: "train", "dev" and, if configured, "test"."""
+
+
 def read_splits(
     kind: type[Task],
     config: FinetuneConfig,
     tokenizer: Tokenizer,
     rejects: Rejects,
     log: Callable[[str], None],
-) -> tuple[Task, dict[str, Split]]:
+) -> tuple[Task, Data]:
     """Read and encode the training data, the held-out data and, if configured, the test data.
 
     Args:
@@ -48,7 +54,7 @@ def read_splits(
     """
     sources = {"train": config.train, "dev": config.dev, "test": config.test}
     task: Task | None = None
-    data: dict[str, Split] = {}
+    data: Data = {}
     for name, source in sources.items():
         if source is None:
             continue
@@ -86,6 +92,30 @@ def read_splits(
                     f"warning: {shared:,} examples of the {name} data are also in the training data"
                 )
     return task, data
+
+
+def hash_inputs(params: Params, tokenizer: Tokenizer, data: Data) -> dict[str, str]:
+    """Return hashes of what decides a run's weights and its choices besides its configuration."""
+    return {
+        "encoder": hash_arrays(params),
+        "tokenizer": tokenizer.sha256,
+        "data": hash_texts([*data["train"].encoded, *data["dev"].encoded]),
+    }
+
+
+def limit_examples(split: Split, limit: int | None) -> Split:
+    """Return a split with at most so many examples, spaced evenly over all; None: with all."""
+    num_examples = len(split.examples)
+    if limit is None or limit >= num_examples:
+        return split
+    chosen = np.linspace(0, num_examples - 1, limit, dtype=int).tolist()
+    index = {old: new for new, old in enumerate(chosen)}
+    encoded = [
+        text._replace(example=index[text.example])
+        for text in split.encoded
+        if text.example in index
+    ]
+    return Split([split.examples[old] for old in chosen], encoded)
 
 
 def check_rejected(

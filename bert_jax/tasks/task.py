@@ -7,6 +7,7 @@ A batch is what `labelled.batching.collate` returns: tokens [B, T] · lengths [B
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, ClassVar, NamedTuple, Protocol
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import Array
@@ -17,6 +18,7 @@ from bert_jax.labelled.batching import EncodedText
 from bert_jax.labelled.rejects import Rejects
 from bert_jax.nn.execution import Execution
 from bert_jax.nn.layout import row_layout
+from bert_jax.tasks.word_dropout import WordDropout, drop_words
 from bert_jax.tokenizer.tokenizer import Tokenizer
 from bert_jax.training.step import Batch, Metrics, Objective, Params
 
@@ -178,9 +180,19 @@ def choose_metric(task: Task, metric: str | None) -> tuple[str, int]:
 
 
 def make_finetuning_objective(
-    task: Task, merge: Callable[[Params], Any], execution: Execution
+    task: Task,
+    merge: Callable[[Params], Any],
+    execution: Execution,
+    word_dropout: WordDropout | None = None,
 ) -> Objective:
-    """Build the objective of fine-tuning: the mean loss over all targets of the global batch."""
+    """Build the objective of fine-tuning: the mean loss over all targets of the global batch.
+
+    Args:
+        task: the task.
+        merge: from `init, merge = build(config)`.
+        execution: dtypes and kernels.
+        word_dropout: tokens of training texts to mask; None: none.
+    """
 
     def counts(batch: Batch) -> dict[str, Array]:
         return {"targets": task.num_targets(batch)}
@@ -188,6 +200,9 @@ def make_finetuning_objective(
     def loss(
         params: Params, batch: Batch, counts: dict[str, Array], key: Array | None
     ) -> tuple[Array, Metrics]:
+        if word_dropout is not None and key is not None:
+            key, words_key = jax.random.split(key)
+            batch = batch | {"tokens": drop_words(words_key, batch["tokens"], word_dropout)}
         total = task.loss_sum(forward(merge(params), batch, key, execution), batch)
         mean = total / jnp.maximum(counts["targets"], 1.0)
         return mean, {"loss": (total, task.num_targets(batch))}

@@ -50,6 +50,7 @@ class Checkpoints:
         identity: values on which a run and its checkpoints must agree.
         keep_last: number of newest steps to keep, in addition to the one with the lowest
             `extra["metric"]`.
+        keep_every: keep the steps that are multiples of it too.
         rules: how the identity of an older checkpoint may differ.
         allow_unverified: use a step whose manifest is missing.
         log: prints one message to the user.
@@ -61,12 +62,13 @@ class Checkpoints:
         identity: Mapping[str, str | None],
         keep_last: int,
         *,
+        keep_every: int | None = None,
         rules: ResumeRules = ResumeRules(),  # noqa: B008  # immutable
         allow_unverified: bool = False,
         log: Callable[[str], None] = print,
     ):
         self.folder = Path(folder).absolute()
-        self._identity, self._keep_last = dict(identity), keep_last
+        self._identity, self._kept = dict(identity), (keep_last, keep_every)
         self._rules, self._allow_unverified, self._log = rules, allow_unverified, log
         self._first = jax.process_index() == 0
         self._store = ArrayStore()
@@ -232,7 +234,7 @@ class Checkpoints:
             os.rename(final, self._saving(step))
             raise
         self._unreadable.discard(step)
-        prune_steps(self.folder, self._keep_last, self._unreadable, self._log)
+        prune_steps(self.folder, *self._kept, self._unreadable, self._log)
 
     def _failed(self, step: int, error: Exception) -> None:
         self._failures += 1

@@ -69,12 +69,20 @@ def remove_step(folder: Path, step: int) -> None:
 
 
 def prune_steps(
-    folder: Path, keep_last: int, ignored: Collection[int], log: Callable[[str], None]
+    folder: Path,
+    keep_last: int,
+    keep_every: int | None,
+    ignored: Collection[int],
+    log: Callable[[str], None],
 ) -> None:
-    """Remove all steps but the newest `keep_last` and the best; those in `ignored` stay."""
+    """Remove all steps but the newest `keep_last`, the best, and multiples of `keep_every`.
+
+    Those in `ignored` stay.
+    """
     steps = read_manifests(folder, {})
     good = {step: manifest for step, manifest in steps.items() if step not in ignored}
-    for step in good.keys() - {*sorted(good)[-keep_last:], best_step(good)}:
+    kept = {step for step in good if keep_every and step % keep_every == 0}
+    for step in good.keys() - kept - {*sorted(good)[-keep_last:], best_step(good)}:
         try:
             remove_step(folder, step)
         except OSError as error:

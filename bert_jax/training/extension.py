@@ -231,7 +231,7 @@ def _newest_good(
     for candidate in sorted(manifests, reverse=True) if step is None else [step]:
         try:
             if candidate not in manifests:
-                raise BadStep("there is no such step")
+                raise BadStep("there is no such step (--keep-every keeps steps for good)")
             verify_files(folder / str(candidate), manifests[candidate])
         except (BadStep, OSError) as reason:
             bad[candidate] = str(reason)
@@ -261,13 +261,16 @@ def _check_compatible(
             f"re-run prepare.py with --vocab {run}",
         )
     if identity.get("architecture") != hashes.get("architecture"):
-        given, saved, option = "without NSP", "with NSP", "without --no-nsp"
+        given, saved = "was prepared without NSP", "with NSP"
+        fix = "re-run prepare.py without --no-nsp"
         if identity.get("architecture"):
-            given, saved, option = saved, given, "with --no-nsp"
+            given, saved, fix = "has labels of NSP", "without NSP", "pass --nsp False"
+        elif config.nsp is False:
+            given, fix = "is read with --nsp False", "leave out --nsp False"
         raise ConfigError(
-            f"{config.data} was prepared {given}, but {source} was trained {saved}",
-            "rows as those that the run to extend was trained on",
-            f"re-run prepare.py {option}, or take its weights alone: --encoder {run}",
+            f"{config.data} {given}, but {source} was trained {saved}",
+            "the objective of the run to extend",
+            f"{fix}, or take its weights alone: --encoder {run}",
         )
     for name, given in flatten(config).items():
         saved = identity.get(name)

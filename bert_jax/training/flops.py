@@ -131,7 +131,8 @@ def add_throughput(
             values = values | {"tokens_per_second": tokens}
             if peak:
                 # Tokens of packed rows attend to fewer than T tokens: T is an upper bound.
-                flops = flops_per_token(config.model, phase.length, config.masking.rate)
+                masked = config.masking.at(step - 1, config.loop.steps).rate
+                flops = flops_per_token(config.model, phase.length, masked)
                 values["mfu"] = tokens * flops / (peak * num_devices)
         return values
 

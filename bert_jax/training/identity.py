@@ -16,6 +16,14 @@ OTHER_RUN_ADVICE = "pass the saved values, or give a new run another name"
 _PATHS = {"data", "encoder", "extend_from", "train", "dev", "test", "runs_dir", "tfds_data_dir"}
 
 
+def other_run_advice(folder: Path) -> str:
+    """Return the advice for a pretraining run, which another one can extend."""
+    return (
+        f"pass the saved values, or give a new run another --name; with --extend-from {folder} it "
+        "continues from this state"
+    )
+
+
 class ResumeRules(NamedTuple):
     """How the identities of a checkpoint and of the run that resumes from it may differ."""
 

@@ -1,4 +1,4 @@
-"""Optimizers (BERT's own Adam, AdamW, LAMB, RMSProp) and learning-rate schedules."""
+"""Optimizers (BERT's own Adam, AdamW, LAMB, Muon, RMSProp) and learning-rate schedules."""
 
 from typing import Any, NamedTuple
 
@@ -9,6 +9,7 @@ import optax
 from jaxtyping import Array, Float
 
 from bert_jax.config import OptimizerConfig
+from bert_jax.training.muon import muon_or_adam, scale_matrices
 
 
 def make_optimizer(
@@ -17,7 +18,8 @@ def make_optimizer(
     """Build an optimizer and its learning-rate schedule.
 
     The schedule counts steps from 0: with a warm-up, the first step has a learning rate of 0
-    ("inverse_sqrt" counts from 1, as in the paper).
+    ("inverse_sqrt" counts from 1, as in the paper). Under Muon it is the rate of Adam's parameters;
+    that of the matrices is in a fixed proportion to it.
 
     Args:
         config: optimizer and hyperparameters.
@@ -33,12 +35,20 @@ def make_optimizer(
             schedule = warmup_constant_schedule(config.learning_rate, config.warmup_steps)
         elif config.schedule == "inverse_sqrt":
             schedule = inverse_sqrt_schedule(config.learning_rate, config.warmup_steps)
+        elif config.schedule == "wsd":
+            start = config.decay_start(steps)
+            schedule = warmup_stable_decay_schedule(
+                config.learning_rate, config.warmup_steps, start, steps
+            )
         else:
             schedule = warmup_linear_schedule(config.learning_rate, config.warmup_steps, steps)
         if config.name == "rmsprop":
             # With epsilon inside the root, optax's default, the NTM needs far more steps.
             scale = optax.scale_by_rms(config.b2, config.eps, eps_in_sqrt=False)
             direction = optax.chain(scale, optax.trace(config.b1), decay)
+        elif config.name == "muon":
+            own_rate = scale_matrices(config.muon_learning_rate / config.learning_rate)
+            direction = optax.chain(muon_or_adam(config), decay, own_rate)
         else:
             direction = optax.chain(optax.scale_by_adam(config.b1, config.b2, config.eps), decay)
         if config.name == "lamb":
@@ -95,6 +105,15 @@ def warmup_constant_schedule(peak: float, warmup_steps: int) -> optax.Schedule:
     if warmup_steps == 0:
         return optax.constant_schedule(peak)
     return optax.linear_schedule(0.0, peak, warmup_steps)
+
+
+def warmup_stable_decay_schedule(
+    peak: float, warmup_steps: int, decay_start: int, steps: int
+) -> optax.Schedule:
+    """Return a schedule from 0 to the peak at `warmup_steps`, then from `decay_start` to 0."""
+    stable = warmup_constant_schedule(peak, warmup_steps)
+    down = optax.linear_schedule(peak, 0.0, max(steps - decay_start, 1))
+    return optax.join_schedules([stable, down], [decay_start])
 
 
 def decayed(params: Any) -> Any:

@@ -45,6 +45,31 @@ def agree(work: Callable[[], Any]) -> Any:
     return answer["result"]
 
 
+def share_array(work: Callable[[], np.ndarray], like: np.ndarray) -> np.ndarray:
+    """Run `work` on process 0; return its array, the same bits on every process.
+
+    The work may take minutes if the processes have agreed on anything before: only the first
+    collective of a job waits no longer than it takes to connect.
+
+    Args:
+        work: returns an array of the shape and dtype of `like`.
+        like: any such array.
+
+    Raises:
+        UserError: as `agree`.
+    """
+    array = like
+
+    def run() -> None:
+        nonlocal array
+        array = work()
+
+    agree(run)
+    if jax.process_count() == 1:
+        return array
+    return np.asarray(multihost_utils.broadcast_one_to_all(array))
+
+
 def require_agreement(values: Mapping[str, str | None]) -> None:
     """Compare values by name between all processes; all processes call it together.
 

@@ -116,6 +116,7 @@ def open_run(
                 folder / "checkpoints",
                 {**resume_identity(config), **hashes},
                 loop.keep_last,
+                keep_every=loop.keep_every,
                 rules=ResumeRules(fields_that_may_differ(config), default_identity(config), advice),
                 allow_unverified=config.allow_unverified,
                 log=log.info,

@@ -11,24 +11,28 @@ from configs.pretrain import RUNS as PRETRAINING
 from configs.train_translator import RUNS as TRANSLATION
 
 LOOP = {
-    "log_every", "eval_every", "checkpoint_every", "keep_last", "max_bad_steps", "watchdog_seconds",
+    "log_every", "eval_every", "checkpoint_every", "keep_last", "keep_every", "max_bad_steps",
+    "watchdog_seconds",
 }  # fmt: skip
 
 
 def test_pretraining():
     assert fields_that_may_differ(PRETRAINING["base"]()) == {f"loop.{name}" for name in LOOP} | {
-        "accumulation_steps", "allow_unverified", "attention", "data", "distributed", "dry_run",
-        "encoder", "epochs", "eval_rows", "extend_from", "model.classifier_dropout", "name",
-        "parallel", "remat", "runs_dir", "tensorboard", "unroll", "wandb",
+        "accumulation_steps", "allow_unverified", "attention", "budget", "data", "decay_from",
+        "decay_steps", "distributed", "dry_run", "encoder", "epochs", "eval_rows", "extend_from",
+        "masking.eval_rate",
+        "model.classifier_dropout", "name", "parallel", "remat", "runs_dir", "tensorboard",
+        "unroll", "wandb",
     }  # fmt: skip
 
 
 def test_fine_tuning():
-    assert fields_that_may_differ(FINETUNING["nsmc"]()) == {
+    grid = {"dropout", "epochs", "learning_rate", "train_limit", "word_dropout"}
+    assert fields_that_may_differ(FINETUNING["nsmc"]()) == {f"grid.{name}" for name in grid} | {
         "allow_unverified", "attention", "columns.label", "columns.text", "columns.text_b", "dev",
         "distributed", "dry_run", "encoder", "eval_batch_size", "evals_per_epoch",
-        "label_separator", "log_every", "max_rejected", "name", "parallel", "runs_dir", "seeds",
-        "tensorboard", "test", "tfds_data_dir", "train", "wandb",
+        "label_separator", "log_every", "max_rejected", "name", "parallel", "runs_dir", "search",
+        "seeds", "tensorboard", "test", "tfds_data_dir", "train", "wandb",
     }  # fmt: skip
 
 

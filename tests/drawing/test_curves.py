@@ -5,7 +5,17 @@ from xml.etree import ElementTree
 
 import pytest
 
-from bert_jax.drawing.curves import HEIGHT, LEFT, RIGHT, WIDTH, Panel, plot_loss, ticks
+from bert_jax.drawing.curves import (
+    HEIGHT,
+    LEFT,
+    RIGHT,
+    WIDTH,
+    Curve,
+    Panel,
+    plot_curves,
+    plot_loss,
+    ticks,
+)
 from bert_jax.training.runlog import read_metrics
 
 SVG = "{http://www.w3.org/2000/svg}"
@@ -86,3 +96,24 @@ def test_a_loss_that_was_never_recorded_has_no_panel(tmp_path):
 )
 def test_ticks_are_round_and_enclose_the_range(low, high, expected):
     assert ticks(low, high) == pytest.approx(expected)
+
+
+def test_curves_of_several_runs_share_axes_and_have_one_legend(tmp_path):
+    runs = [
+        Curve("", [(0.5, 7.0), (2.0, 5.0)], "other-train"),
+        Curve("original", [(2.0, 5.0)], "other-eval"),
+        Curve("modern", [(0.5, 5.0), (1.0, 4.0)]),
+        Curve("target", [(0.0, 5.0), (2.0, 5.0)], "base"),
+        Curve("nothing", []),
+    ]
+    plot_curves(runs, tmp_path / "race.svg", "minutes")
+    root = ElementTree.parse(tmp_path / "race.svg").getroot()
+    texts = {e.text: float(e.get("x")) for e in root.iter(f"{SVG}text")}
+    assert {"minutes", "original", "modern", "target"} <= texts.keys()
+    assert "nothing" not in texts
+    assert texts["original"] < texts["modern"] < texts["target"]
+    ((left, top), (right, low), _) = points(root, "other-train")
+    dot = points(root, "other-eval")
+    assert dot[0] == dot[1] == (right, low)
+    assert (left - LEFT) / (right - LEFT) == pytest.approx(0.25, abs=1e-3)
+    assert top < low == points(root, "base")[0][1]

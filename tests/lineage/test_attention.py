@@ -44,7 +44,16 @@ def test_attention_by_hand():
     np.testing.assert_allclose(context, [[0.5, 1.0]], atol=1e-6)
 
 
-@pytest.mark.parametrize("score", ["dot", "general", "additive"])
+def test_scaled_scores_are_general_ones_over_the_root_of_the_query_s_width():
+    general, scaled = (
+        Attention(score, 4, 6, uniform(1.0), nnx.Rngs(0)) for score in ("general", "scaled")
+    )
+    h = jnp.array(np.random.default_rng(0).normal(size=(1, 3, 6)), jnp.float32)
+
+    np.testing.assert_allclose(scaled.project_keys(h), general.project_keys(h) / 2, rtol=1e-6)
+
+
+@pytest.mark.parametrize("score", ["dot", "general", "scaled", "additive"])
 def test_the_order_of_the_memory_does_not_matter_to_attention(score):
     attention = Attention(score, 4, 4, uniform(1.0), nnx.Rngs(0))
     rng = np.random.default_rng(0)

@@ -25,6 +25,9 @@ def variant(**values):
     return dataclasses.replace(BASE, **values)
 
 
+TIED = variant(bidirectional=True, attention="general", input_feeding=True, tie_embeddings=True)
+TIED_GNMT = dataclasses.replace(GNMT, embedding_size=6, tie_embeddings=True)
+
 VARIANTS = {
     "plain": variant(attention="none"),
     "reversed": variant(attention="none", reverse_source=True),
@@ -36,7 +39,11 @@ VARIANTS = {
     "feeding": variant(input_feeding=True),
     "feeding the context": variant(input_feeding=True, attentional_layer=False),
     "deep": variant(num_layers=3, residual=True),
+    "scaled": variant(attention="scaled", bidirectional=True),
+    "tied": TIED,
     "gnmt": GNMT,
+    "tied gnmt": TIED_GNMT,
+    "gnmt, residual words": dataclasses.replace(TIED_GNMT, residual_words=True),
 }
 
 
@@ -147,6 +154,36 @@ def test_gnmt_attends_by_the_bottom_layer_of_the_step_before():
 
     np.testing.assert_array_equal(first, other_word)
     assert np.abs(first - other_state).max() > 1e-4
+
+
+@pytest.mark.parametrize("config", [TIED, TIED_GNMT])
+def test_one_embedding_is_read_times_its_root_and_written_as_it_is(config):
+    if config.kind == "seq2seq":  # s̃ is as wide as the embedding; the feed of the untied model, H
+        config = dataclasses.replace(config, hidden_size=5)
+    tied, untied = model(config), model(dataclasses.replace(config, tie_embeddings=False))
+    embedding = tied.encoder.embedding[...]
+    nnx.update(untied, nnx.state(tied, nnx.Param))
+    untied.encoder.embedding[...] = embedding * embedding.shape[1] ** 0.5
+    untied.decoder.embedding[...] = untied.encoder.embedding[...]
+    untied.decoder.output.kernel[...] = embedding.T
+
+    np.testing.assert_allclose(logits(tied), logits(untied), atol=1e-5)
+    read = model(dataclasses.replace(config, vocab_size=5000)).encoder.embed(jnp.arange(5000))
+    np.testing.assert_allclose(read.std(), 1, atol=0.02)
+
+
+@pytest.mark.parametrize("config", [TIED, TIED_GNMT])
+def test_residual_words_are_added_to_every_direction_and_not_to_padding(config):
+    config = dataclasses.replace(config, embedding_size=6)
+    plain, residual = model(config), model(dataclasses.replace(config, residual_words=True))
+    source = jnp.array(SOURCE)
+
+    without, with_words = (m.encode(source, source != 0) for m in (plain, residual))
+
+    words = np.where((SOURCE != 0)[..., None], plain.encoder.embed(source), 0)
+    for direction in np.split(np.asarray(with_words.h - without.h), without.h.shape[-1] // 6, -1):
+        np.testing.assert_allclose(direction, words, atol=1e-5)
+    assert [s.h.tolist() for s in with_words.last] == [s.h.tolist() for s in without.last]
 
 
 def test_residual_connections_of_gnmt_start_at_the_third_layer():

@@ -53,6 +53,45 @@ def test_no_row_overflows_its_places(lengths, rate, most, pad):
     assert counts[lengths].sum() <= num_predictions(total, len(lengths), config)
 
 
+@given(
+    st.lists(st.integers(0, 64), min_size=1, max_size=12),
+    st.tuples(*[st.floats(0.01, 0.5)] * 2),
+    st.integers(0, 9),
+)
+@settings(deadline=None, max_examples=200)
+def test_no_step_overflows_the_places_of_the_larger_rate(lengths, rates, step):
+    config = MaskingConfig(rate=rates[0], final_rate=rates[1])
+    total = sum(lengths)
+    counts = masked_counts(total, config.at(step, 10))
+    assert counts[lengths].sum() <= num_predictions(total, len(lengths), config)
+
+
+def test_at_each_step_masks_are_those_of_its_rate():
+    """The first `counts` of one random order: at a smaller rate, some of those at a larger one."""
+    lengths = [(30, 34), (40, 24)]
+    tokens, layout = full_rows(8, lengths)
+    config = MaskingConfig(rate=0.3, final_rate=0.1)
+    rules = dataclasses.replace(RULES, config=config)
+    place, chosen = (jnp.zeros(8, jnp.int32), jnp.arange(8)), []
+    for step in range(3):
+        constant = config.at(step, 3)
+        counts = np.tile(masked_counts(128, constant)[[64, 64]], (8, 1))
+        masked = mask_rows(KEY, tokens, layout, place, rules, counts=counts)
+        wanted = mask_rows(KEY, tokens, layout, place, dataclasses.replace(rules, config=constant))
+        assert masked.positions.shape[1] == num_predictions(128, 2, MaskingConfig(rate=0.3))
+        np.testing.assert_array_equal(masked.tokens, wanted.tokens)
+        num = wanted.positions.shape[1]
+        for name, values in wanted._asdict().items():
+            if name != "tokens":
+                np.testing.assert_array_equal(getattr(masked, name)[:, :num], values)
+        assert not masked.weights[:, num:].any()
+        real = np.asarray(masked.weights) == 1
+        chosen.append({(b, int(t)) for b, t in zip(np.nonzero(real)[0],
+                       np.asarray(masked.positions)[real], strict=True)})  # fmt: skip
+    assert [len(x) for x in chosen] == [8 * 2 * n for n in (19, 13, 6)]
+    assert chosen[0] > chosen[1] > chosen[2]
+
+
 def test_the_bound_is_reached_by_the_shortest_sequences():
     # [CLS] a [SEP] has one prediction, so 4 of them have 4: more than floor(0.15 · 12 + 0.5 · 4).
     assert num_predictions(12, 4, MaskingConfig()) == 4

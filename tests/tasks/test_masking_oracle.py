@@ -53,14 +53,13 @@ def test_device_equals_loops(config):
     order = rng.integers(0, 2**32, (64, 64), np.uint32)
     draws = Draws(order, rng.random((64, 64), np.float32), rng.integers(0, V, (64, 64), np.int32))
     layout = row_layout(jnp.asarray(lengths), 64)
+    counts = masking.masked_counts(64, config)[lengths.sum(axis=-1)]
 
-    def mask(draws, tokens, sequence_ids, lengths):
+    def mask(draws, tokens, sequence_ids, counts):
         continues = jnp.asarray(CONTINUES)
-        return masking.mask_row(draws, tokens, sequence_ids, lengths, rules, continues)
+        return masking.mask_row(draws, tokens, sequence_ids, counts, rules, continues)
 
-    masked = jax.device_get(
-        jax.jit(jax.vmap(mask))(draws, tokens, layout.sequence_ids, layout.lengths)
-    )
+    masked = jax.device_get(jax.jit(jax.vmap(mask))(draws, tokens, layout.sequence_ids, counts))
     num_predicted = 0
     for b in range(64):
         of_row = (draws.order[b], draws.action[b], draws.replacement[b])

@@ -436,6 +436,13 @@ def test_pruning_without_metrics_keeps_the_newest(tmp_path):
     assert steps.names() == {"3", "3.manifest.json"}
 
 
+def test_pruning_keeps_multiples_for_good(tmp_path):
+    steps = Steps(tmp_path, keep_last=1, keep_every=20)
+    for step in (10, 20, 30, 40, 45, 50):
+        steps.save(step)
+    assert steps.names() == {f"{s}{end}" for s in (20, 40, 50) for end in ("", ".manifest.json")}
+
+
 def test_a_failed_save_never_costs_the_only_good_step(tmp_path, monkeypatch):
     steps = Steps(tmp_path, keep_last=1)
     steps.save(1)

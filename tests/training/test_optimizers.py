@@ -41,7 +41,7 @@ def test_the_joined_schedule_by_hand():
     np.testing.assert_allclose(warmup_linear_schedule(1.0, 0, 10)(0), 1)
 
 
-@pytest.mark.parametrize("schedule", ["linear", "inverse_sqrt", "constant", "original"])
+@pytest.mark.parametrize("schedule", ["linear", "inverse_sqrt", "constant", "wsd", "original"])
 def test_a_warm_up_that_does_not_end_is_reported_with_the_highest_rate_of_the_run(schedule):
     name = {"name": "original"} if schedule == "original" else {"schedule": schedule}
     config = OptimizerConfig(learning_rate=0.5, warmup_steps=40, **name)
@@ -162,6 +162,16 @@ def test_the_constant_schedule_by_hand():
     np.testing.assert_allclose([rate(step) for step in range(5)], [0, 0.5, 1, 1, 1])
 
 
+def test_the_schedule_with_a_stable_phase_by_hand():
+    config = OptimizerConfig(learning_rate=1.0, warmup_steps=2, schedule="wsd", decay_share=0.4)
+    _, rate = make_optimizer(config, steps=10)
+    expected = [0, 0.5, 1, 1, 1, 1, 1, 0.75, 0.5, 0.25, 0]
+    np.testing.assert_allclose([rate(step) for step in range(11)], expected)
+    late = dataclasses.replace(config, warmup_steps=8)  # the decay waits for the warm-up
+    _, rate = make_optimizer(late, steps=10)
+    np.testing.assert_allclose([rate(step) for step in (0, 4, 8, 9, 10)], [0, 0.5, 1, 0.5, 0])
+
+
 def test_lambs_ratio_is_each_layers_own():
     params = {
         "layers": {
@@ -212,7 +222,7 @@ def test_lambs_ratio_is_one_for_each_array_that_is_no_stack():
     assert len(np.unique(scaled["encoder"]["cells"]["0"]["x_kernel"])) == 1
 
 
-@pytest.mark.parametrize("name", ["original", "adamw", "lamb", "rmsprop"])
+@pytest.mark.parametrize("name", ["original", "adamw", "lamb", "muon", "rmsprop"])
 def test_it_goes_downhill(name):
     optimizer, _ = make_optimizer(
         OptimizerConfig(name=name, learning_rate=0.05, warmup_steps=5), 60

@@ -2,6 +2,7 @@
 
 import json
 
+import numpy as np
 import pytest
 
 from bert_jax.errors import ConfigError
@@ -12,7 +13,8 @@ PAIR = """
 import json
 from pathlib import Path
 from bert_jax.errors import ConfigError, DataError, UserError
-from bert_jax.training.processes import agree, require_agreement
+import numpy as np
+from bert_jax.training.processes import agree, require_agreement, share_array
 
 first, results = jax.process_index() == 0, {}
 
@@ -32,6 +34,9 @@ def refuse():
 
 attempt("error", lambda: agree(refuse))
 attempt("file", lambda: agree(lambda: Path("/dev/null/x").mkdir()))
+zeros, third = np.zeros(2, np.float32), np.float32(1) / 3
+attempt("array", lambda: share_array(lambda: zeros + third if first else 1 / 0, zeros).tolist())
+attempt("no array", lambda: share_array(refuse, zeros))
 print(json.dumps(results))
 """
 
@@ -51,6 +56,8 @@ def test_two_processes_find_what_differs_and_share_answers_and_errors():
     assert f"data (process 0: None, process 1: {'é' * 500})" in first["longer"][1]
     assert first["answer"] == {"step": 7}
     assert first["error"] == ["DataError", "wrong\n  expected: right\n  fix:      fix it"]
+    assert first["array"] == [float(np.float32(1) / 3)] * 2
+    assert first["no array"] == first["error"]
     assert first["file"][0] == "ConfigError"
     assert first["file"][1].startswith("/dev/null/x: Not a directory\n")
 

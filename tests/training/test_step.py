@@ -9,7 +9,7 @@ from bert_jax.config import BertConfig, MaskingConfig, OptimizerConfig
 from bert_jax.errors import ConfigError
 from bert_jax.models.functional import build
 from bert_jax.nn.execution import Execution
-from bert_jax.tasks.masking import MaskingRules
+from bert_jax.tasks.masking import MaskingRules, masked_counts
 from bert_jax.tasks.pretraining import make_pretraining_objective, mean_metrics
 from bert_jax.training.optimizers import make_optimizer
 from bert_jax.training.parallel import DataParallel
@@ -26,7 +26,8 @@ MODEL = BertConfig(
 def train(mode, num_devices, accumulation_steps, steps=3):
     parallel = DataParallel(mode, num_devices)
     init, merge = build(MODEL)
-    rules = MaskingRules(MaskingConfig(), 50, cls_id=2, sep_id=3, mask_id=4)
+    masking = MaskingConfig(rate=0.4, final_rate=0.1)
+    rules = MaskingRules(masking, 50, cls_id=2, sep_id=3, mask_id=4)
     objective = make_pretraining_objective(
         merge, jax.random.key(0), rules, np.zeros(50, bool), Execution()
     )
@@ -38,6 +39,8 @@ def train(mode, num_devices, accumulation_steps, steps=3):
     step, losses, norms = parallel.shard(step), [], []
     for i in range(steps):
         batch = random_batch(16, 32, 3, 50, seed=i)
+        counts = masked_counts(32, masking.at(i, steps))
+        batch["mask_counts"] = counts[batch["lengths"].sum(axis=-1)]
         state, metrics = step(state, parallel.put_batch(batch))
         metrics = parallel.get(metrics)
         losses.append(mean_metrics(metrics)["mlm_loss"])

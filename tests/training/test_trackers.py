@@ -93,8 +93,8 @@ def test_a_resumed_run_continues_its_id_and_a_new_one_has_its_own(tmp_path, fake
     first, resumed, anew = (x["id"] for x in options)
     assert first == resumed != anew
     assert options[0]["config"] == {
-        "rate": 0.15, "mask_share": 0.8, "random_share": 0.1, "whole_word": False,
-        "max_per_sequence": None,
+        "rate": 0.15, "final_rate": None, "eval_rate": None, "mask_share": 0.8,
+        "random_share": 0.1, "whole_word": False, "max_per_sequence": None,
     }  # fmt: skip
     assert (options[0]["project"], options[0]["resume"]) == ("texts", "allow")
     assert options[0]["name"] == f"{tmp_path.name}/run"

@@ -72,8 +72,9 @@ class Seq2SeqConfig:
     """Reverse the source (Sutskever et al. 2014)."""
     pass_cells: bool = True
     """Initialize the decoder's cell states from the encoder's too, not only its outputs."""
-    attention: Literal["none", "dot", "general", "additive"] = "dot"
-    """Score: sᵀh, sᵀ W h (Luong et al. 2015), or vᵀ tanh(W s + U h) (Bahdanau et al. 2015)."""
+    attention: Literal["none", "dot", "general", "scaled", "additive"] = "dot"
+    """Score: sᵀh, sᵀ W h (Luong et al. 2015), sᵀ W h / √H, or vᵀ tanh(W s + U h) (Bahdanau et al.
+    2015)."""
     attentional_layer: bool = True
     """Compute s̃ = tanh(W_c [a; s] + b_c) for the output layer, which otherwise takes [a; s]."""
     input_feeding: bool = False
@@ -91,6 +92,12 @@ class Seq2SeqConfig:
     embeddings."""
     forget_bias: float = 1.0
     """Initial bias of the forget gates."""
+    tie_embeddings: bool = False
+    """Share one embedding among source, target and output (Press and Wolf 2017): N(0, 1 / width) at
+    first, and times √width where it is read, as in the Transformer."""
+    residual_words: bool = False
+    """Add the embedding of each source token to the encoder's state (to both directions') there,
+    so that attention to a position brings its own word."""
 
     def __post_init__(self):
         require_sizes(self)
@@ -114,6 +121,13 @@ class Seq2SeqConfig:
             self.input_feeding,
             "False without attention",
         )
+        require(
+            not (self.tie_embeddings and (self.attention == "none" or not self.attentional_layer)),
+            "tie_embeddings",
+            self.tie_embeddings,
+            "False without an attentional layer, which makes a vector as wide as the embedding",
+        )
+        require_equal_widths(self)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -139,11 +153,34 @@ class GNMTConfig:
     embeddings."""
     forget_bias: float = 1.0
     """Initial bias of the forget gates."""
+    tie_embeddings: bool = False
+    """Share one embedding among source, target and output (Press and Wolf 2017): N(0, 1 / width) at
+    first, and times √width where it is read, as in the Transformer."""
+    residual_words: bool = False
+    """Add the embedding of each source token to the encoder's state (to both directions') there,
+    so that attention to a position brings its own word."""
 
     def __post_init__(self):
         require_sizes(self)
         require_rate(self, "dropout")
         require_at_least(self, 2, "num_layers")
+        require(
+            not self.tie_embeddings or self.embedding_size == self.hidden_size,
+            "tie_embeddings",
+            self.tie_embeddings,
+            f"False, or an embedding_size of hidden_size {self.hidden_size}",
+        )
+        require_equal_widths(self)
+
+
+def require_equal_widths(config: Seq2SeqConfig | GNMTConfig) -> None:
+    """Require that embeddings are as wide as the states that `residual_words` adds them to."""
+    require(
+        not config.residual_words or config.embedding_size == config.hidden_size,
+        "residual_words",
+        config.residual_words,
+        f"False, or an embedding_size of hidden_size {config.hidden_size}",
+    )
 
 
 TranslationModelConfig = Seq2SeqConfig | GNMTConfig | TransformerConfig
