@@ -18,9 +18,12 @@ from bert_jax.interop.huggingface import PretrainedModel, write_directory
 from bert_jax.interop.manifest import METADATA_FILE
 from bert_jax.interop.onnx import write_onnx
 from bert_jax.interop.stablehlo import write_stablehlo
+from bert_jax.interop.weights import WeightsDtype
 from bert_jax.models.functional import count_parameters
+from bert_jax.models.new_rows import keep_rows
 from bert_jax.models.pooling import SentencePooling
 from bert_jax.pretrained import read_model
+from bert_jax.tokenizer.first_tokens import keep_first_tokens
 from bert_jax.tokenizer.rules import Casing
 
 
@@ -41,6 +44,12 @@ class ConvertConfig:
     """Scale the vectors of --pooling to length 1."""
     architecture: Literal["", "BertModel", "BertForPreTraining", "BertForMaskedLM"] = ""
     """Part of a pretraining model to convert; empty converts the whole model."""
+    dtype: WeightsDtype = "float32"
+    """Numbers in the file of a directory, rounded; "float16" and "bfloat16" take half the space."""
+    vocab_size: int | None = None
+    """Keep the first tokens of the vocabulary only; texts are cut into shorter pieces."""
+    labels: tuple[str, ...] = ()
+    """New names of the labels of a fine-tuned model, in the order of its config.json."""
     which: Literal["newest", "best"] = "newest"
     """Checkpoint of a pretraining run."""
     lowercase: bool = False
@@ -59,8 +68,12 @@ def main(config: ConvertConfig) -> int:
     pooling = choose_pooling(config, model)
     if pooling:
         model = extract_part(model, "BertModel")._replace(sentence=pooling)
+    if config.labels:
+        model = rename_labels(model, config.labels)
+    if config.vocab_size is not None:
+        model = shrink_vocabulary(model, config.vocab_size)
     if config.to in ("huggingface", "sentence-transformers"):
-        write_directory(output, model)
+        write_directory(output, model, dtype=config.dtype)
         result = f"{output}/"
     elif config.to == "stablehlo":
         write_stablehlo(model, output)
@@ -80,6 +93,12 @@ def check_output(config: ConvertConfig) -> Path:
     """
     source, output = Path(config.source), Path(config.output)
     if config.to in ("stablehlo", "onnx"):
+        if config.dtype != "float32":
+            raise ConfigError(
+                f"--to {config.to} writes no {config.dtype}",
+                'float32; other types with "huggingface" and "sentence-transformers"',
+                "leave out --dtype",
+            )
         if output.is_dir() or not output.parent.is_dir():
             raise ConfigError(
                 f"{output} cannot be a file: it is a directory, or its directory is missing",
@@ -151,6 +170,39 @@ def extract_part(model: PretrainedModel, name: str) -> PretrainedModel:
     if name == "BertModel":
         params = bert
     return PretrainedModel(model.config, name, params, model.tokenizer)
+
+
+def rename_labels(model: PretrainedModel, labels: tuple[str, ...]) -> PretrainedModel:
+    """Return a model with other names for its outputs.
+
+    Raises:
+        ConfigError: not as many names as the model has, or one twice.
+    """
+    if len(set(labels)) != len(model.labels) or len(labels) != len(model.labels):
+        raise ConfigError(
+            f"labels = {' '.join(labels)}, but those of the model are {list(model.labels)}",
+            f"{len(model.labels)} different names",
+            "choose other --labels, or leave them out",
+        )
+    return model._replace(labels=labels)
+
+
+def shrink_vocabulary(model: PretrainedModel, size: int) -> PretrainedModel:
+    """Return a model of the first `size` tokens, whose ids stay.
+
+    Texts made of these tokens have the same outputs; other words are cut into shorter pieces.
+
+    Raises:
+        ConfigError: the vocabulary is smaller, or a token that is needed would be lost.
+    """
+    tokenizer = keep_first_tokens(model.tokenizer, size)
+    is_encoder = "bert" not in model.params
+    params = keep_rows({"bert": model.params} if is_encoder else model.params, size)
+    return model._replace(
+        config=dataclasses.replace(model.config, vocab_size=size),
+        params=params["bert"] if is_encoder else params,
+        tokenizer=tokenizer,
+    )
 
 
 @report_user_errors

@@ -3,7 +3,8 @@
     python -m benchmarks.recipe --data data/corpus --minutes 8
     python -m benchmarks.recipe --data data/corpus --preset mini --minutes 60 --ablate 3
 
-`original` is the preset's faithful recipe: random weights, AdamW, 15 % masks, NSP if rows have its
+Both are made of PRESET_original, with one phase of one length: its model, batch size and epsilon.
+`original` is its faithful recipe: random weights, AdamW, 15 % masks, NSP if rows have its
 labels. `modern` starts word embeddings from a PPMI matrix, trains matrices by Muon and all else by
 Adam, masks 30 % falling to 15 %, without NSP. Both decay linearly to 0 within their own steps.
 
@@ -73,7 +74,7 @@ class Options:
     ablate: int = 0
     """Seeds with which each part of the modern recipe is removed; 0: none."""
     tries: int = 2
-    """How often a run is run at most while the host disturbs it."""
+    """Most times that a run is run while the host disturbs it."""
     output: str = "runs/recipe"
     """Folder of runs and results."""
 

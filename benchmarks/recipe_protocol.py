@@ -1,4 +1,4 @@
-"""What the race concludes from its runs: steps of a budget, the target, and the ratio of times."""
+"""Conclusions of the race from its runs: steps of a budget, the target, and the ratio of times."""
 
 import math
 from collections.abc import Callable, Sequence
@@ -80,7 +80,7 @@ class Result:
 
 
 class Ratio(NamedTuple):
-    """How many times as long the original took, the shortest of its runs against the longest."""
+    """Time of the original over that of the modern recipe, its shortest run to the longest one."""
 
     wall: float
     steps_alone: float

@@ -36,7 +36,7 @@ COST_RATE = 1e-3
 
 @dataclasses.dataclass(frozen=True)
 class Arena:
-    """Where the race takes place."""
+    """Folder, data and budget of the race."""
 
     folder: Path
     """Folder of its runs and results."""
@@ -51,7 +51,7 @@ class Arena:
     eval_rows: int
     """Held-out rows of each evaluation."""
     tries: int
-    """How often a run that the host disturbs is run at most."""
+    """Most times that a run which the host disturbs is run."""
 
     def begin(self) -> None:
         """Create the folder, or check that it holds this race.

@@ -11,6 +11,7 @@ of words and common component come from the texts of the first file; its scores 
 """
 
 import dataclasses
+import sys
 from collections.abc import Iterator, Sequence
 
 import jax
@@ -19,6 +20,7 @@ import tyro
 from jaxtyping import Float, Int
 
 from bert_jax.config import ColumnsConfig, FinetuneConfig
+from bert_jax.errors import report_user_errors
 from bert_jax.interop.huggingface import PretrainedModel
 from bert_jax.labelled.rejects import Rejects
 from bert_jax.pretrained import Model, read_model
@@ -147,5 +149,12 @@ def cosines(x: Float[np.ndarray, "N D"], y: Float[np.ndarray, "N D"]) -> Float[n
     return (x * y).sum(1) / np.maximum(norms, 1e-12)
 
 
-if __name__ == "__main__":
+@report_user_errors
+def command_line() -> int:
+    """Read the command line and run `main`; return the exit code."""
     main(tyro.cli(Options, description=__doc__))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(command_line())

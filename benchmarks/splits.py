@@ -1,6 +1,6 @@
 """Split labelled data into training and held-out data, where a data set has none to choose on.
 
-    python benchmarks/splits.py data/nsmc/ratings_train.txt data/nsmc/split --dev 5000
+    python benchmarks/splits.py data/nsmc/ratings_train.txt data/nsmc --dev 5000
     python benchmarks/splits.py tfds:imdb_reviews:train data/imdb --dev 5000
     python benchmarks/splits.py KorQuAD_v1.0_dev.json data/korquad --dev 28
 
@@ -11,6 +11,7 @@ by label split well.
 
 import dataclasses
 import json
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ from typing import Any
 import tyro
 
 from bert_jax.config.check import require
+from bert_jax.errors import report_user_errors
 from bert_jax.filesystem import write_text
 from bert_jax.labelled.files import MAX_JSON_FILE_BYTES, read_text_file
 from bert_jax.labelled.json_rows import is_json_list
@@ -76,5 +78,12 @@ def split(items: Sequence[Any], num_dev: int) -> dict[str, list[Any]]:
     }
 
 
-if __name__ == "__main__":
+@report_user_errors
+def command_line() -> int:
+    """Read the command line and run `main`; return the exit code."""
     main(tyro.cli(Options, description=__doc__))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(command_line())

@@ -44,6 +44,7 @@ def nsmc() -> FinetuneConfig:
     """Sentiment of Korean film reviews (NSMC): 145,000 to train on, 5,000 held out, 50,000 to test.
 
     `python benchmarks/splits.py data/nsmc/ratings_train.txt data/nsmc --dev 5000` holds them out.
+    The settings were chosen on dev for `reviews`, whose classifier gets 86.8 % of the test right.
     """
     return FinetuneConfig(
         task="classification",
@@ -52,6 +53,11 @@ def nsmc() -> FinetuneConfig:
         dev="data/nsmc/dev.jsonl",
         test="data/nsmc/ratings_test.txt",
         max_length=64,
+        epochs=4,
+        learning_rate=3e-4,
+        dropout=0.1,
+        word_dropout=0.1,
+        evals_per_epoch=2,
     )
 
 

@@ -142,7 +142,7 @@ def reviews() -> PretrainConfig:
     """BERT-Tiny on short reviews, such as NSMC's, with a vocabulary of 16,384; rows of 64 tokens.
 
     The rate stays at its peak, so that one long run gives many finished models:
-    `--decay-from STEP` ends it at any step that it has a checkpoint of.
+    `--decay-from STEP` ends it at any step that it has a checkpoint of; `--keep-every` keeps them.
     """
     return PretrainConfig(
         data="data/reviews",

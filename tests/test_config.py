@@ -75,6 +75,7 @@ def test_base_original_is_the_paper_s_run():
         (lambda: nano(epochs=float("nan")), "epochs = nan"),
         (lambda: nano(budget="soon"), "--budget soon is no duration"),
         (lambda: nano(budget="3h", epochs=2.0), "both --budget and --epochs"),
+        (lambda: nano(decay_steps=100), "--decay-steps 100 is given without --decay-from"),
         (lambda: nano(budget="3h", decay_from=100), "both --budget and --decay-from"),
         (lambda: nano(encoder="a", extend_from="b"), "both --encoder and --extend-from"),
         (lambda: Phase(batch_size=0), r"phase.batch_size = 0 is invalid\n.*at least 1"),

@@ -1,5 +1,6 @@
 """convert.py: every format from every source, parts of a pretraining model, and its errors."""
 
+import dataclasses
 import errno
 import json
 import os
@@ -24,8 +25,11 @@ from bert_jax.config import (
     to_json,
 )
 from bert_jax.errors import CheckpointError, ConfigError
-from bert_jax.interop.huggingface import read_directory, write_directory
+from bert_jax.interop.huggingface import PretrainedModel, read_directory, write_directory
 from bert_jax.interop.stablehlo import make_inference_function
+from bert_jax.models.architectures import ARCHITECTURES, WITH_LABELS
+from bert_jax.models.new_rows import add_rows
+from bert_jax.tokenizer.tokenizer import Tokenizer
 from bert_jax.training.checkpoint import Checkpoints
 from convert import ConvertConfig
 from tests.tasks.tiny import CONFIG, TOKENIZER, make, random_params
@@ -129,6 +133,59 @@ def test_a_directory_stays_what_it_is_and_gives_its_encoder(tagger, tmp_path):
     (tmp_path / "out" / "stale").write_text("old")
     assert run(tagger, tmp_path / "out", architecture="BertModel") == 0
     assert contents(tmp_path / "out") == contents(tmp_path / "encoder")
+
+
+@pytest.mark.parametrize("name", ARCHITECTURES)
+def test_fewer_tokens_have_the_same_outputs(tmp_path, name):
+    words, text = ["세종", "##대왕", "##글을"], "the cat sat on mats. 한글 만들었다"
+    labels = ("no", "yes") if name in WITH_LABELS else ()
+    params = random_params(name, len(labels))
+    whole = {"bert": params} if name == "BertModel" else params
+    size = TOKENIZER.vocab_size
+    whole = add_rows(whole, size + 3, {size + i: [7 + i] for i in range(3)})
+    config = dataclasses.replace(CONFIG, vocab_size=size + 3)
+    tokenizer = Tokenizer([*TOKENIZER.vocab, *words])
+    params = whole["bert"] if name == "BertModel" else whole
+    write_directory(tmp_path / "in", PretrainedModel(config, name, params, tokenizer, labels))
+    assert run(tmp_path / "in", tmp_path / "out", vocab_size=size, dtype="float16") == 0
+    model, shorter = (read_directory(tmp_path / folder) for folder in ("in", "out"))
+    assert (shorter.config, shorter.tokenizer.vocab) == (CONFIG, TOKENIZER.vocab)
+    assert (shorter.architecture, shorter.labels) == (name, labels)
+    assert shorter.tokenizer.encode(text) == model.tokenizer.encode(text)
+    exact = convert.shrink_vocabulary(model, size)
+    ours, expected = (bert_jax.Model(each).encode([text])[0] for each in (exact, model))
+    np.testing.assert_array_equal(ours, expected)
+    assert_equal(exact.params, random_params(name, len(labels)))
+    half = jax.tree.map(lambda x: np.float16(x).astype(np.float32), exact.params)
+    assert_equal(shorter.params, half)
+    # "세종" and "##글을" are cut.
+    longer = "세종대왕이 한글을"
+    assert model.tokenizer.tokens(model.tokenizer.encode(longer))[:2] == ["세종", "##대왕"]
+    assert shorter.tokenizer.tokens(shorter.tokenizer.encode(longer))[:2] == ["세", "##종"]
+
+
+def test_labels_are_renamed_in_their_order(tagger, tmp_path):
+    assert run(tagger, tmp_path / "out", labels=("O", "B-CAT", "I-CAT")) == 0
+    model, before = read_directory(tmp_path / "out"), read_directory(tagger)
+    assert (model.labels, model.task) == (("O", "B-CAT", "I-CAT"), before.task)
+    assert_equal(model.params, before.params)
+
+
+@pytest.mark.parametrize("labels", ["O B-CAT", "O B-CAT B-CAT"])
+def test_labels_that_do_not_fit_are_refused(tagger, tmp_path, capsys, monkeypatch, labels):
+    options = ("--labels", *labels.split())
+    code, err = command(capsys, monkeypatch, tagger, tmp_path / "out", *options)
+    assert code == 2
+    assert f"labels = {labels}, but those of the model are ['O', 'B-PET', 'I-PET']\n" in err
+    assert "expected: 3 different names\n" in err
+
+
+@pytest.mark.parametrize("format", ["stablehlo", "onnx"])
+def test_programs_are_float32(tagger, tmp_path, capsys, monkeypatch, format):
+    options = ("--to", format, "--dtype", "float16")
+    code, err = command(capsys, monkeypatch, tagger, tmp_path / "model", *options)
+    assert code == 2
+    assert f"--to {format} writes no float16" in err
 
 
 def test_a_stablehlo_file_has_the_models_outputs(tagger, tmp_path, capsys):

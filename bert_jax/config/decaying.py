@@ -12,7 +12,8 @@ def decay_run(config: PretrainConfig) -> PretrainConfig:
 
     It extends the run's checkpoint at that step, with the row length and batch size of the steps
     after it, at a rate that falls linearly from the peak to 0. So one run at a constant rate gives
-    a finished model for each of many lengths (Hägele et al. 2024, section 3).
+    a finished model for each of many lengths (Hägele et al. 2024, section 3). A mask rate that
+    changes goes on from its value at that step.
 
     Args:
         config: the run to end, with its number of steps.
@@ -42,6 +43,7 @@ def decay_run(config: PretrainConfig) -> PretrainConfig:
     share = optimizer.decay_share
     steps = config.decay_steps or max(1, round(step * share / (1 - share)))
     phase = phase_at(phase_spans(config), min(step + 1, config.loop.steps))
+    rate = config.masking.at(step, config.loop.steps).rate
     return dataclasses.replace(
         config,
         name=f"{config.name}-{step}+{steps}",
@@ -49,6 +51,7 @@ def decay_run(config: PretrainConfig) -> PretrainConfig:
         optimizer=dataclasses.replace(optimizer, schedule="linear", warmup_steps=0),
         loop=dataclasses.replace(config.loop, steps=steps),
         phases=(dataclasses.replace(phase, share=1.0),),
+        masking=dataclasses.replace(config.masking, rate=rate),
         encoder=None,
         epochs=None,
         decay_from=None,

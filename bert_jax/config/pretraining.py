@@ -173,6 +173,12 @@ class PretrainConfig:
         std = self.model.initializer_range
         expected = "above 0, with --kernel-start fan_in"
         require(std > 0 or self.kernel_start != "fan_in", "initializer_range", std, expected)
+        if self.decay_steps is not None and self.decay_from is None:
+            raise ConfigError(
+                f"--decay-steps {self.decay_steps} is given without --decay-from",
+                "the step at which the decay begins",
+                "pass --decay-from STEP, a checkpoint of this run, or leave out --decay-steps",
+            )
         if self.budget is not None:
             parse_duration(self.budget, "--budget")
             if self.epochs is not None:

@@ -101,12 +101,13 @@ def make_config_json(
     labels: tuple[str, ...] = (),
     pad_id: int = 0,
     problem_type: str | None = None,
+    dtype: str = "float32",
 ) -> str:
     """Return the text of a config.json that `transformers` opens."""
     activations = {ours: theirs for theirs, ours in reversed(ACTIVATIONS.items())}
     values: dict[str, Any] = {"architectures": [architecture], "model_type": "bert"}
     values |= dataclasses.asdict(config) | {"hidden_act": activations[config.hidden_act]}
-    values |= {"position_embedding_type": "absolute", "pad_token_id": pad_id, "dtype": "float32"}
+    values |= {"position_embedding_type": "absolute", "pad_token_id": pad_id, "dtype": dtype}
     if labels:
         values["id2label"] = {str(i): label for i, label in enumerate(labels)}
         values["label2id"] = {label: i for i, label in enumerate(labels)}

@@ -39,7 +39,7 @@ from bert_jax.interop.manifest import (
 )
 from bert_jax.interop.parameter_names import Flat, from_flat, to_flat, to_torch_names
 from bert_jax.interop.sentence_transformers import read_sentence_pooling, sentence_files
-from bert_jax.interop.weights import WEIGHTS_FILE, read_weights
+from bert_jax.interop.weights import WEIGHTS_FILE, WeightsDtype, read_weights, round_weights
 from bert_jax.models.architectures import WITH_LABELS, architecture
 from bert_jax.models.functional import build
 from bert_jax.models.pooling import SentencePooling
@@ -80,7 +80,9 @@ class PretrainedModel(NamedTuple):
         return architecture(self.architecture, num_labels, self.has_pooler)
 
 
-def write_directory(folder: str | Path, model: PretrainedModel, card: str = "") -> None:
+def write_directory(
+    folder: str | Path, model: PretrainedModel, card: str = "", dtype: WeightsDtype = "float32"
+) -> None:
     """Write a directory that `transformers` and `bert_jax.load` open, and replace an old one.
 
     With `model.sentence`, sentence-transformers opens it too.
@@ -90,6 +92,10 @@ def write_directory(folder: str | Path, model: PretrainedModel, card: str = "") 
             that ends early leaves the old one.
         model: the model to write.
         card: the text of README.md; empty writes none.
+        dtype: type of the weights in the file, which are rounded to it.
+
+    Raises:
+        ConfigError: a weight is too large for the type.
     """
     folder = Path(folder).resolve()  # a link stays a link
     if folder.exists() and not folder.is_dir():
@@ -98,23 +104,24 @@ def write_directory(folder: str | Path, model: PretrainedModel, card: str = "") 
     shutil.rmtree(new, ignore_errors=True)
     try:
         new.mkdir(parents=True)
-        _write_files(new, model, card)
+        _write_files(new, model, card, dtype)
         replace_folder(new, folder)
     except BaseException:
         shutil.rmtree(new, ignore_errors=True)
         raise
 
 
-def _write_files(folder: Path, model: PretrainedModel, card: str) -> None:
-    tensors = to_torch_names(to_flat(model.params))
+def _write_files(folder: Path, model: PretrainedModel, card: str, dtype: WeightsDtype) -> None:
+    tensors = round_weights(to_torch_names(to_flat(model.params)), dtype)
     if model.architecture == "BertModel":
         tensors = {name.removeprefix("bert."): x for name, x in tensors.items()}
     # `save` instead of `save_file`, which writes a file that only its owner can read.
     content = safetensors.numpy.save(tensors, metadata={"format": "pt"})
     write_bytes(folder / WEIGHTS_FILE, content)
     config_text = make_config_json(
-        model.config, model.architecture, model.labels, model.tokenizer.pad_id, model.problem_type
-    )
+        model.config, model.architecture, model.labels, model.tokenizer.pad_id,
+        model.problem_type, dtype,
+    )  # fmt: skip
     write_text(folder / "config.json", config_text)
     model.tokenizer.save(folder, model.config.max_position_embeddings)
     if model.sentence:

@@ -1,9 +1,10 @@
-"""Read the weights of a Hugging Face directory in any of its formats but pickles."""
+"""Read the weights of a Hugging Face directory in any of its formats but pickles; round them."""
 
 from pathlib import Path
+from typing import Literal
 
 import jax
-import ml_dtypes  # noqa: F401  # registers bfloat16 with NumPy; many files hold it
+import ml_dtypes  # registers bfloat16 with NumPy; many files hold it
 import numpy as np
 import safetensors
 from flax.serialization import msgpack_restore
@@ -15,6 +16,10 @@ from bert_jax.interop.parameter_names import Flat, from_flax_names, from_torch_n
 WEIGHTS_FILE = "model.safetensors"
 READABLE = {"F64", "F32", "F16", "BF16", "I64", "I32", "I16", "I8", "U8", "BOOL"}
 PICKLED = (".bin", ".pt", ".pth", ".pkl", ".ckpt", ".h5")
+
+
+WeightsDtype = Literal["float32", "float16", "bfloat16"]
+"""Types of numbers that weights are written in."""
 
 
 def read_weights(folder: Path) -> Flat:
@@ -51,6 +56,24 @@ def read_weights(folder: Path) -> Flat:
             "if you trust it, load it with transformers and write it again with save_pretrained",
         )
     raise CheckpointError(f"{folder} holds no weights", WEIGHTS_FILE, "download the whole model")
+
+
+def round_weights(tensors: dict[str, np.ndarray], dtype: WeightsDtype) -> dict[str, np.ndarray]:
+    """Return float32 arrays as another type, rounded to the nearest.
+
+    Raises:
+        ConfigError: a number is too large for the type.
+    """
+    with np.errstate(over="ignore"):  # reported below
+        rounded = {name: x.astype(dtype, copy=False) for name, x in tensors.items()}
+    for name, x in rounded.items():
+        if (np.isfinite(x) != np.isfinite(tensors[name])).any():
+            raise ConfigError(
+                f"{name} has {np.abs(tensors[name]).max():.4g}, which is too large for {dtype}",
+                f"at most {float(ml_dtypes.finfo(dtype).max):.4g}",
+                "choose bfloat16 or float32",
+            )
+    return rounded
 
 
 def _read_safetensors(path: Path) -> dict[str, np.ndarray]:

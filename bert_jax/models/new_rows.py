@@ -1,6 +1,6 @@
-"""More rows for the word embeddings of a trained model."""
+"""More or fewer rows for the word embeddings of a trained model."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 
@@ -26,9 +26,24 @@ def add_rows(params: Params, size: int, pieces: Mapping[int, Sequence[int]]) -> 
             longer[index] = x[list(ids)].mean(axis=0)
         return longer
 
+    return _change_rows(params, extend)
+
+
+def keep_rows(params: Params, size: int) -> Params:
+    """Return parameters with the first `size` rows of word embeddings and masked-LM bias.
+
+    Args:
+        params: parameters with "bert", and "mlm" if there is a head; they stay as they are.
+        size: number of rows; at most as many as there are.
+    """
+    return _change_rows(params, lambda x: np.asarray(x)[:size])
+
+
+def _change_rows(params: Params, change: Callable[[np.ndarray], np.ndarray]) -> Params:
+    """Return parameters whose arrays with a row for each token are changed."""
     embeddings = params["bert"]["embeddings"]
-    embeddings = {**embeddings, "word": extend(embeddings["word"])}
+    embeddings = {**embeddings, "word": change(embeddings["word"])}
     new = {**params, "bert": {**params["bert"], "embeddings": embeddings}}
     if "mlm" in params:
-        new["mlm"] = {**params["mlm"], "bias": extend(params["mlm"]["bias"])}
+        new["mlm"] = {**params["mlm"], "bias": change(params["mlm"]["bias"])}
     return new

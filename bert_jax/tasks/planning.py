@@ -32,7 +32,7 @@ from bert_jax.training.step import TrainState
 
 
 class TrainFunctions(NamedTuple):
-    """What trains a run of a known number of steps."""
+    """Training functions of a run of a known number of steps."""
 
     train_step: Callable[[Any, Any], tuple[Any, Any]]
     """Sharded training step, `(state, batch) -> (state, metrics)`."""

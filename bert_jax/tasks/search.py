@@ -22,9 +22,10 @@ from bert_jax.config import (
     resume_identity,
 )
 from bert_jax.config.finetuning import learning_rates
-from bert_jax.errors import DivergedError
+from bert_jax.errors import ConfigError, DivergedError
 from bert_jax.filesystem import read_json_object, write_text
 from bert_jax.tasks.splits import Data, limit_examples
+from bert_jax.training.checkpoint_hashes import list_steps
 from bert_jax.training.identity import ResumeRules, require_same_run
 from bert_jax.training.processes import agree
 
@@ -107,7 +108,7 @@ class Trials:
         train: `(configuration, folder, data) -> score on dev`, or None if a signal stopped it.
 
     Raises:
-        ConfigError: search.json is that of another run.
+        ConfigError: search.json is that of another run, or a run without a search has the folder.
     """
 
     def __init__(
@@ -135,6 +136,13 @@ class Trials:
 
     def _read(self, rules: ResumeRules) -> list[dict[str, Any]]:
         if not self._file.exists():
+            run = self._file.parent
+            if any(list_steps(path / "checkpoints") for path in (run, *run.glob("seed-*"))):
+                raise ConfigError(
+                    f"--search, but {run} has checkpoints of a run without a search",
+                    "a run that begins with its search",
+                    "pass another --name, or leave out --search to resume",
+                )
             return []
         saved = read_json_object(self._file)
         require_same_run(str(self._file), saved.get("identity", {}), self._identity, rules)

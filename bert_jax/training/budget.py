@@ -37,7 +37,7 @@ class Costs(NamedTuple):
     """Seconds that the parts of a run take on this machine."""
 
     start: float
-    """What is spent before the first step, compilation included."""
+    """Before the first step, compilation included."""
     steps: tuple[float, ...]
     """A step of each phase."""
     evaluations: tuple[float, ...]
@@ -47,7 +47,7 @@ class Costs(NamedTuple):
 
 
 class Plan(NamedTuple):
-    """What is planned."""
+    """Length and intervals of a run."""
 
     steps: int
     """Steps of the whole run."""

@@ -266,7 +266,7 @@ def _check_compatible(
         if identity.get("architecture"):
             given, saved, fix = "has labels of NSP", "without NSP", "pass --nsp False"
         elif config.nsp is False:
-            given, fix = "is read with --nsp False", "leave out --nsp False"
+            given, fix = "is read with --nsp False", "pass --nsp True"
         raise ConfigError(
             f"{config.data} {given}, but {source} was trained {saved}",
             "the objective of the run to extend",

@@ -1,4 +1,4 @@
-"""What the race concludes: steps of a budget, the target, bisection, and the ratio of times."""
+"""Conclusions of the race: steps of a budget, the target, bisection, and the ratio of times."""
 
 import math
 from dataclasses import replace

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from bert_jax.config import LoopConfig, OptimizerConfig, Phase, decay_run
+from bert_jax.config import LoopConfig, MaskingConfig, OptimizerConfig, Phase, decay_run
 from bert_jax.errors import ConfigError
 from configs.pretrain import RUNS
 
@@ -30,6 +30,7 @@ def test_it_extends_the_step_and_decays_linearly_over_the_same_share():
         optimizer=replace(LONG.optimizer, schedule="linear", warmup_steps=0),
         loop=replace(LONG.loop, steps=500),
         phases=(Phase(32, 64),),
+        masking=replace(LONG.masking, rate=LONG.masking.at(2000, 10_000).rate),
         encoder=None,
         epochs=None,
     )
@@ -43,6 +44,17 @@ def test_it_extends_the_step_and_decays_linearly_over_the_same_share():
 def test_its_rows_are_those_that_would_come_next(step, length):
     ended = decay_run(replace(LONG, decay_from=step))
     assert ended.phases == (Phase(length, 64 if length == 32 else 32),)
+
+
+def test_a_mask_rate_that_falls_goes_on_from_where_it_is():
+    """The long run decays in steps 8,000 to 9,999; so does its end, numbered from 0."""
+    ended = decay_run(replace(LONG, decay_from=8000))
+    assert ended.loop.steps == 2000
+    for step in (0, 700, 1999):
+        rate = LONG.masking.at(8000 + step, 10_000).rate
+        assert ended.masking.at(step, 2000).rate == pytest.approx(rate, abs=1e-12)
+    constant = replace(LONG, masking=MaskingConfig(rate=0.2), decay_from=8000)
+    assert decay_run(constant).masking == MaskingConfig(rate=0.2)
 
 
 @pytest.mark.parametrize(

@@ -156,6 +156,21 @@ def test_what_transformers_writes_we_read_with_equal_logits(tmp_path, name, kind
     assert_equal(our_outputs(model), their_outputs(theirs.float()))
 
 
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16"])
+def test_weights_in_half_the_bytes_are_the_same_rounded_numbers_in_both(tmp_path, dtype):
+    model = make("BertForPreTraining")
+    write_directory(tmp_path / "whole", model)
+    write_directory(tmp_path / "half", model, dtype=dtype)
+    whole, half = ((tmp_path / name / "model.safetensors").stat() for name in ("whole", "half"))
+    assert half.st_size < 0.6 * whole.st_size
+    theirs = transformers.AutoModelForPreTraining.from_pretrained(tmp_path / "half", dtype="auto")
+    assert theirs.dtype == theirs.config.dtype == getattr(torch, dtype)
+    ours = read_directory(tmp_path / "half")
+    rounded = jax.tree.map(lambda x: np.asarray(x).astype(dtype).astype(np.float32), model.params)
+    jax.tree.map(np.testing.assert_array_equal, ours.params, rounded)
+    assert_equal(our_outputs(ours), their_outputs(theirs.float()))
+
+
 def test_old_flax_weights_and_weights_in_parts(tmp_path):
     model = make("BertForMaskedLM")
     write_directory(tmp_path / "whole", model)

@@ -4,13 +4,14 @@ import json
 import os
 import struct
 
+import ml_dtypes
 import numpy as np
 import pytest
 import safetensors.numpy
 
 from bert_jax.errors import CheckpointError, ConfigError
 from bert_jax.interop.parameter_names import to_flat, to_torch_names
-from bert_jax.interop.weights import read_weights
+from bert_jax.interop.weights import read_weights, round_weights
 from tests.tasks.tiny import random_params
 
 POINTER = b"version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 438000000\n"
@@ -69,3 +70,14 @@ def test_the_prefix_of_data_parallel_models_is_stripped(tmp_path):
     assert read.keys() == flat.keys()
     for name, x in flat.items():
         np.testing.assert_array_equal(read[name], x)
+
+
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16"])
+def test_a_number_that_is_too_large_is_named_and_one_that_was_infinite_is_kept(dtype):
+    largest = float(ml_dtypes.finfo(dtype).max)
+    kept = round_weights({"x": np.array([largest, -largest, np.inf, np.nan], np.float32)}, dtype)
+    np.testing.assert_array_equal(kept["x"].astype(np.float64), [largest, -largest, np.inf, np.nan])
+    too_large = np.array([1, -largest * 1.003], np.float32)
+    with pytest.raises(ConfigError, match=rf"^y has .*too large for {dtype}\n.*at most") as caught:
+        round_weights({"x": np.zeros(2, np.float32), "y": too_large}, dtype)
+    assert str(caught.value).count("\n") == 2

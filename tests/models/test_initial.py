@@ -1,4 +1,4 @@
-"""Initial values of kernels: their spread, their seeds, and what stays as it was."""
+"""Initial values of kernels: their standard deviation, their seeds, and what stays as it was."""
 
 from dataclasses import replace
 

@@ -2,7 +2,7 @@ import jax
 import numpy as np
 import pytest
 
-from bert_jax.models.new_rows import add_rows
+from bert_jax.models.new_rows import add_rows, keep_rows
 from tests.tasks.tiny import CONFIG, random_params
 
 
@@ -29,3 +29,14 @@ def test_new_rows_are_means_and_all_others_stay(padding):
 def test_an_encoder_alone_has_no_bias():
     params = {"bert": random_params("BertModel")}
     assert set(add_rows(params, CONFIG.vocab_size + 1, {CONFIG.vocab_size: [5]})) == {"bert"}
+
+
+def test_fewer_rows_are_the_first_and_all_others_stay():
+    params = random_params("BertForPreTraining")
+    new = keep_rows(params, 7)
+    for a, b in (
+        (new["bert"]["embeddings"].pop("word"), params["bert"]["embeddings"].pop("word")),
+        (new["mlm"].pop("bias"), params["mlm"].pop("bias")),
+    ):
+        np.testing.assert_array_equal(a, b[:7])
+    jax.tree.map(np.testing.assert_array_equal, new, params)

@@ -112,6 +112,18 @@ def test_finished_trials_are_read_and_those_of_other_data_refused(tmp_path, caps
         open_trials(tmp_path, train, config, {"data": "1"})
 
 
+@pytest.mark.parametrize("run", ["", "seed-0"])
+def test_a_run_begun_without_a_search_is_refused_before_the_first_trial(tmp_path, run):
+    step = tmp_path / run / "checkpoints" / "7"
+    step.mkdir(parents=True)
+    step.with_name("7.manifest.json").write_text("{}")
+    with pytest.raises(ConfigError, match=r"has checkpoints of a run without .*\n.*\n.*--name, or"):
+        open_trials(tmp_path, None)
+    (tmp_path / "search.json").write_text("{}")  # a search that has ended, and its run
+    with pytest.raises(ConfigError, match="comes from another run"):
+        open_trials(tmp_path, None)
+
+
 def test_an_option_that_a_search_did_not_have_counts_as_its_default(tmp_path):
     trials = open_trials(tmp_path, lambda *_: 1.0)
     (tmp_path / "search").mkdir()
