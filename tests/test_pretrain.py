@@ -23,7 +23,6 @@ import prepare
 import pretrain
 from bert_jax.config import (
     LoopConfig,
-    MaskingConfig,
     OptimizerConfig,
     Phase,
     PrepareConfig,
@@ -193,10 +192,7 @@ def test_a_decay_from_where_the_run_decays_ends_at_the_same_bits(nano, monkeypat
         name="muon", learning_rate=1e-3, warmup_steps=2, schedule="wsd", decay_share=0.4
     )
     loop = replace(nano.loop, checkpoint_every=2, keep_last=1, keep_every=6)
-    whole = replace(
-        nano, optimizer=optimizer, phases=(Phase(32, 16),), loop=loop,
-        masking=MaskingConfig(rate=0.3, final_rate=0.15),
-    )  # fmt: skip
+    whole = replace(nano, optimizer=optimizer, phases=(Phase(32, 16),), loop=loop)
     again = replace(whole, decay_from=6)
     assert pretrain.main(whole) == 0
     with monkeypatch.context() as patch:
