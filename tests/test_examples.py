@@ -1,4 +1,4 @@
-"""Properties of the labelled reviews, and the demo from end to end."""
+"""Properties of the labelled reviews, the trained models, and the demo from end to end."""
 
 import shutil
 from collections import Counter
@@ -7,17 +7,28 @@ from pathlib import Path
 
 import pytest
 
+import bert_jax
 import demo
 from bert_jax.config import LoopConfig, Phase
 from bert_jax.errors import ConfigError
+from bert_jax.interop.manifest import read_metadata
 from bert_jax.labelled.rejects import Rejects
 from bert_jax.labelled.tables import read_table
 from configs.finetune import demo as reviews
+from configs.finetune import demo_korean as korean_reviews
 from tests.nano import MODEL
 
 ROOT = Path(__file__).parent.parent
+ENCODER, CLASSIFIER = ROOT / "examples/nsmc_encoder", ROOT / "examples/nsmc_classifier"
 LANGUAGES = ("English", "Korean")
 LABELS = ("negative", "positive")
+MASKED = {"정말 [MASK] 영화였어요.": "감동적인", "시간이 [MASK]": "아깝다"}
+FILM_REVIEWS = {
+    "정말 감동적인 영화였어요. 최고!": "positive",
+    "배우들 연기도 훌륭하고 너무 재미있게 봤습니다": "positive",
+    "지루하고 재미없다. 시간 아깝다": "negative",
+    "최악의 영화. 돈이 아깝네요": "negative",
+}
 
 
 def read(split: str) -> list[tuple[str, str]]:
@@ -60,6 +71,15 @@ def test_the_demo_reads_the_reviews_and_its_own_run():
     assert sorted(map(language, demo.NEW_REVIEWS)) == ["English"] * 2 + ["Korean"] * 2
 
 
+def test_the_korean_reviews_are_written_with_their_labels(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    demo.write_korean_lines(str(ROOT / "examples/reviews_dev.tsv"), "ko.tsv")
+    table = read_table("ko.tsv", Rejects())
+    written = [(record.values["text"], record.values["label"]) for record in table.records]
+    assert written == [row for row in read("dev") if language(row[0]) == "Korean"]
+    assert len(written) == 68
+
+
 def test_the_corpus_holds_each_training_review_once_and_no_held_out_one(monkeypatch):
     monkeypatch.chdir(ROOT)
     lines = Counter(demo.corpus().split("\n"))
@@ -86,6 +106,28 @@ def test_the_error_for_a_stale_run_of_the_demo_names_what_to_remove(tmp_path, mo
     assert str(caught.value).count("\n") == 2
 
 
+def test_the_shipped_models_take_less_than_10_mb():
+    folders = [ENCODER, CLASSIFIER]
+    files = [path for folder in folders for path in folder.rglob("*") if path.is_file()]
+    assert sum(path.stat().st_size for path in files) < 10_000_000
+    for folder in folders:
+        assert read_metadata(folder)["files"].keys() <= {path.name for path in folder.iterdir()}
+        assert "CC0" in (folder / "README.md").read_text(encoding="utf-8")
+
+
+def test_the_shipped_encoder_fills_masks_with_sensible_words():
+    encoder = bert_jax.load(ENCODER)  # checks every hash
+    for text, word in MASKED.items():
+        assert word in [token for token, _ in encoder.fill_mask(text)[0]]
+
+
+def test_the_shipped_classifier_tells_good_reviews_from_bad():
+    classifier = bert_jax.load(CLASSIFIER)
+    predictions = classifier.predict(list(FILM_REVIEWS))
+    assert [x["label"] for x in predictions] == list(FILM_REVIEWS.values())
+    assert min(x["probability"] for x in predictions) > 0.9
+
+
 @pytest.mark.heavy
 def test_the_demo_runs(tmp_path, monkeypatch, capsys):
     shutil.copytree(ROOT / "examples", tmp_path / "examples")
@@ -98,13 +140,16 @@ def test_the_demo_runs(tmp_path, monkeypatch, capsys):
     )  # fmt: skip
     monkeypatch.setattr(demo, "demo", lambda: run)
     monkeypatch.setattr(demo, "reviews", lambda: replace(reviews(), epochs=0.2, evals_per_epoch=1))
+    short = replace(korean_reviews(), epochs=0.5, evals_per_epoch=2)
+    monkeypatch.setattr(demo, "korean_reviews", lambda: short)
     assert demo.main() == 0
     output = capsys.readouterr().out
     for text in (
         "(unigram model: ",
         *demo.SENTENCES,
         *demo.NEW_REVIEWS,
-        "reloaded: same predictions",
+        "reloaded: same predictions; accuracy on 136 held-out reviews",
+        "from examples/nsmc_encoder: accuracy on 68 held-out reviews",
     ):
         assert text in output
     assert "[UNK]" in output  # from the data report
