@@ -3,6 +3,7 @@
 import atexit
 import os
 import shutil
+import signal
 import tempfile
 
 os.environ.setdefault("JAX_NUM_CPU_DEVICES", "8")
@@ -30,6 +31,14 @@ from tests.shapes import check_shapes
 check_shapes()
 pytest_plugins = ["tests.small_texts", "tests.word_pairs"]
 jax.config.update("jax_numpy_rank_promotion", "raise")
+
+
+@pytest.fixture
+def hangup_heard():
+    """Let this process and its children hear SIGHUP, also when the tests run under nohup."""
+    before = signal.signal(signal.SIGHUP, signal.SIG_DFL)
+    yield
+    signal.signal(signal.SIGHUP, before)
 
 
 @pytest.fixture(scope="session")

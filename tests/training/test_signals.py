@@ -10,6 +10,7 @@ from bert_jax.training.signals import StopSignal
 from tests.training import children
 
 
+@pytest.mark.usefixtures("hangup_heard")
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
 def test_a_signal_becomes_a_request_and_old_handlers_come_back(number, capfd):
     before = signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM)
@@ -81,6 +82,7 @@ sys.exit(75 if step < 1999 else 0)
 """
 
 
+@pytest.mark.usefixtures("hangup_heard")
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
 def test_a_signal_saves_and_ends_one_process_within_seconds(tmp_path, number):
     child = children.start(STEPS, tmp_path)
@@ -95,6 +97,7 @@ def test_a_signal_saves_and_ends_one_process_within_seconds(tmp_path, number):
     assert (tmp_path / f"{step}.manifest.json").exists()
 
 
+@pytest.mark.usefixtures("hangup_heard")
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
 def test_a_signal_to_one_of_two_processes_stops_both_at_the_same_step(tmp_path, number):
     pair = children.start_pair(STEPS, tmp_path)
