@@ -1,5 +1,7 @@
 """Dropout with cheap random bits, whose key is an argument of the call."""
 
+from collections.abc import Callable
+
 import jax
 import jax.numpy as jnp
 from jax.lax import RandomAlgorithm
@@ -32,10 +34,16 @@ def random_words(key: PRNGKeyArray, shape: tuple[int, ...]) -> UInt32[Array, "*s
     fast, but do not compile on several devices (jaxlib 0.10.2: "Unable to convert MHLO to
     StableHLO" under shard_map).
     """
+
+    def draw(algorithm: RandomAlgorithm) -> Callable[[Array], Array]:
+        return lambda s: jax.lax.rng_bit_generator(s, shape, jnp.uint32, algorithm=algorithm)[1]
+
     seed = jax.random.bits(key, (4,), jnp.uint32)
-    on_cpu = jax.default_backend() == "cpu"
-    algorithm = RandomAlgorithm.RNG_THREE_FRY if on_cpu else RandomAlgorithm.RNG_DEFAULT
-    return jax.lax.rng_bit_generator(seed, shape, jnp.uint32, algorithm=algorithm)[1]
+    return jax.lax.platform_dependent(
+        seed,
+        cpu=draw(RandomAlgorithm.RNG_THREE_FRY),
+        default=draw(RandomAlgorithm.RNG_DEFAULT),
+    )
 
 
 def split_key(key: PRNGKeyArray | None, num: int) -> list[PRNGKeyArray] | list[None]:

@@ -43,3 +43,11 @@ def test_the_key_decides_and_the_type_stays():
     np.testing.assert_array_equal(*same)
     assert same[0].dtype == jnp.bfloat16
     assert (same[0] != dropout(x, jax.random.fold_in(KEY, 1), 0.5)).any()
+
+
+@pytest.mark.parametrize(("platform", "generator"), [("cpu", "THREE_FRY"), ("tpu", "DEFAULT")])
+def test_the_generator_is_that_of_the_machine_the_program_is_for(platform, generator):
+    traced = jax.jit(lambda x: dropout(x, KEY, 0.5)).trace(jnp.ones((4, 64)))
+    program = traced.lower(lowering_platforms=(platform,)).as_text()
+    lines = [line for line in program.splitlines() if "rng_bit_generator" in line]
+    assert generator in lines[-1]

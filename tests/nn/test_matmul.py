@@ -1,6 +1,7 @@
 import jax
 import jax.numpy as jnp
 import numpy as np
+import pytest
 
 from bert_jax.nn.matmul import matmul, unembed
 
@@ -42,3 +43,12 @@ def test_logits_are_float32_and_no_product_of_their_gradients_is():
     assert len(products) == 3
     for line in products:  # … : (tensor<6x40xbf16>, tensor<40x50xbf16>) -> tensor<6x50xf32>
         assert line.count("xbf16>") == 2
+
+
+@pytest.mark.parametrize(("platform", "dtype"), [("cpu", "f32"), ("cuda", "bf16")])
+def test_the_product_is_that_of_the_machine_the_program_is_for(platform, dtype):
+    x, kernel = jnp.ones((3, 40), jnp.bfloat16), jnp.ones((40, 50), jnp.bfloat16)
+    traced = jax.jit(jax.grad(lambda x: matmul(x, kernel).sum().astype(jnp.float32))).trace(x)
+    program = traced.lower(lowering_platforms=(platform,)).as_text()
+    (product,) = [line for line in program.splitlines() if "dot_general" in line]
+    assert product.endswith(f"-> tensor<3x40x{dtype}>")
