@@ -1,7 +1,7 @@
 """The compiled programs of a trained model: encoded texts in, an array for each text out."""
 
 import functools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import jax
@@ -19,6 +19,7 @@ from bert_jax.nn.execution import DEFAULT_EXECUTION
 from bert_jax.nn.layout import row_layout
 from bert_jax.tasks.fill_mask import TOKEN, mask_positions
 from bert_jax.tasks.task import forward
+from bert_jax.training.feeding import MAX_IN_FLIGHT, look_ahead
 
 
 class Inference:
@@ -78,8 +79,11 @@ class Inference:
     ) -> list[np.ndarray]:
         """Compute the outputs of all texts by `compute(params, tokens, lengths)`."""
 
-        def model(batch: HostBatch) -> np.ndarray:
-            return np.asarray(compute(self._saved.params, batch["tokens"], batch["lengths"]))
+        def model(batches: Iterator[HostBatch]) -> Iterator[np.ndarray]:
+            results = (
+                compute(self._saved.params, batch["tokens"], batch["lengths"]) for batch in batches
+            )
+            return map(np.asarray, look_ahead(results, MAX_IN_FLIGHT))
 
         outputs = apply_packed(model, texts, num_outputs, batch_size, self._packing, progress)
         require_finite(outputs)

@@ -5,6 +5,7 @@
 
 import bisect
 import itertools
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 
 import numpy as np
@@ -26,7 +27,7 @@ Progress = Callable[[float], object]
 
 
 def apply_packed(
-    model: Callable[[HostBatch], np.ndarray],
+    model: Callable[[Iterator[HostBatch]], Iterable[np.ndarray]],
     texts: Sequence[EncodedText],
     num_outputs: Sequence[int],
     batch_size: int,
@@ -36,8 +37,9 @@ def apply_packed(
     """Apply a model to all texts, in the batches of `packed_batches`.
 
     Args:
-        model: a process's share of a batch → outputs [B, n, ...] of the global batch; in a row, the
-            outputs of one text follow those of the text before it.
+        model: a process's shares of all batches → the outputs [B, n, ...] of each global batch, in
+            order; in a row, the outputs of one text follow those of the text before it. It may take
+            some batches before it gives the outputs of earlier ones.
         texts: all texts.
         num_outputs: outputs of each text, see `count_outputs`.
         batch_size: rows of PACKED_LENGTH tokens in a batch.
@@ -50,8 +52,15 @@ def apply_packed(
     outputs: list[np.ndarray] = [np.empty(0)] * len(texts)
     total = sum(len(text.tokens) for text in texts)
     done = 0
-    for groups, batch in packed_batches(texts, batch_size, packing):
-        for index, output in split_outputs(groups, model(batch), num_outputs):
+    waiting: deque[Groups] = deque()
+
+    def batches() -> Iterator[HostBatch]:
+        for groups, batch in packed_batches(texts, batch_size, packing):
+            waiting.append(groups)
+            yield batch
+
+    for batch_outputs in model(batches()):
+        for index, output in split_outputs(waiting.popleft(), batch_outputs, num_outputs):
             outputs[index] = output
             done += len(texts[index].tokens)
         progress(done / total)

@@ -19,6 +19,7 @@ from bert_jax.lineage.decoding import (
     greedy_search,
 )
 from bert_jax.lineage.subwords import END, PAD, START
+from bert_jax.training.feeding import compute_ahead
 from bert_jax.training.parallel import DataParallel
 from bert_jax.training.step import AXIS, Batch, Params
 
@@ -80,9 +81,10 @@ def make_searcher(
     def translate(params: Params, sources: Sequence[list[int]]) -> list[list[int]]:
         translations: list[list[int]] = [[]] * len(sources)
         rows = [EncodedPair(source, [END]) for source in sources]
-        for indices, batch in translation_eval_batches(rows, num_rows, parallel.process):
-            batch = {"source": batch["source"]}
-            tokens = parallel.get(step(params, parallel.put_batch(batch)))
+        batches = [*translation_eval_batches(rows, num_rows, parallel.process)]
+        sources_alone = ({"source": batch["source"]} for _, batch in batches)
+        results = compute_ahead(lambda batch: step(params, batch), sources_alone, parallel)
+        for (indices, _), tokens in zip(batches, results, strict=True):
             for index, ids in zip(indices, tokens.tolist(), strict=False):
                 ids = ids[: ids.index(END)] if END in ids else ids
                 translations[index] = [i for i in ids if i != PAD]

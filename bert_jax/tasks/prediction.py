@@ -1,6 +1,6 @@
 """Outputs and loss for a split of labelled data, on all devices: the evaluation."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 import jax
@@ -14,6 +14,7 @@ from bert_jax.models.architectures import BY_TOKEN
 from bert_jax.nn.execution import Execution
 from bert_jax.tasks.splits import Split
 from bert_jax.tasks.task import Prediction, Task, forward
+from bert_jax.training.feeding import compute_ahead
 from bert_jax.training.parallel import DataParallel
 from bert_jax.training.step import AXIS, Batch, Params
 
@@ -42,11 +43,12 @@ def make_predictor(
     def predict(params: Params, split: Split) -> SplitOutputs:
         total = count = 0.0
 
-        def apply(batch: HostBatch) -> np.ndarray:
+        def apply(batches: Iterator[HostBatch]) -> Iterator[np.ndarray]:
             nonlocal total, count
-            outputs, loss_sum, num_targets = parallel.get(step(params, parallel.put_batch(batch)))
-            total, count = total + float(loss_sum), count + float(num_targets)
-            return outputs
+            results = compute_ahead(lambda batch: step(params, batch), batches, parallel)
+            for outputs, loss_sum, num_targets in results:
+                total, count = total + float(loss_sum), count + float(num_targets)
+                yield outputs
 
         num_outputs = count_outputs(split.encoded, by_token)
         outputs = apply_packed(apply, split.encoded, num_outputs, batch_size, packing)

@@ -19,7 +19,7 @@ from bert_jax.config import PretrainConfig, phase_spans, read_json
 from bert_jax.config.duration import format_duration, parse_duration
 from bert_jax.errors import ConfigError
 from bert_jax.training.checkpoint_hashes import list_steps
-from bert_jax.training.fit import MAX_IN_FLIGHT
+from bert_jax.training.feeding import MAX_IN_FLIGHT, compute_ahead, feed
 from bert_jax.training.identity import other_run_advice
 from bert_jax.training.parallel import DataParallel
 from bert_jax.training.processes import agree
@@ -186,12 +186,13 @@ def time_steps(
         The state, the seconds of the first step, which compiles, and the median of the others.
     """
     in_flight: deque[Any] = deque()
+    fed = feed(batches, parallel)
 
     def run(count: int) -> list[float]:
         nonlocal state
         ends = [time.perf_counter()]
-        for batch in itertools.islice(batches, count):
-            state, metrics = train_step(state, parallel.put_batch(batch))
+        for batch in itertools.islice(fed, count):
+            state, metrics = train_step(state, batch)
             in_flight.append(metrics)
             while len(in_flight) > MAX_IN_FLIGHT:
                 parallel.get(in_flight.popleft())
@@ -221,6 +222,6 @@ def time_evaluation(
     """
     parallel.get(eval_step(params, parallel.put_batch(batches[0])))
     start = time.perf_counter()
-    for batch in batches:
-        parallel.get(eval_step(params, parallel.put_batch(batch)))
+    for _ in compute_ahead(lambda batch: eval_step(params, batch), batches, parallel):
+        pass
     return (time.perf_counter() - start) / len(batches) * num_batches

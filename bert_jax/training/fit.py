@@ -1,14 +1,17 @@
 """The training loop."""
 
+import itertools
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
+import jax
 import numpy as np
 
 from bert_jax.config import LoopConfig
 from bert_jax.errors import DivergedError
+from bert_jax.training.feeding import MAX_IN_FLIGHT, compute_ahead, feed
 from bert_jax.training.parallel import DataParallel
 from bert_jax.training.run import Run
 from bert_jax.training.runlog import Log, with_progress
@@ -16,7 +19,7 @@ from bert_jax.training.signals import StopSignal
 from bert_jax.training.step import TrainState
 from bert_jax.training.watchdog import Watchdog
 
-MAX_IN_FLIGHT = 2  # more can deadlock collectives on CPU, and gains nothing
+MAX_UNREAD = 16  # steps whose metrics stay on the devices, so that NaN is noticed soon
 
 
 class Evaluation(NamedTuple):
@@ -75,12 +78,13 @@ def fit(
         return with_progress(add_metrics(step, values), step, loop.steps, schedule)
 
     meter = Meter(loop, log, parallel, complete, run.sums)
+    fed = feed(itertools.islice(batches, max(0, loop.steps - step)), parallel)
     with (
         StopSignal() as stop,
         Watchdog(loop.watchdog_seconds, run.folder / "train.log") as watchdog,
     ):
         while step < loop.steps:
-            state, metrics = train_step(state, parallel.put_batch(next(batches)))
+            state, metrics = train_step(state, next(fed))
             step += 1
             meter.add(step, metrics)
             watchdog.beat()
@@ -117,8 +121,7 @@ def sum_metrics(
 ) -> dict[str, tuple[np.ndarray, np.ndarray]]:
     """Sum each metric's (sum, count) pair over all batches."""
     totals: dict[str, Any] = {}
-    for batch in batches:
-        sums = parallel.get(eval_step(params, parallel.put_batch(batch)))
+    for sums in compute_ahead(lambda batch: eval_step(params, batch), batches, parallel):
         for name, (total, count) in sums.items():
             total_before, count_before = totals.get(name, (0, 0))
             totals[name] = total_before + total, count_before + count
@@ -127,6 +130,8 @@ def sum_metrics(
 
 class Meter:
     """Average step metrics between log records, with at most MAX_IN_FLIGHT steps running.
+
+    Metrics stay on the devices until a record needs them, or MAX_UNREAD steps have ended.
 
     Args:
         loop: the run's length and intervals.
@@ -146,6 +151,7 @@ class Meter:
     ):
         self._loop, self._log, self._parallel, self._add_metrics = loop, log, parallel, add_metrics
         self._in_flight: deque[tuple[int, Any]] = deque()
+        self._unread: list[tuple[int, Any]] = []
         self._sums = {name: np.array(pair, np.float64) for name, pair in sums.items()}
         self._compiled = False
         self.start_clock()
@@ -165,7 +171,7 @@ class Meter:
             self._log.info(f"first step took {seconds:.1f} s, compilation included")
             self.start_clock()
         while len(self._in_flight) > MAX_IN_FLIGHT:
-            self._take()
+            self._wait()
 
     @property
     def sums(self) -> dict[str, list[float]]:
@@ -173,30 +179,47 @@ class Meter:
         return {name: pair.tolist() for name, pair in self._sums.items()}
 
     def finish(self) -> None:
-        """Wait for all steps in flight."""
+        """Wait for all steps in flight, and read their metrics."""
         while self._in_flight:
-            self._take()
+            self._wait()
+        self._read()
 
-    def _take(self) -> None:
+    def _wait(self) -> None:
+        """Wait for the oldest step in flight; read metrics where a record is due."""
         step, metrics = self._in_flight.popleft()
-        values = {
-            name: np.array(pair, np.float64) for name, pair in self._parallel.get(metrics).items()
-        }
+        jax.block_until_ready(metrics)
+        self._unread.append((step, metrics))
         self._timed_steps += self._compiled  # the first step, which compiles, does not count
-        bad_steps = int(values.pop("bad_steps")[0])
-        if bad_steps:
-            self._log.info(f"step {step}: NaN or Inf in the loss or gradient; update skipped")
-            if bad_steps >= self._loop.max_bad_steps:
-                raise DivergedError(
-                    f"{bad_steps} steps in a row up to step {step} gave NaN or Inf",
-                    "finite losses and gradients",
-                    "check the data, or start a new run with a lower learning rate: --name NEW",
-                )
-        else:
-            for name, pair in values.items():
-                self._sums[name] = self._sums.get(name, 0) + pair
-        if step % self._loop.log_every == 0 or step == self._loop.steps:
+        due = step % self._loop.log_every == 0 or step == self._loop.steps
+        if due or len(self._unread) == MAX_UNREAD:
+            self._read()
+        if due:
             self._record(step)
+
+    def _read(self) -> None:
+        """Add the metrics of the steps that have ended to the sums."""
+        unread, self._unread = self._unread, []
+        for step, metrics in zip(
+            (step for step, _ in unread),
+            self._parallel.get([metrics for _, metrics in unread]),
+            strict=True,
+        ):
+            self._add_to_sums(step, metrics)
+
+    def _add_to_sums(self, step: int, metrics: Mapping[str, Any]) -> None:
+        bad_steps = int(metrics["bad_steps"][0])
+        if not bad_steps:
+            for name, pair in metrics.items():
+                if name != "bad_steps":
+                    self._sums[name] = self._sums.get(name, 0) + np.array(pair, np.float64)
+            return
+        self._log.info(f"step {step}: NaN or Inf in the loss or gradient; update skipped")
+        if bad_steps >= self._loop.max_bad_steps:
+            raise DivergedError(
+                f"{bad_steps} steps in a row up to step {step} gave NaN or Inf",
+                "finite losses and gradients",
+                "check the data, or start a new run with a lower learning rate: --name NEW",
+            )
 
     def _record(self, step: int) -> None:
         means = {n: float(total / count) for n, (total, count) in self._sums.items() if count}

@@ -91,15 +91,19 @@ class DataParallel:
         """Sharding of replicated arrays, as checkpoints store them."""
         return NamedSharding(self.mesh, P())
 
+    @property
+    def _stacked(self) -> NamedSharding:
+        """Sharding of what pmap takes: the first axis is over this process's devices."""
+        return NamedSharding(jax.sharding.Mesh(np.array(self._local), (AXIS,)), P(AXIS))
+
     def put_state(self, state: Any) -> Any:
         """Put a state (host arrays, or arrays with `replicated` sharding) onto the devices."""
         if self.mode == "pmap":
-            local_mesh = jax.sharding.Mesh(np.array(self._local), (AXIS,))
-            sharding = NamedSharding(local_mesh, P(AXIS))
 
             def stack(x):
                 x = np.asarray(_first_shard(x))
-                return jax.device_put(np.broadcast_to(x, (len(self._local), *x.shape)), sharding)
+                stacked = np.broadcast_to(x, (len(self._local), *x.shape))
+                return jax.device_put(stacked, self._stacked)
 
             return jax.tree.map(stack, state)
         return jax.tree.map(lambda x: _replicate(x, self.replicated), state)
@@ -116,8 +120,11 @@ class DataParallel:
         """Put this process's rows of a global batch onto its devices."""
         if self.mode == "pmap":
             n = len(self._local)
-            return jax.tree.map(lambda x: x.reshape(n, x.shape[0] // n, *x.shape[1:]), batch)
+            batch = {k: x.reshape(n, x.shape[0] // n, *x.shape[1:]) for k, x in batch.items()}
+            return jax.device_put(batch, self._stacked)
         sharding = NamedSharding(self.mesh, P(AXIS))
+        if jax.process_count() == 1:
+            return jax.device_put(batch, sharding)  # all arrays in one call
         return jax.tree.map(lambda x: jax.make_array_from_process_local_data(sharding, x), batch)
 
     def get(self, values: Any) -> Any:
@@ -125,13 +132,13 @@ class DataParallel:
 
         Each call is a beat for the watchdog, so that a long evaluation is not taken for a hang.
         """
-        arrays = jax.tree.map(lambda x: np.asarray(_first_shard(x)), values)
+        arrays = jax.device_get(jax.tree.map(_first_shard, values))  # copies overlap
         beat()
         return jax.tree.map(lambda x: x[0], arrays) if self.mode == "pmap" else arrays
 
 
 def _first_shard(x: Any) -> Any:
-    return x.addressable_shards[0].data if isinstance(x, jax.Array) else x
+    return x.addressable_data(0) if isinstance(x, jax.Array) else x
 
 
 def _replicate(x: Any, sharding: NamedSharding) -> jax.Array:

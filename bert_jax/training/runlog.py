@@ -237,10 +237,22 @@ def with_progress(
     values: Mapping[str, float], step: int, num_steps: int, schedule: Callable[[int], Any]
 ) -> dict[str, float]:
     """Add the learning rate and the remaining time to a step's metrics."""
-    progress = {"learning_rate": float(np.asarray(schedule(step - 1)))}
+    progress = {"learning_rate": _learning_rate(schedule, step - 1)}
     if rate := values.get("steps_per_second"):
         progress["eta_seconds"] = (num_steps - step) / rate
     return {**values, **progress}
+
+
+def _learning_rate(schedule: Callable[[int], Any], step: int) -> float:
+    """Return a step's learning rate, computed on the CPU: elsewhere it waits for steps in flight.
+
+    Where JAX_PLATFORMS leaves the CPU out, it is computed on the default device.
+    """
+    device = None
+    with contextlib.suppress(RuntimeError):
+        device = jax.local_devices(backend="cpu")[0]
+    with jax.default_device(device):
+        return float(np.asarray(schedule(step)))
 
 
 def describe_values(values: Mapping[str, float]) -> dict[str, str]:

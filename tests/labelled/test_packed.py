@@ -31,7 +31,9 @@ def test_outputs_come_back_in_the_order_of_the_texts(lengths, batch_size):
     def echo(batch):
         return batch["tokens"][..., None]
 
-    outputs = apply_packed(echo, texts, count_outputs(texts, True), batch_size, packing)
+    outputs = apply_packed(
+        lambda batches: map(echo, batches), texts, count_outputs(texts, True), batch_size, packing
+    )
     assert [output[:, 0].tolist() for output in outputs] == [text.tokens for text in texts]
 
 
