@@ -3,20 +3,24 @@
 import contextlib
 import functools
 import resource
+import threading
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import grain
 import numpy as np
 from array_record.python.array_record_module import ArrayRecordReader
-from jaxtyping import Int
+from jaxtyping import Int, UInt8
 
+from bert_jax.corpus.mapped import MappedShards
 from bert_jax.corpus.permutation import permute
 from bert_jax.corpus.rows import RowFormat
+from bert_jax.corpus.workers import count_cores
 from bert_jax.errors import ConfigError, DataError
 
 HostBatch = dict[str, np.ndarray]
 MAX_OPEN_SHARDS = 8192  # at a time, where the system allows
+MAX_THREADS = 8  # that read ahead
 RESTORE = "restore the file, or run prepare.py again"
 
 
@@ -29,13 +33,18 @@ class PretrainingRows:
         folder: folder of the data set, such as "prepared/T128".
         row_format: shape of the rows.
         shards: name and number of rows of each file, in order.
+        hashes: SHA-256 of each file, from the data report; without them no file is mapped.
 
     Raises:
         DataError: a shard is missing.
     """
 
     def __init__(
-        self, folder: str | Path, row_format: RowFormat, shards: Sequence[tuple[str, int]]
+        self,
+        folder: str | Path,
+        row_format: RowFormat,
+        shards: Sequence[tuple[str, int]],
+        hashes: Sequence[str] = (),
     ):
         self.row_format = row_format
         self._files = [str(Path(folder) / file) for file, _ in shards]
@@ -45,7 +54,11 @@ class PretrainingRows:
             raise DataError(
                 f"{missing[0]} is missing", "all shards that report.json lists", RESTORE
             )
-        self._reader = functools.lru_cache(_max_open_shards())(self._open)
+        self._hashes = hashes
+        self._max_open = _max_open_shards()
+        self._reader = functools.lru_cache(self._max_open)(self._open)
+        self._mapped = MappedShards(len(shards), len(row_format.template))
+        self._mapping: threading.Thread | None = None
 
     def __len__(self) -> int:
         return int(self._starts[-1])
@@ -58,21 +71,41 @@ class PretrainingRows:
         """
         rows = np.asarray(rows)
         try:
-            arrays = self.row_format.from_records(self.read_records(rows))
+            arrays = self.row_format.from_table(self.read_table(rows))
         except Exception as error:
             raise self._describe_damage(rows, error) from None
         return {**arrays, "row": rows.astype(np.int32)}
 
-    def read_records(self, rows: Int[np.ndarray, "B"]) -> list[bytes]:
-        """Return the records of these rows."""
-        records = [b""] * len(rows)
+    def read_table(self, rows: Int[np.ndarray, "B"]) -> UInt8[np.ndarray, "B bytes"]:
+        """Return the records of these rows: of mapped shards in place, else by their reader."""
         shards = np.searchsorted(self._starts, rows, side="right") - 1
-        for shard in np.unique(shards).tolist():
-            indices = np.flatnonzero(shards == shard)
-            read = self._reader(shard).read((rows[indices] - self._starts[shard]).tolist())
-            for index, record in zip(indices.tolist(), read, strict=True):
-                records[index] = record
-        return records
+        numbers = rows - self._starts[shards]
+        mapped = self._mapped.is_mapped[shards]
+        if mapped.all():
+            return self._mapped.read(shards, numbers)
+        table = np.empty((len(rows), len(self.row_format.template)), np.uint8)
+        table[mapped] = self._mapped.read(shards[mapped], numbers[mapped])
+        for shard in np.unique(shards[~mapped]).tolist():
+            indices = np.flatnonzero((shards == shard) & ~mapped)
+            read = self._reader(shard).read(numbers[indices].tolist())
+            table[indices] = self.row_format.stack(read)
+        return table
+
+    def start_mapping(self) -> None:
+        """Map all shards in a thread: their hashes are compared first, which takes a while."""
+        if self._mapping is None:
+            self._mapping = threading.Thread(target=self.map_shards, name="mapping", daemon=True)
+            self._mapping.start()
+
+    def map_shards(self) -> None:
+        """Map all shards whose hash is that of the data report, as many as may be open.
+
+        Mapped rows are read about ten times as fast. A shard that has changed stays with its
+        reader, which compares the hash of every record.
+        """
+        for shard, sha256 in enumerate(self._hashes[: self._max_open]):
+            num_rows = int(self._starts[shard + 1] - self._starts[shard])
+            self._mapped.map(shard, self._files[shard], num_rows, sha256)
 
     def _open(self, shard: int) -> ArrayRecordReader:
         """Open a shard's reader, which any number of threads may use."""
@@ -86,7 +119,7 @@ class PretrainingRows:
             shard = int(np.searchsorted(self._starts, row, side="right")) - 1
             file, record = self._files[shard], row - int(self._starts[shard])
             try:
-                self.row_format.from_records(self.read_records(np.array([row])))
+                self.row_format.from_records(self._reader(shard).read([record]))
             except Exception as cause:
                 reason = "a different layout" if isinstance(cause, ValueError) else str(cause)
                 break
@@ -176,10 +209,13 @@ def pretraining_batches(
         ConfigError: batch_size is no multiple of the number of processes.
     """
     _check_share(batch_size, process)
+    rows.start_mapping()
     stop = start_step + num_steps if num_steps is not None else np.iinfo(np.int64).max
     steps = grain.MapDataset.range(start_step, stop)
     data = steps.map(lambda step: load_batch(rows, batch_size, seed, int(step), process, skip))
-    return iter(data.to_iter_dataset(grain.ReadOptions(num_threads=2, prefetch_buffer_size=4)))
+    num_threads = min(count_cores(), MAX_THREADS)
+    options = grain.ReadOptions(num_threads=num_threads, prefetch_buffer_size=2 * num_threads)
+    return iter(data.to_iter_dataset(options))
 
 
 def pretraining_eval_batches(

@@ -119,8 +119,10 @@ class PreparedData:
                 "prepare with --eval-share above 0 to hold documents out",
             )
         row_format = RowFormat(length, entry["max_sequences"], entry["vocab_size"], self.nsp)
-        shards = [(shard["file"], shard["rows"]) for shard in entry["splits"][split]["shards"]]
-        return PretrainingRows(self.folder / row_format.folder_name, row_format, shards)
+        shards = entry["splits"][split]["shards"]
+        names = [(shard["file"], shard["rows"]) for shard in shards]
+        hashes = [shard["sha256"] for shard in shards]
+        return PretrainingRows(self.folder / row_format.folder_name, row_format, names, hashes)
 
     def splits(self, length: int) -> tuple[str, ...]:
         """Return the splits of a row length: "train", and "eval" if documents were held out."""

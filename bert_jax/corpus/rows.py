@@ -93,17 +93,34 @@ class RowFormat:
         Raises:
             ValueError: a record has a different layout; the message is that record's index.
         """
+        return self.from_table(self.stack(records))
+
+    def stack(self, records: Sequence[bytes]) -> UInt8[np.ndarray, "n bytes"]:
+        """Return records as rows of bytes.
+
+        Raises:
+            ValueError: as `from_records`.
+        """
         size = len(self.template)
         for index, record in enumerate(records):
             if len(record) != size:
                 raise ValueError(index)
-        table = np.frombuffer(b"".join(records), np.uint8).reshape(len(records), size)
+        return np.frombuffer(b"".join(records), np.uint8).reshape(len(records), size)
+
+    def from_table(
+        self, table: UInt8[np.ndarray, "n bytes"]
+    ) -> dict[str, Int[np.ndarray, "n ..."]]:
+        """Parse rows of bytes into int32 arrays.
+
+        Raises:
+            ValueError: as `from_records`.
+        """
         self._check_frame(table)
         arrays = {}
         for name, (start, end) in self.payload_ranges.items():
             shape, dtype = self.features[name]
             values = np.ascontiguousarray(table[:, start:end]).view(dtype)
-            arrays[name] = values.reshape(len(records), *shape).astype(np.int32)
+            arrays[name] = values.reshape(len(table), *shape).astype(np.int32)
         return arrays
 
     def _check_frame(self, table: UInt8[np.ndarray, "n bytes"]) -> None:

@@ -60,6 +60,29 @@ def test_rows_are_what_tfds_reads(folder, rows):
             np.testing.assert_array_equal(values, ours[name][index])
 
 
+def test_mapped_rows_are_the_same(folder, rows):
+    mapped = PreparedData(folder).rows(32, "train")
+    numbers = permute(np.arange(len(rows)), len(rows), 0, 0)
+    half = mapped._mapped.is_mapped.size // 2
+    for shard, sha256 in enumerate(mapped._hashes[:half]):  # the others by their reader
+        count = int(mapped._starts[shard + 1] - mapped._starts[shard])
+        mapped._mapped.map(shard, mapped._files[shard], count, sha256)
+    expected = rows[numbers]
+    for name, values in mapped[numbers].items():
+        np.testing.assert_array_equal(values, expected[name])
+    mapped.map_shards()
+    assert mapped._mapped.is_mapped.all()
+    for name, values in mapped[numbers].items():
+        np.testing.assert_array_equal(values, expected[name])
+
+
+def test_reading_batches_maps_the_shards(folder):
+    rows = PreparedData(folder).rows(32, "train")
+    next(iter(pretraining_batches(rows, 8, seed=0)))
+    rows._mapping.join(60)
+    assert rows._mapped.is_mapped.all()
+
+
 def test_more_shards_than_may_be_open_at_a_time_read_the_same(folder, rows, monkeypatch):
     monkeypatch.setattr(loader, "MAX_OPEN_SHARDS", 1)
     numbers = permute(np.arange(len(rows)), len(rows), 0, 0)
@@ -159,8 +182,9 @@ def test_evaluation_sees_rows_of_the_whole_split_and_fills_up_with_zeros(rows, m
         assert batch["tokens"].dtype == batch["epoch"].dtype == np.int32
 
 
+@pytest.mark.parametrize("mapped", [False, True])
 @pytest.mark.parametrize("damage", ["vanished", "truncated", "bit flipped"])
-def test_a_damaged_shard_is_named_with_its_record(folder, tmp_path, damage):
+def test_a_damaged_shard_is_named_with_its_record(folder, tmp_path, damage, mapped):
     copy = tmp_path / "prepared"
     shutil.copytree(folder, copy)
     data = PreparedData(copy)
@@ -175,6 +199,8 @@ def test_a_damaged_shard_is_named_with_its_record(folder, tmp_path, damage):
         template = rows.row_format.template
         content[content.find(template[:4]) + len(template) // 2] ^= 16
         shard.write_bytes(content)
+    if mapped:
+        rows.map_shards()
     with pytest.raises(DataError, match=rf"{shard.name}, record \d+: cannot be read"):
         rows[np.arange(len(rows))]
     with pytest.raises(DataError, match=shard.name):
