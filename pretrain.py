@@ -159,7 +159,7 @@ def make_train_functions(
 ) -> TrainFunctions:
     """Build the training step, the state before its first step, and the learning rates."""
     optimizer, schedule = make_optimizer(config.optimizer, config.loop.steps)
-    step = make_train_step(objective, optimizer, config.accumulation_steps)
+    step = make_train_step(objective, optimizer, config.accumulation_steps, config.gradient_dtype)
     init_train_state = make_state_init(
         lambda key: start_kernels(init(key), config), optimizer, parallel.replicated
     )

@@ -1,12 +1,13 @@
-"""Speed of rows → batches, next to TFDS's own reading of the same rows, in the same run.
+"""Speed of rows → batches, mapped and not, next to TFDS's own reading, in the same run.
 
     python benchmarks/loader_speed.py [PREPARED]
 
-Print rows per second per core (of processor time) for shuffled batches, next to
-`as_data_source().__getitems__`, and the cost of each stage. Without a folder, rows of random tokens
-are written first.
+Print rows per second per core (of processor time) for shuffled batches of memory-mapped shards, of
+ArrayRecord's reader, and of TFDS's `as_data_source().__getitems__`, and the cost of each stage.
+Without a folder, rows of random tokens are written first.
 """
 
+import hashlib
 import tempfile
 import time
 from collections.abc import Callable
@@ -54,40 +55,48 @@ def main(
             permute(np.arange(batch_size) + step * batch_size, len(rows), 0, 0)
             for step in range(min(num_steps, len(rows) // batch_size))
         ]
-        records = rows.read_records(numbers[0])
         count = batch_size * len(numbers)
 
         def read_ahead() -> None:
             for _ in pretraining_batches(rows, batch_size, seed=0, num_steps=len(numbers)):
                 pass
 
+        def load() -> None:
+            for step in range(len(numbers)):
+                load_batch(rows, batch_size, 0, step)
+
         few = numbers[: max(1, len(numbers) // 10)]
         speeds = {
-            "ours, shuffled batches": measure_rate(
-                lambda: [load_batch(rows, batch_size, 0, step) for step in range(len(numbers))],
-                count,
-            ),
-            "ours, read ahead by threads": measure_rate(read_ahead, count),
             "TFDS as_data_source": measure_rate(
                 lambda: [stack(read(n.tolist())) for n in few],
                 batch_size * len(few),
             ),
+            "ArrayRecord's reader": measure_rate(load, count),
         }
+        by_reader = 1e6 / measure_rate(lambda: [rows.read_table(n) for n in numbers], count)[0]
+        start = time.process_time()
+        rows.map_shards()
+        seconds = time.process_time() - start
+        speeds["mapped shards"] = measure_rate(load, count)
+        speeds["mapped, read ahead by threads"] = measure_rate(read_ahead, count)
         for name, (per_core, wall) in speeds.items():
             print(f"  {name:32s} {per_core:9,.0f} rows/s per core ({wall:,.0f} by wall clock)")
-        first, *_, last = speeds.values()
-        print(f"  ratio {first[0] / last[0]:.1f}\n\ncost of each stage, microseconds per row:")
+        ratio = speeds["mapped shards"][0] / speeds["TFDS as_data_source"][0]
+        print(f"  ratio {ratio:.1f}; hashing and mapping took {seconds:.2f} s of processor time")
+        print("\ncost of each stage, microseconds per row:")
+        table = rows.read_table(numbers[0])
         stages = {
             "order of rows (permutation)": lambda: [
                 permute(np.arange(batch_size), len(rows), 0, 0) for _ in numbers
             ],
-            "reading records (ArrayRecord)": lambda: [rows.read_records(n) for n in numbers],
+            "reading records in place": lambda: [rows.read_table(n) for n in numbers],
             "records to arrays (NumPy)": lambda: [
-                rows.row_format.from_records(records) for _ in numbers
+                rows.row_format.from_table(table) for _ in numbers
             ],
         }
         for stage, function in stages.items():
             print(f"  {stage:32s} {1e6 / measure_rate(function, count)[0]:6.2f}")
+        print(f"  {'(reading by ArrayRecord)':32s} {by_reader:6.2f}")
 
 
 def measure_rate(function: Callable[[], object], count: int) -> tuple[float, float]:
@@ -107,7 +116,7 @@ def stack(examples: list[dict[str, np.ndarray]]) -> dict[str, np.ndarray]:
 
 
 def write_random_rows(folder: Path, length: int, num_rows: int, num_shards: int) -> PretrainingRows:
-    """Write a data set of random tokens, and open it."""
+    """Write a data set of random tokens, in rows that pairs fill, and open it."""
     rng = np.random.default_rng(0)
     row_format = RowFormat(length, max(2, length // 32), vocab_size=30522)
     shards = []
@@ -117,6 +126,7 @@ def write_random_rows(folder: Path, length: int, num_rows: int, num_shards: int)
             name: rng.integers(0, 2 if name == "is_random_next" else 60, (count, *shape))
             for name, (shape, _) in row_format.features.items()
         }
+        rows["lengths"][:] = length // (2 * row_format.max_sequences)
         path = folder / f"{index}.tmp"
         writer = ArrayRecordWriter(str(path), "group_size:1,uncompressed")
         for record in row_format.to_records(rows):
@@ -128,7 +138,8 @@ def write_random_rows(folder: Path, length: int, num_rows: int, num_shards: int)
         (name, shard.num_rows)
         for name, shard in zip(shard_names("train", num_shards), shards, strict=True)
     ]
-    return PretrainingRows(folder, row_format, files)
+    hashes = [hashlib.sha256((folder / name).read_bytes()).hexdigest() for name, _ in files]
+    return PretrainingRows(folder, row_format, files, hashes)
 
 
 if __name__ == "__main__":

@@ -156,12 +156,12 @@ def finetune_ours(
     def epoch() -> tuple[float, Any]:
         nonlocal state
         start = time.perf_counter()
-        losses: list[Any] = []
+        results: list[Any] = []
         for batch in epoch_batches(options, encoded):
             state, metrics = step(state, parallel.put_batch(batch))
-            losses.append(metrics["loss"][0])
-            parallel.get(losses[max(0, len(losses) - 2)])  # at most two steps in flight
-        mean = float(np.mean([parallel.get(loss) for loss in losses]))
+            results.append(metrics)
+            jax.block_until_ready(results[max(0, len(results) - 2)])  # at most two steps in flight
+        mean = float(np.mean([metrics["loss"][0] for metrics in parallel.get(results)]))
         return time.perf_counter() - start, mean
 
     return about_jax(batches), epoch

@@ -71,11 +71,10 @@ def make_jax(options: argparse.Namespace) -> Any:
 
     def run_steps(num_steps: int) -> float:
         nonlocal state
-        loss = None
+        metrics = None
         for _ in range(num_steps):
             state, metrics = step(state, parallel.put_batch(batch))
-            loss = metrics["loss"][0]
-        return float(parallel.get(loss))
+        return float(parallel.get(metrics)["loss"][0])
 
     return {"about": f"bert_jax on jax {jax.__version__}"}, run_steps
 

@@ -136,6 +136,8 @@ class PretrainConfig:
     """Seed of the weights, the order of the data, masking and dropout."""
     dtype: Literal["float32", "bfloat16"] = "float32"
     """Dtype of matrix products; parameters, softmax, layer norm and losses are always float32."""
+    gradient_dtype: Literal["float32", "bfloat16"] = "float32"
+    """Dtype in which gradients are summed over devices; "bfloat16" sends half as many bytes."""
     attention: MayDiffer[Literal["auto", "xla", "cudnn"]] = "auto"
     """Attention kernel; "auto": cuDNN on GPUs where supported, else XLA."""
     remat: MayDiffer[bool] = False

@@ -133,6 +133,59 @@ def test_a_signal_saves_the_step_and_stops(parts, monkeypatch):
     assert (checkpoints.folder / "7.manifest.json").exists()
 
 
+def test_metrics_come_to_the_host_once_per_record(parts, monkeypatch):
+    run, log, _ = parts
+    reads = []
+    get = DataParallel.get
+    monkeypatch.setattr(
+        DataParallel, "get", lambda self, values: reads.append(len(values)) or get(self, values)
+    )
+    run(batches(50), LoopConfig(50, log_every=10, eval_every=100, checkpoint_every=100))
+    assert len(log.trained) == 5
+    assert [size for size in reads if size] == [
+        1,
+        9,
+        10,
+        10,
+        10,
+        10,
+    ]  # the first step, which compiles
+
+
+def test_rare_records_do_not_hide_nan(parts):
+    run, _, _ = parts
+    taken = []
+
+    def counted():
+        for number, batch in enumerate(batches(200, bad=range(20, 200))):
+            taken.append(number)
+            yield batch
+
+    with pytest.raises(DivergedError, match="3 steps in a row up to step 23"):
+        run(counted(), LoopConfig(200, log_every=200, max_bad_steps=3))
+    assert len(taken) <= 23 + fit_module.MAX_UNREAD + 5
+
+
+def test_the_last_steps_are_trained_on_before_a_batch_that_fails_ends_the_run(parts):
+    run, _, checkpoints = parts
+
+    def failing():
+        yield from batches(6)
+        raise OSError("unreadable")
+
+    with pytest.raises(OSError, match="unreadable"):
+        run(failing(), LoopConfig(10, checkpoint_every=6))
+    checkpoints.close()
+    assert (checkpoints.folder / "6.manifest.json").exists()
+
+
+def test_no_batch_after_the_last_step_is_read(parts):
+    run, _, _ = parts
+    source = iter(batches(10))
+    run(source, LoopConfig(7))
+    assert len(list(source)) == 3
+
+
 def test_at_most_two_steps_are_in_flight(parts, monkeypatch):
     run, _, _ = parts
     meters = []

@@ -13,7 +13,14 @@ from bert_jax.tasks.masking import MaskingRules, masked_counts
 from bert_jax.tasks.pretraining import make_pretraining_objective, mean_metrics
 from bert_jax.training.optimizers import make_optimizer
 from bert_jax.training.parallel import DataParallel
-from bert_jax.training.step import Objective, init_state, make_eval_step, make_train_step
+from bert_jax.training.step import (
+    Objective,
+    StepMetrics,
+    init_state,
+    make_eval_step,
+    make_train_step,
+    sum_over_devices,
+)
 from tests.training.batches import random_batch
 
 MODEL = BertConfig(
@@ -122,6 +129,54 @@ def test_the_gradient_is_the_global_mean_not_n_times_it(mode):
     batch = {"x": np.arange(16, dtype=np.float32)}
     _, metrics = parallel.shard(step)(state, parallel.put_batch(batch))
     assert parallel.get(metrics)["grad_norm"][0] == pytest.approx(7.5)
+
+
+@pytest.mark.parametrize("mode", ["shard_map", "pmap"])
+def test_gradients_summed_in_bfloat16_are_near_those_of_float32(mode):
+    parallel = DataParallel(mode, 8)
+    rng = np.random.default_rng(0)
+    scales = np.logspace(-6, 2, 100, dtype=np.float32)
+    grads = rng.standard_normal((8, 100)).astype(np.float32) * scales
+    sums = {
+        dtype: parallel.get(
+            parallel.shard(
+                lambda _, x, dtype=dtype: sum_over_devices({"w": x["g"].sum(0)}, dtype), False
+            )(parallel.put_state(np.zeros(())), parallel.put_batch({"g": grads}))
+        )["w"]
+        for dtype in ("float32", "bfloat16")
+    }
+    np.testing.assert_allclose(sums["float32"], grads.sum(0), rtol=1e-4, atol=1e-7)
+    assert sums["bfloat16"].dtype == np.float32
+    errors = np.abs(sums["bfloat16"] - sums["float32"]) / np.abs(grads).sum(0)
+    assert 0 < errors.max() <= 8 * 2.0**-8
+    assert errors.mean() < 2.0**-9  # of a sum that is rounded once
+
+
+def test_bfloat16_touches_gradients_alone():
+    """Loss, metrics and the sum over microbatches stay float32; only one sum is in bfloat16."""
+    parallel = DataParallel("shard_map", 2)
+    optimizer, _ = make_optimizer(OptimizerConfig(warmup_steps=0), 10)
+    step = make_train_step(linear_objective(), optimizer, 4, "bfloat16")
+    state = parallel.put_state(init_state({"w": jnp.float32(1)}, optimizer, jax.random.key(0)))
+    batch = parallel.put_batch({"x": np.arange(8, dtype=np.float32)})
+    program = parallel.shard(step).lower(state, batch).as_text()
+    sums = [part.split("}) :")[1].split("\n")[0] for part in program.split("all_reduce")[1:]]
+    assert sum("bf16" in types for types in sums) == 1 < len(sums)
+    _, metrics = parallel.shard(step)(state, batch)
+    assert float(metrics["loss"][0]) == 3.5
+
+
+def test_the_metrics_of_a_step_are_one_array():
+    @jax.jit
+    def compute(x):
+        return StepMetrics.of({"a": (x, x + 1), "b": (2 * x, jnp.int32(5))})
+
+    metrics = compute(jnp.float32(1.5))
+    (array,) = jax.tree.leaves(metrics)
+    assert array.shape == (2, 2)
+    values = jax.device_get(metrics)
+    assert list(values) == ["a", "b"]
+    assert {name: pair.tolist() for name, pair in values.items()} == {"a": [1.5, 2.5], "b": [3, 5]}
 
 
 def test_a_batch_that_cannot_be_cut_evenly_is_refused_with_the_next_size():
