@@ -7,6 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import jax
 import pytest
 
 from bert_jax.errors import UserError
@@ -228,6 +229,20 @@ def test_records_that_are_damaged_are_left_out(tmp_path):
     bad = '{"step": 2, "splat": "train"}\n{"step": true, "split": "train"}\n[3]\n' + "[" * 100_000
     (tmp_path / "metrics.jsonl").write_text(f"{json.dumps(good)}\n{bad}\n")
     assert read_metrics(tmp_path / "metrics.jsonl") == [good]
+
+
+def test_the_learning_rate_of_a_record_is_computed_on_the_cpu():
+    """On the steps' device it would wait for those in flight."""
+    devices = []
+
+    def schedule(count):
+        rate = jax.numpy.float32(count)
+        devices.append(rate.device)
+        return rate
+
+    with jax.default_device(jax.devices()[3]):
+        assert with_progress({}, 3, 10, schedule) == {"learning_rate": 2.0}
+    assert devices == jax.devices("cpu")[:1]
 
 
 def test_progress_is_the_rate_of_the_step_and_the_time_that_is_left():
