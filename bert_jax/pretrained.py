@@ -9,13 +9,14 @@ from jaxtyping import Float
 
 from bert_jax.config import PretrainConfig, read_json
 from bert_jax.errors import ConfigError, UserError
-from bert_jax.inference import Inference
+from bert_jax.inference import Device, Inference, choose_devices
 from bert_jax.interop.huggingface import PretrainedModel, find_directory, read_directory
 from bert_jax.labelled.batching import EncodedText
 from bert_jax.labelled.inputs import Input, Reading, as_input, main_text
 from bert_jax.labelled.packed import Progress
 from bert_jax.labelled.texts import encode_single, require_single_texts
 from bert_jax.models.pooling import PoolingMode, SentencePooling, require_mode
+from bert_jax.nn.execution import Dtype
 from bert_jax.tasks.fill_mask import decode_masks, encode_masked
 from bert_jax.tasks.kinds import restore_task
 from bert_jax.tasks.task import Prediction
@@ -29,6 +30,8 @@ class Model:
 
     Args:
         saved: the contents of a model directory, see `read_model`.
+        dtype: as in `load`.
+        device: as in `load`.
 
     Example:
         >>> bert = bert_jax.load("runs/demo")
@@ -37,10 +40,11 @@ class Model:
         (6, 128)
     """
 
-    def __init__(self, saved: PretrainedModel):
-        self.config, self.params, self.tokenizer = saved.config, saved.params, saved.tokenizer
+    def __init__(self, saved: PretrainedModel, dtype: Dtype = "float32", device: Device = None):
+        self.config, self.tokenizer = saved.config, saved.tokenizer
         self.architecture, self.labels = saved.architecture, saved.labels
-        self._inference = Inference(saved)
+        self._inference = Inference(saved, dtype, choose_devices(device))
+        self.params = self._inference.params
         self.task = restore_task(saved.architecture, saved.labels, saved.problem_type, saved.task)
         positions = saved.config.max_position_embeddings
         kind, about = self.task.kind if self.task else None, saved.task or {}
@@ -63,7 +67,7 @@ class Model:
 
         Args:
             texts: the texts.
-            batch_size: rows of 64 tokens in a batch; short texts share a row.
+            batch_size: rows of 64 tokens in a batch of each device; short texts share a row.
 
         Returns:
             For each text an array of shape (num_tokens, hidden_size); row 0 is [CLS].
@@ -87,7 +91,7 @@ class Model:
             pooling: "mean" or "max" over all tokens, [CLS] and [SEP] included, or "cls". None: as a
                 directory of sentence-transformers says, else "mean".
             normalize: scale vectors to length 1. None: as the directory says, else False.
-            batch_size: rows of 64 tokens in a batch; short texts share a row.
+            batch_size: rows of 64 tokens in a batch of each device; short texts share a row.
 
         Raises:
             ConfigError: no such mode of pooling.
@@ -127,7 +131,7 @@ class Model:
 
         Args:
             inputs: texts, pairs of texts, or dicts such as {"question": …, "context": …}.
-            batch_size: rows of 64 tokens in a batch; short inputs share a row.
+            batch_size: rows of 64 tokens in a batch of each device; short inputs share a row.
 
         Returns:
             For each input a dict: "label", "probability" and "probabilities"; or "labels" and
@@ -161,7 +165,7 @@ class Model:
         Args:
             inputs: as `labelled.inputs.read_inputs` yields them.
             top_k: tokens for each [MASK].
-            batch_size: rows of 64 tokens in a batch; short inputs share a row.
+            batch_size: rows of 64 tokens in a batch of each device; short inputs share a row.
             errors: what to do with an input that cannot be used: "return" {"error": …}, or "raise".
             progress: called after each batch with the share of the tokens that are done.
 
@@ -241,18 +245,28 @@ class Model:
         return [encode_single(text_ids, self.tokenizer, max_length) for text_ids in ids]
 
 
-def load(directory: str | Path, which: str = "newest") -> Model:
+def load(
+    directory: str | Path,
+    which: str = "newest",
+    *,
+    dtype: Dtype = "float32",
+    device: Device = None,
+) -> Model:
     """Load a trained model: a run of pretrain.py or finetune.py, or a Hugging Face directory.
 
     Args:
         directory: for example `runs/demo`, or `runs/nsmc/model`.
         which: checkpoint of a pretraining run: "newest", or "best" by held-out loss.
+        dtype: dtype of activations and matrix products; results are float32.
+        device: a device, or a platform such as "cpu" or "gpu" for all of its devices. None: all
+            devices of JAX's default platform. Parameters are put there once; texts that fill more
+            than one batch are computed on all of them.
 
     Raises:
-        ConfigError: not a model directory, or its files do not match.
+        ConfigError: not a model directory, its files do not match, or there is no such device.
         CheckpointError: no usable checkpoint, or weights that are damaged or pickled.
     """
-    return Model(read_model(directory, which))
+    return Model(read_model(directory, which), dtype, device)
 
 
 def read_model(

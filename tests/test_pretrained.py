@@ -208,3 +208,44 @@ def test_an_encoder_needs_no_labels(tmp_path):
 def test_an_export_between_two_renames_is_found(tmp_path):
     write_directory(tmp_path / "run" / "model.old", make("classification"))
     assert bert_jax.load(tmp_path / "run").labels == make("classification").labels
+
+
+def test_many_texts_are_shared_by_all_devices_and_few_stay_on_one(monkeypatch):
+    saved, third = make("classification"), jax.devices()[3]
+    model, one = bert_jax.Model(saved), bert_jax.Model(saved, device=third)
+    assert all(x.devices() == {third} for x in jax.tree.leaves(one.params))
+    texts = ["the cat sees the boat .", "a dog", "the old king"] * 20
+    expected = one.predict(texts, batch_size=1)
+    used, compute = [], model._inference._jit_outputs
+
+    def record(params, batch):
+        used.append(batch["tokens"].devices())
+        assert {x.devices() == used[-1] for x in jax.tree.leaves(params)} == {True}
+        return compute(params, batch)
+
+    monkeypatch.setattr(model._inference, "_jit_outputs", record)
+    for batch_size, devices in ((1, set(jax.devices())), (64, {jax.devices()[0]})):
+        predictions = model.predict(texts, batch_size=batch_size)
+        assert used.pop() == devices
+        for found, other in zip(predictions, expected, strict=True):
+            assert found["label"] == other["label"]
+            assert found["probability"] == pytest.approx(other["probability"], abs=1e-5)
+
+
+def test_a_model_in_bfloat16_computes_what_its_layers_would():
+    saved = make("classification")
+    texts = ["the cat sees the boat .", "a dog"]
+    exact, rounded = bert_jax.Model(saved), bert_jax.Model(saved, dtype="bfloat16")
+    for vectors, expected in zip(rounded.encode(texts), exact.encode(texts), strict=True):
+        assert vectors.dtype == np.float32
+        np.testing.assert_allclose(vectors, expected, atol=0.1)
+        assert np.abs(vectors - expected).max() > 1e-4
+    assert rounded.params["bert"]["layers"]["attention"]["qkv"]["kernel"].dtype == "bfloat16"
+    assert rounded.params["bert"]["embeddings"]["word"].dtype == np.float32
+
+
+@pytest.mark.parametrize("options", [{"device": "quantum"}, {"dtype": "float16"}])
+def test_a_device_or_dtype_that_is_none_is_refused(options):
+    with pytest.raises(ConfigError, match=r"quantum|float16") as caught:
+        bert_jax.Model(make("classification"), **options)
+    assert str(caught.value).count("\n") == 2

@@ -7,6 +7,7 @@ import jax
 
 from bert_jax.errors import ConfigError
 
+Dtype = Literal["float32", "bfloat16"]
 AttentionKernel = Literal["xla", "cudnn"]
 
 
@@ -14,7 +15,7 @@ AttentionKernel = Literal["xla", "cudnn"]
 class Execution:
     """Settings of a forward pass; hashable, so that it can be a static argument under `jax.jit`."""
 
-    dtype: Literal["float32", "bfloat16"] = "float32"
+    dtype: Dtype = "float32"
     """Dtype of activations and matrix products; softmax, layer norm and losses stay in float32."""
     attention: AttentionKernel = "xla"
     """Attention kernel, from `choose_execution`."""
@@ -31,7 +32,7 @@ def choose_execution(
     attention: str,
     *,
     platform: str,
-    dtype: Literal["float32", "bfloat16"],
+    dtype: Dtype,
     dropout_rate: float,
     remat: bool = False,
     unroll: bool = False,
@@ -67,9 +68,9 @@ def choose_execution(
     return Execution(dtype, kernel, remat, unroll)
 
 
-def device_platform() -> str:
-    """Return the platform of the default device: "cpu", "tpu", "cuda" or "rocm"."""
-    device = jax.devices()[0]
+def device_platform(device: jax.Device | None = None) -> str:
+    """Return the platform of a device, or of the default one: "cpu", "tpu", "cuda" or "rocm"."""
+    device = device or jax.devices()[0]
     if device.platform != "gpu":
         return device.platform
     return "rocm" if "rocm" in device.client.platform_version.lower() else "cuda"
