@@ -1,6 +1,7 @@
 """Load a trained model and use it: text in, vectors, filled masks or predictions out."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -15,6 +16,7 @@ from bert_jax.labelled.batching import EncodedText
 from bert_jax.labelled.inputs import Input, Reading, as_input, main_text
 from bert_jax.labelled.packed import Progress
 from bert_jax.labelled.texts import encode_single, require_single_texts
+from bert_jax.models.new_rows import keep_rows
 from bert_jax.models.pooling import PoolingMode, SentencePooling, require_mode
 from bert_jax.nn.execution import Dtype
 from bert_jax.tasks.fill_mask import decode_masks, encode_masked
@@ -72,8 +74,8 @@ class Model:
         Returns:
             For each text an array of shape (num_tokens, hidden_size); row 0 is [CLS].
         """
-        encoded = self._encode_texts(texts, self.config.max_position_embeddings)
-        return self._inference.hidden(encoded, batch_size)
+        positions = self.config.max_position_embeddings
+        return self._inference.hidden(self._encode_texts(texts, positions), batch_size)
 
     def embed(
         self,
@@ -220,8 +222,8 @@ class Model:
                 encoded = self.task.encode([example], self.tokenizer, self.max_length)
                 require_single_texts(encoded, [place])
             return example
-        max_length = self.config.max_position_embeddings
-        return encode_masked(main_text(values), self.tokenizer, max_length)
+        positions = self.config.max_position_embeddings
+        return encode_masked(main_text(values), self.tokenizer, positions)
 
     def _predict(
         self, examples: Sequence[Any], top_k: int, batch_size: int, progress: Progress
@@ -246,11 +248,7 @@ class Model:
 
 
 def load(
-    directory: str | Path,
-    which: str = "newest",
-    *,
-    dtype: Dtype = "float32",
-    device: Device = None,
+    directory: str | Path, which: str = "newest", *, dtype: Dtype = "float32", device: Device = None
 ) -> Model:
     """Load a trained model: a run of pretrain.py or finetune.py, or a Hugging Face directory.
 
@@ -292,5 +290,8 @@ def read_model(
             f"{identity.get('tokenizer')}, with which the model was trained",
             "restore the tokenizer's files",
         )
+    model, size = config.model, tokenizer.vocab_size
+    if config.vocab_multiple > 1:  # the run added padding, which nothing else needs
+        model, params = replace(model, vocab_size=size), keep_rows(params, size)
     name = identity.get("architecture") or "BertForPreTraining"
-    return PretrainedModel(config.model, name, params, tokenizer)
+    return PretrainedModel(model, name, params, tokenizer)

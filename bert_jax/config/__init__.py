@@ -3,10 +3,10 @@
 from bert_jax.config.decaying import decay_run
 from bert_jax.config.files import flatten, from_dict, read_json, to_json
 from bert_jax.config.finetuning import ColumnsConfig, FinetuneConfig, SearchConfig
+from bert_jax.config.masking import MaskingConfig
 from bert_jax.config.model import BertConfig
 from bert_jax.config.preparing import BeamConfig, PrepareConfig
 from bert_jax.config.pretraining import (
-    MaskingConfig,
     Phase,
     PhaseSpan,
     PretrainConfig,

@@ -1,4 +1,4 @@
-"""Configuration of `pretrain.py`: masking, phases, and the run."""
+"""Configuration of `pretrain.py`: phases, and the run."""
 
 import dataclasses
 from collections.abc import Mapping, Sequence
@@ -9,60 +9,11 @@ import tyro
 
 from bert_jax.config.check import require, require_at_least, require_name
 from bert_jax.config.duration import parse_duration
+from bert_jax.config.masking import MaskingConfig
 from bert_jax.config.model import BertConfig
 from bert_jax.config.resume import MayDiffer
 from bert_jax.config.training import LoopConfig, OptimizerConfig
 from bert_jax.errors import ConfigError
-
-
-@dataclasses.dataclass(frozen=True)
-class MaskingConfig:
-    """Masking for masked language modelling (Devlin et al. 2019, section 3.1, task 1)."""
-
-    rate: float = 0.15
-    """Share of each sequence's tokens to predict; with `final_rate`, that of the first step."""
-    final_rate: float | None = None
-    """Share at the last step; in between it changes linearly. None: `rate` in all steps."""
-    eval_rate: MayDiffer[float | None] = None
-    """Share in evaluations, with the same masks in every run, so that runs of all rates and seeds
-    compare. None: that of the last step, with the run's own masks."""
-    mask_share: float = 0.8
-    """Share of the predicted tokens to replace by [MASK]."""
-    random_share: float = 0.1
-    """Share of the predicted tokens to replace by random tokens; the rest is kept."""
-    whole_word: bool = False
-    """Mask whole words instead of single word pieces."""
-    max_per_sequence: int | None = None
-    """Maximum number of predictions per sequence. None: no limit beyond the rate."""
-
-    def __post_init__(self):
-        for name in ("rate", "final_rate", "eval_rate"):
-            rate = getattr(self, name)
-            ok = rate is None or 0 < rate <= 0.5
-            require(ok, f"masking.{name}", rate, "a number in (0, 0.5]")
-        total = self.mask_share + self.random_share
-        require(
-            min(self.mask_share, self.random_share) >= 0 and total <= 1 + 1e-9,
-            "masking.mask_share + masking.random_share",
-            total,
-            "two non-negative shares with a sum of at most 1",
-        )
-
-    def with_rate(self, rate: float) -> "MaskingConfig":
-        """Return the same masking at one constant rate."""
-        return dataclasses.replace(self, rate=rate, final_rate=None, eval_rate=None)
-
-    def at(self, step: int, steps: int) -> "MaskingConfig":
-        """Return the masking of one step of a run, counted from 0, at its constant rate."""
-        if self.final_rate is None:
-            return self.with_rate(self.rate)
-        progress = min(step / max(steps - 1, 1), 1.0)
-        return self.with_rate(self.rate + (self.final_rate - self.rate) * progress)
-
-    @property
-    def in_evaluation(self) -> "MaskingConfig":
-        """The masking of evaluations, at its constant rate."""
-        return self.with_rate(self.eval_rate or self.final_rate or self.rate)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -101,7 +52,7 @@ class PretrainConfig:
     --steps. Steps are timed first; steps, warm-up and intervals are planned, and kept on resume."""
     phases: tuple[Phase, ...] = (Phase(),)
     """Sequence lengths and batch sizes, one after the other, under one learning-rate schedule."""
-    masking: MaskingConfig = MaskingConfig()
+    masking: MaskingConfig = dataclasses.field(default_factory=MaskingConfig)
     """Masking of tokens."""
     nsp: bool | None = None
     """Learn next-sentence prediction too. None: if the rows have its labels. False: masked words
@@ -125,6 +76,10 @@ class PretrainConfig:
     kernel_start: Literal["normal", "fan_in"] = "normal"
     """Initial values of kernels: a truncated normal distribution of --model.initializer-range, or
     of standard deviation 1 / √(inputs), which suits every width; embeddings keep the former."""
+    vocab_multiple: int = 1
+    """Round the number of word embeddings up to a multiple, such as 128, which suits the matrix
+    units of GPUs and TPUs. The padding is never predicted, and is dropped when the run is loaded,
+    fine-tuned or exported."""
     zero_outputs: bool = False
     """Start the kernels that end attention and feed-forward at 0: at first, a layer adds nothing
     to its input."""
@@ -166,6 +121,7 @@ class PretrainConfig:
     def __post_init__(self):
         require_name(self.name)
         require_at_least(self, 1, "accumulation_steps", "eval_rows", "decay_from", "decay_steps")
+        require_at_least(self, 1, "vocab_multiple")
         if self.encoder and self.extend_from:
             raise ConfigError(
                 "both --encoder and --extend-from are given",
@@ -203,7 +159,7 @@ class PretrainConfig:
         require(longest <= positions, "phase.length", longest, f"at most {positions} positions")
 
     def with_vocab_size(self, tokenizer_size: int, encoder_size: int = 0) -> "PretrainConfig":
-        """Take the vocabulary's size from tokenizer and encoder where it is left open.
+        """Take the vocabulary's size from tokenizer and encoder where it is left open; round it up.
 
         Args:
             tokenizer_size: tokens of the data's tokenizer.
@@ -221,6 +177,7 @@ class PretrainConfig:
                 f"at least {least} (the rest is padding), or None",
                 "leave model.vocab_size out",
             )
+        size += -size % self.vocab_multiple
         return dataclasses.replace(self, model=dataclasses.replace(self.model, vocab_size=size))
 
     def with_nsp(self, labelled: bool) -> "PretrainConfig":

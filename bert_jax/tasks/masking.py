@@ -32,7 +32,7 @@ class MaskingRules:
     def of(
         cls, config: MaskingConfig, tokenizer: Tokenizer, vocab_size: int | None
     ) -> "MaskingRules":
-        """Take the special tokens from a tokenizer; `vocab_size` counts padding entries too."""
+        """Take the special tokens from a tokenizer; `vocab_size` may count padding entries too."""
         size = vocab_size or tokenizer.vocab_size
         return cls(config, size, tokenizer.cls_id, tokenizer.sep_id, tokenizer.mask_id)
 

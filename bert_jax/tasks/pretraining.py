@@ -23,13 +23,14 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax import Array
+from jaxtyping import Array, Float
 
 from bert_jax.config import PretrainConfig
 from bert_jax.corpus.prepared import PreparedData
 from bert_jax.drawing.curves import Panel
 from bert_jax.nn.execution import Execution
 from bert_jax.nn.layout import RowLayout, row_layout
+from bert_jax.nn.transformer import LARGE_NEGATIVE
 from bert_jax.tasks.losses import (
     MLM_EPSILON,
     accuracy_sums,
@@ -80,12 +81,14 @@ def make_pretraining_objectives(
         execution: dtypes and kernels.
     """
     masking = config.masking
+    # Rows past the tokens are padding if the run added them; else they may be tokens to come.
+    size = tokenizer.vocab_size if config.vocab_multiple > 1 else config.model.vocab_size
     eval_key = mask_key if masking.eval_rate is None else jax.random.key(0)
     training, evaluation = (
         make_pretraining_objective(
             merge,
             key,
-            MaskingRules.of(rates, tokenizer, config.model.vocab_size),
+            MaskingRules.of(rates, tokenizer, size),
             tokenizer.is_continuation,
             execution,
         )
@@ -132,6 +135,7 @@ def make_pretraining_objective(
     ) -> tuple[Array, Metrics]:
         layout = row_layout(batch["lengths"], batch["tokens"].shape[1])
         mlm_logits, nsp_logits = compute_logits(merge(params), batch, layout, key, execution)
+        mlm_logits = hide_padding(mlm_logits, rules.vocab_size)
         labels, weights = batch["labels"], batch["weights"]
         mlm_loss, num_masked = masked_language_model_sums(mlm_logits, labels, weights)
         total = mlm_loss / (counts["mlm"] + MLM_EPSILON)
@@ -166,6 +170,13 @@ def compute_logits(
     if NSP_LABEL in batch:
         return model(tokens, layout, positions, key=key, execution=execution)
     return model(tokens, layout, positions=positions, key=key, execution=execution), None
+
+
+def hide_padding(logits: Float[Array, "B P V"], size: int) -> Float[Array, "B P V"]:
+    """Return logits of which those past the first `size` have no probability and no gradient."""
+    if logits.shape[-1] == size:
+        return logits
+    return jnp.where(jnp.arange(logits.shape[-1])[None, None] < size, logits, LARGE_NEGATIVE)
 
 
 def mean_metrics(sums: dict[str, tuple[Any, Any]]) -> dict[str, float]:

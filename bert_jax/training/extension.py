@@ -274,7 +274,7 @@ def _check_compatible(
         )
     for name, given in flatten(config).items():
         saved = identity.get(name)
-        is_state = name.startswith("model.") or name == "optimizer.name"
+        is_state = name.startswith("model.") or name in ("vocab_multiple", "optimizer.name")
         if is_state and name not in MAY_DIFFER and saved is not None and saved != given:
             raise ConfigError(
                 f"{name} = {given}, but {source} has {saved}",

@@ -1,9 +1,12 @@
 """Baselines of pretraining, and the warning of a loss that is no better than they are."""
 
+import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from bert_jax.tasks.pretraining import Baselines, mean_metrics
+from bert_jax.tasks.losses import cross_entropy
+from bert_jax.tasks.pretraining import Baselines, hide_padding, mean_metrics
 
 BASELINES = Baselines(unigram_loss=5.0, nsp_majority={32: 0.6, 64: 0.52})
 
@@ -75,3 +78,19 @@ def test_baselines_are_printed_for_every_length():
         "baselines: MLM loss 5.000 (unigram model), "
         "NSP accuracy 0.600 (T=32), 0.520 (T=64) (majority class)"
     )
+
+
+def test_padding_of_the_vocabulary_has_no_probability_and_no_gradient():
+    logits = jax.random.normal(jax.random.key(0), (2, 3, 12))
+    padded = logits.at[:, :, 10:].set(50.0)
+    labels = jnp.zeros((2, 3), int)
+
+    def loss(logits):
+        return cross_entropy(hide_padding(logits, 10), labels).sum()
+
+    value, gradient = jax.value_and_grad(loss)(padded)
+    expected, of_tokens = jax.value_and_grad(loss)(logits[..., :10])
+    assert value == expected
+    np.testing.assert_array_equal(gradient[..., :10], of_tokens)
+    assert not gradient[..., 10:].any()
+    assert hide_padding(logits, 12) is logits
