@@ -132,6 +132,9 @@ class FinetuneConfig:
     """Folder of all runs; this one is stored in runs_dir/name."""
     log_every: MayDiffer[int] = 50
     """Steps between records of the training metrics."""
+    profile_steps: MayDiffer[str | None] = None
+    """Steps FIRST:LAST, such as 10:15, of which a trace for XProf and TensorBoard is written to the
+    run's folder profile/."""
     tensorboard: MayDiffer[bool] = False
     """Also write TensorBoard files (needs the [track] extra)."""
     wandb: MayDiffer[str | None] = None
@@ -147,6 +150,7 @@ class FinetuneConfig:
     """Read and encode the data, print a summary, and exit."""
 
     def __post_init__(self):
+        LoopConfig(1, profile_steps=self.profile_steps)  # checks it
         names = ("batch_size", "eval_batch_size", "seeds", "log_every", "patience", "stride")
         require_name(self.name)
         require_at_least(self, 1, *names)
@@ -198,6 +202,7 @@ def loop_config(config: FinetuneConfig, epoch_steps: int) -> LoopConfig:
         eval_every=every,
         checkpoint_every=every,
         keep_last=1,
+        profile_steps=config.profile_steps,
     )
 
 

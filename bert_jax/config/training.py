@@ -1,6 +1,7 @@
 """Configuration of the optimizer and the training loop, shared by all scripts."""
 
 import dataclasses
+import re
 from typing import Literal
 
 from bert_jax.config.check import require
@@ -80,11 +81,26 @@ class LoopConfig:
     watchdog_seconds: MayDiffer[float] = 1800.0
     """Seconds without progress (a step, an evaluation batch, a save) before the process ends itself
     with exit code 6."""
+    profile_steps: MayDiffer[str | None] = None
+    """Steps FIRST:LAST, such as 10:15, of which a trace for XProf and TensorBoard is written to the
+    run's folder profile/."""
 
     def __post_init__(self):
         for field in dataclasses.fields(self):
             value = getattr(self, field.name)
-            require(value is None or value > 0, field.name, value, "more than 0")
+            ok = value is None or isinstance(value, str) or value > 0
+            require(ok, field.name, value, "more than 0")
+        first, last = self.steps_to_profile or (1, 1)
+        expected = "two steps, such as 10:15, the first not after the last"
+        require(1 <= first <= last, "profile_steps", self.profile_steps, expected)
         every = self.checkpoint_every
         kept = self.keep_every or every
         require(kept % every == 0, "keep_every", kept, f"a multiple of checkpoint_every {every}")
+
+    @property
+    def steps_to_profile(self) -> tuple[int, int] | None:
+        """First and last step to trace, numbered from 1; (0, 0) if `profile_steps` is not two."""
+        if self.profile_steps is None:
+            return None
+        match = re.fullmatch(r"(\d{1,9}):(\d{1,9})", self.profile_steps)
+        return (int(match[1]), int(match[2])) if match else (0, 0)

@@ -13,6 +13,7 @@ from bert_jax.config import LoopConfig
 from bert_jax.errors import DivergedError
 from bert_jax.training.feeding import MAX_IN_FLIGHT, compute_ahead, feed
 from bert_jax.training.parallel import DataParallel
+from bert_jax.training.profiling import Profiler
 from bert_jax.training.run import Run
 from bert_jax.training.runlog import Log, with_progress
 from bert_jax.training.signals import StopSignal
@@ -69,6 +70,7 @@ def fit(
             "steps_per_second" is among the metrics.
 
     Raises:
+        ConfigError: the run ends before `loop.profile_steps`.
         DivergedError: after `loop.max_bad_steps` skipped steps in a row.
     """
     state, step, loop, carry = run.state, run.start_step, run.loop, run.carry
@@ -82,11 +84,13 @@ def fit(
     with (
         StopSignal() as stop,
         Watchdog(loop.watchdog_seconds, run.folder / "train.log") as watchdog,
+        Profiler(run, meter.finish) as profiler,
     ):
         while step < loop.steps:
-            state, metrics = train_step(state, next(fed))
-            step += 1
-            meter.add(step, metrics)
+            with profiler.step(step + 1):
+                state, metrics = train_step(state, next(fed))
+                step += 1
+                meter.add(step, metrics)
             watchdog.beat()
 
             last, evaluated = step == loop.steps, None

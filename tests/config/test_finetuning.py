@@ -1,5 +1,7 @@
 """Conversion of epochs and shares to steps, against hand-computed values."""
 
+from dataclasses import replace
+
 import pytest
 
 from bert_jax.config import BertConfig, FinetuneConfig
@@ -51,3 +53,10 @@ def test_the_default_learning_rate_follows_the_encoders_width(width, rate):
     given = FinetuneConfig("regression", "", "", "", learning_rate=0.1, max_length=32)
     assert fit_to_encoder(given, encoder, log.append) == given
     assert len(log) == 1
+
+
+def test_the_loop_profiles_the_steps_asked_for():
+    config = FinetuneConfig("regression", "", "", "", profile_steps="10:15")
+    assert loop_config(config, 100).steps_to_profile == (10, 15)
+    with pytest.raises(ConfigError, match="profile_steps"):
+        replace(config, profile_steps="15:10")
