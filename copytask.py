@@ -32,6 +32,7 @@ from bert_jax.lineage.ntm import NeuralTuringMachine, SequenceLSTM, run_ntm
 from bert_jax.models.functional import build, count_parameters
 from bert_jax.training.checkpoint_arrays import load_params
 from bert_jax.training.fit import Evaluation, fit, sum_metrics
+from bert_jax.training.numerics import set_numerics
 from bert_jax.training.optimizers import make_optimizer, warmup_warning
 from bert_jax.training.parallel import DataParallel
 from bert_jax.training.run import Run, open_run, report_preemption
@@ -42,6 +43,7 @@ from configs.copytask import RUNS
 
 def main(config: CopyTaskConfig) -> int:
     """Train one model, test it on all sizes, draw its heads; return the exit code."""
+    set_numerics("float32")
     # --- Model, objective, optimizer, step ----------------------------------------------------
     task = config.task
     parallel = DataParallel(config.parallel, config.num_devices)

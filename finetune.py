@@ -40,6 +40,7 @@ from bert_jax.tasks.word_dropout import WordDropout
 from bert_jax.training.checkpoint_arrays import load_params
 from bert_jax.training.early_stopping import stopped_early
 from bert_jax.training.fit import Evaluation, fit
+from bert_jax.training.numerics import set_numerics
 from bert_jax.training.optimizers import make_optimizer
 from bert_jax.training.parallel import DataParallel, start_processes
 from bert_jax.training.processes import require_agreement
@@ -60,6 +61,7 @@ MAX_UNROLLED_LAYERS = 4  # up to here, unrolling speeds up the step at the same 
 
 def main(config: FinetuneConfig, kinds: Mapping[str, type[Task]] = KINDS) -> int:
     """Fine-tune from one seed or several; return the exit code."""
+    set_numerics(config.dtype, config.matmul_precision, config.deterministic)
     if config.distributed:
         start_processes()
 
@@ -145,7 +147,8 @@ def set_up_training(
     config: FinetuneConfig, encoder: PretrainedModel, task: Task, data: Data
 ) -> TrainingSetup:
     """Build model, objective, optimizer and step, and the function that predicts."""
-    encoder = encoder._replace(config=encoder.config.with_dropout(config.dropout))
+    dropped_out = encoder.config.with_dropout(config.dropout, config.attention_dropout)
+    encoder = encoder._replace(config=dropped_out)
     parallel = DataParallel(config.parallel)
     pad_id = encoder.tokenizer.pad_id
     packing = Packing(config.max_length, pad_id, parallel.num_devices, parallel.process)
@@ -172,7 +175,9 @@ def set_up_training(
         schedule,
         init_train_state=make_state_init(init, optimizer, parallel.replicated),
         train_step=parallel.shard(make_train_step(objective, optimizer)),
-        predict=make_predictor(task, merge, execution, parallel, packing, config.eval_batch_size),
+        predict=make_predictor(
+            task, merge, execution.in_evaluation, parallel, packing, config.eval_batch_size
+        ),
         columns=read_columns(task, config),
     )
 

@@ -55,6 +55,7 @@ from bert_jax.training.extension import (
 from bert_jax.training.fit import Evaluation, fit, sum_metrics
 from bert_jax.training.flops import add_throughput
 from bert_jax.training.identity import other_run_advice
+from bert_jax.training.numerics import set_numerics
 from bert_jax.training.optimizers import make_optimizer
 from bert_jax.training.parallel import DataParallel, start_processes
 from bert_jax.training.processes import agree
@@ -75,6 +76,7 @@ LOSS_PLOT = Path("plots", "loss.svg")
 def main(config: PretrainConfig) -> int:
     """Run one pretraining; return the exit code."""
     began = time.monotonic()
+    set_numerics(config.dtype, config.matmul_precision, config.deterministic)
     if config.distributed and (config.budget or not config.dry_run):
         start_processes()  # before anything asks for a device
     execution = choose_pretraining_execution(config)

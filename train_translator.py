@@ -38,6 +38,7 @@ from bert_jax.lineage.translator import VOCABULARY, Translator
 from bert_jax.nn.execution import DEFAULT_EXECUTION, Execution, choose_execution, device_platform
 from bert_jax.training.checkpoint_arrays import load_params
 from bert_jax.training.fit import Evaluation, fit, sum_metrics
+from bert_jax.training.numerics import set_numerics
 from bert_jax.training.optimizers import make_optimizer, warmup_warning
 from bert_jax.training.parallel import DataParallel, start_processes
 from bert_jax.training.processes import require_agreement
@@ -49,6 +50,7 @@ from configs.train_translator import RUNS
 
 def main(config: TrainTranslatorConfig) -> int:
     """Train one model; return the exit code."""
+    set_numerics(config.dtype)
     if config.distributed:
         start_processes()
     if config.metric == "bleu":

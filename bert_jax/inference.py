@@ -20,7 +20,13 @@ from bert_jax.labelled.packed import Progress, apply_packed, count_outputs, requ
 from bert_jax.models.architectures import BY_TOKEN
 from bert_jax.models.functional import Params, build
 from bert_jax.models.pooling import SentencePooling, pool_sequences
-from bert_jax.nn.execution import Dtype, cast_params, choose_execution, device_platform
+from bert_jax.nn.execution import (
+    Dtype,
+    cast_params,
+    choose_execution,
+    device_platform,
+    matmul_precision,
+)
 from bert_jax.nn.layout import RowLayout, row_layout
 from bert_jax.tasks.fill_mask import TOKEN, mask_positions
 from bert_jax.tasks.task import forward
@@ -128,13 +134,14 @@ class Inference:
         fits = sum(len(text.tokens) for text in texts) <= batch_size * PACKED_LENGTH
         params, sharding, packing = self._on_one if fits else self._on_all
 
+        def start(batch: HostBatch) -> Any:
+            inputs = add_inputs({name: batch[name] for name in ("tokens", "lengths")})
+            with jax.default_matmul_precision(matmul_precision(self._execution.dtype)):
+                return compute(params, jax.device_put(inputs, sharding))
+
         def model(batches: Iterator[HostBatch]) -> Iterator[np.ndarray]:
-            inputs = (
-                add_inputs({name: batch[name] for name in ("tokens", "lengths")})
-                for batch in batches
-            )
-            results = (compute(params, jax.device_put(each, sharding)) for each in inputs)
-            for outputs in map(jax.device_get, look_ahead(results, MAX_IN_FLIGHT)):
+            results = look_ahead(map(start, batches), MAX_IN_FLIGHT)
+            for outputs in map(jax.device_get, results):
                 yield outputs if isinstance(outputs, np.ndarray) else as_tokens(outputs)
 
         batch_size *= packing.row_multiple

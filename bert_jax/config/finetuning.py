@@ -102,6 +102,8 @@ class FinetuneConfig:
     dropout: float | None = None
     """Dropout after embeddings, attention and feed-forward, and before the classifier. None: the
     encoder's."""
+    attention_dropout: float | None = None
+    """Dropout on attention probabilities; 0 allows fused attention on GPUs. None: the encoder's."""
     word_dropout: float = 0.0
     """Share of the tokens of training texts that are replaced by [MASK]."""
     search: MayDiffer[bool] = False
@@ -122,6 +124,12 @@ class FinetuneConfig:
     """Start from random weights, to measure what pretraining is worth."""
     dtype: Literal["float32", "bfloat16"] = "float32"
     """Dtype of matrix products; parameters, softmax, layer norm and losses are always float32."""
+    matmul_precision: MayDiffer[Literal["auto", "float32", "default"]] = "auto"
+    """Precision of float32 matrix products on GPUs and TPUs; "default": TensorFloat-32 on GPUs,
+    bfloat16 on TPUs; "auto": float32 with --dtype float32, else the default."""
+    deterministic: MayDiffer[bool] = False
+    """On GPUs: the same bits from every run on the same devices, at some cost of speed. CPUs and
+    TPUs need no such option."""
     attention: MayDiffer[Literal["auto", "xla", "cudnn"]] = "auto"
     """Attention kernel; "auto": cuDNN on GPUs where supported, else XLA."""
     parallel: MayDiffer[Literal["shard_map", "pmap"]] = "shard_map"
@@ -164,8 +172,9 @@ class FinetuneConfig:
         share = self.warmup_share
         require(0 <= share < 1, "warmup_share", share, "a share in [0, 1)")
         require_rate(self, "word_dropout")
-        if self.dropout is not None:
-            require_rate(self, "dropout")
+        for name in ("dropout", "attention_dropout"):
+            if getattr(self, name) is not None:
+                require_rate(self, name)
         for name, task in _OF_ONE_TASK.items():
             value = getattr(self, name)
             require(not value or self.task == task, name, value, f"nothing, unless task = {task!r}")

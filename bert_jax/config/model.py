@@ -65,11 +65,16 @@ class BertConfig:
         own = self.classifier_dropout
         return self.hidden_dropout_prob if own is None else own
 
-    def with_dropout(self, rate: float | None) -> "BertConfig":
-        """Return the encoder with another dropout, also before a classifier; None changes nothing.
+    def with_dropout(self, rate: float | None, attention: float | None = None) -> "BertConfig":
+        """Return the encoder with another dropout; None changes nothing.
 
-        Dropout on attention probabilities stays, as 0 allows fused attention.
+        Args:
+            rate: dropout after embeddings, attention and feed-forward, and before a classifier.
+            attention: dropout on attention probabilities, of which 0 allows fused attention.
         """
-        if rate is None:
-            return self
-        return dataclasses.replace(self, hidden_dropout_prob=rate, classifier_dropout=None)
+        config = self
+        if rate is not None:
+            config = dataclasses.replace(config, hidden_dropout_prob=rate, classifier_dropout=None)
+        if attention is not None:
+            config = dataclasses.replace(config, attention_probs_dropout_prob=attention)
+        return config

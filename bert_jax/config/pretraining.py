@@ -93,6 +93,12 @@ class PretrainConfig:
     """Dtype of matrix products; parameters, softmax, layer norm and losses are always float32."""
     gradient_dtype: Literal["float32", "bfloat16"] = "float32"
     """Dtype in which gradients are summed over devices; "bfloat16" sends half as many bytes."""
+    matmul_precision: MayDiffer[Literal["auto", "float32", "default"]] = "auto"
+    """Precision of float32 matrix products on GPUs and TPUs; "default": TensorFloat-32 on GPUs,
+    bfloat16 on TPUs; "auto": float32 with --dtype float32, else the default."""
+    deterministic: MayDiffer[bool] = False
+    """On GPUs: the same bits from every run on the same devices, at some cost of speed. CPUs and
+    TPUs need no such option."""
     attention: MayDiffer[Literal["auto", "xla", "cudnn"]] = "auto"
     """Attention kernel; "auto": cuDNN on GPUs where supported, else XLA."""
     remat: MayDiffer[bool] = False

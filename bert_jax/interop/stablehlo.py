@@ -12,6 +12,7 @@ from bert_jax.filesystem import write_bytes
 from bert_jax.interop.huggingface import PretrainedModel
 from bert_jax.models.functional import build
 from bert_jax.models.pooling import pool_sequences
+from bert_jax.nn.execution import matmul_precision
 from bert_jax.nn.layout import RowLayout
 
 PLATFORMS = ("cpu", "cuda", "rocm", "tpu")
@@ -74,7 +75,7 @@ def write_stablehlo(model: PretrainedModel, path: Path) -> None:
     longest = model.config.max_position_embeddings
     batch, length = jax.export.symbolic_shape("b, t", constraints=(f"t <= {longest}",))
     shape = jax.ShapeDtypeStruct((batch, length), jnp.int32)
-    exported = jax.export.export(jax.jit(make_inference_function(model)), platforms=PLATFORMS)(
-        shape, shape, shape
-    )
+    function = jax.jit(make_inference_function(model))
+    with jax.default_matmul_precision(matmul_precision("float32")):
+        exported = jax.export.export(function, platforms=PLATFORMS)(shape, shape, shape)
     write_bytes(path, exported.serialize())

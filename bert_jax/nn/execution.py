@@ -8,6 +8,7 @@ import jax
 from bert_jax.errors import ConfigError
 
 Dtype = Literal["float32", "bfloat16"]
+MatmulPrecision = Literal["auto", "float32", "default"]
 AttentionKernel = Literal["xla", "cudnn"]
 
 
@@ -23,6 +24,13 @@ class Execution:
     """Recompute each layer in the backward pass instead of keeping its activations."""
     unroll: bool = False
     """Unroll the loop over layers."""
+    eval_attention: AttentionKernel = "xla"
+    """Attention kernel of evaluation, which has no dropout."""
+
+    @property
+    def in_evaluation(self) -> "Execution":
+        """The settings of evaluation."""
+        return dataclasses.replace(self, attention=self.eval_attention)
 
 
 DEFAULT_EXECUTION = Execution()
@@ -52,20 +60,40 @@ def choose_execution(
     Raises:
         ConfigError: "cudnn" is asked for where it cannot work.
     """
-    obstacles = {
+    always = {
         f"platform {platform!r}": platform != "cuda",
         f"dtype {dtype!r}": dtype != "bfloat16",
-        f"attention_probs_dropout_prob {dropout_rate}": dropout_rate > 0,
     }
-    reasons = [reason for reason, holds in obstacles.items() if holds]
+    in_training = {f"attention_probs_dropout_prob {dropout_rate}": dropout_rate > 0}
+    reasons = [reason for reason, holds in (always | in_training).items() if holds]
     if attention == "cudnn" and reasons:
         raise ConfigError(
             f"attention = 'cudnn' cannot run with {', '.join(reasons)}",
             "an NVIDIA GPU, dtype 'bfloat16' and attention_probs_dropout_prob 0",
             "pass attention 'auto' or 'xla'",
         )
-    kernel = "cudnn" if attention in ("auto", "cudnn") and not reasons else "xla"
-    return Execution(dtype, kernel, remat, unroll)
+    wanted = attention in ("auto", "cudnn")
+    kernel = "cudnn" if wanted and not reasons else "xla"
+    eval_kernel = "cudnn" if wanted and not any(always.values()) else "xla"
+    return Execution(dtype, kernel, remat, unroll, eval_kernel)
+
+
+def matmul_precision(
+    dtype: Dtype, precision: MatmulPrecision = "auto"
+) -> Literal["float32", "default"]:
+    """Return the precision of float32 matrix products, as `jax.default_matmul_precision` takes it.
+
+    JAX's own default is TensorFloat-32 on GPUs and bfloat16 on TPUs; CPUs always compute in
+    float32. A float32 model means it: its numbers are those of a CPU up to rounding. In a bfloat16
+    model only the optimizer multiplies in float32 (Muon), where the device's default is enough.
+
+    Args:
+        dtype: of the model's activations and matrix products.
+        precision: "auto" goes by the dtype; "float32" and "default" do not.
+    """
+    if precision == "auto":
+        return "float32" if dtype == "float32" else "default"
+    return precision
 
 
 def device_platform(device: jax.Device | None = None) -> str:

@@ -90,9 +90,12 @@ def make_pretraining_objectives(
             key,
             MaskingRules.of(rates, tokenizer, size),
             tokenizer.is_continuation,
-            execution,
+            settings,
         )
-        for key, rates in ((mask_key, masking), (eval_key, masking.in_evaluation))
+        for key, rates, settings in (
+            (mask_key, masking, execution),
+            (eval_key, masking.in_evaluation, execution.in_evaluation),
+        )
     )
     return training, evaluation
 

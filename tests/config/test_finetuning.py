@@ -35,9 +35,11 @@ def test_dropout_of_fine_tuning_replaces_the_encoders_and_none_keeps_it():
     changed = encoder.with_dropout(0.2)
     assert (changed.hidden_dropout_prob, changed.head_dropout_prob) == (0.2, 0.2)
     assert changed.attention_probs_dropout_prob == encoder.attention_probs_dropout_prob
+    fused = encoder.with_dropout(None, 0.0)
+    assert fused == replace(encoder, attention_probs_dropout_prob=0.0) != encoder
 
 
-@pytest.mark.parametrize("name", ["dropout", "word_dropout"])
+@pytest.mark.parametrize("name", ["dropout", "attention_dropout", "word_dropout"])
 def test_a_rate_of_dropout_outside_0_to_1_is_refused(name):
     with pytest.raises(ConfigError, match=f"{name} = 1.0 is invalid"):
         FinetuneConfig("regression", "", "", "", **{name: 1.0})
