@@ -9,9 +9,11 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parent.parent
-DOCS = ["docs/howto.md", "docs/recipe.md", "docs/road.md"]
+DOCS = ["docs/cloud.md", "docs/howto.md", "docs/recipe.md", "docs/road.md"]
 PAGES = ["README.md", "README.ko.md", *DOCS, "CONTRIBUTING.md"]
-COMMAND = re.compile(r"^ *(?:[A-Z_]+=\S+ )*python (\w+)\.py (.*)$", re.MULTILINE)
+COMMAND = re.compile(
+    r"^ *(?:srun |until |[A-Z_]+=\S+ )*python (\w+)\.py (.*?)(?:; do)?$", re.MULTILINE
+)
 
 
 def commands() -> list[tuple[str, str]]:
