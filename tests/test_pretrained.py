@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import re
 import shutil
 
 import jax
@@ -221,6 +222,8 @@ def test_many_texts_are_shared_by_all_devices_and_few_stay_on_one(monkeypatch):
     def record(params, batch):
         used.append(batch["tokens"].devices())
         assert {x.devices() == used[-1] for x in jax.tree.leaves(params)} == {True}
+        program = compute.lower(params, batch).compile().as_text()
+        assert not re.search("all-(reduce|gather|to-all)|permute", program)
         return compute(params, batch)
 
     monkeypatch.setattr(model._inference, "_jit_outputs", record)
