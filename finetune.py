@@ -4,59 +4,52 @@ Scores, a report and the exported model go to runs/NAME. Re-run the same command
 codes are those of pretrain.py.
 """
 
+import itertools
 import json
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import jax
-import optax
 
-from bert_jax.config import FinetuneConfig, LoopConfig
+from bert_jax.config import FinetuneConfig
 from bert_jax.config.command_line import choose_run
-from bert_jax.config.finetuning import fit_to_encoder, loop_config, optimizer_config
+from bert_jax.config.finetuning import fit_to_encoder
 from bert_jax.drawing.curves import plot_loss
 from bert_jax.errors import EXIT_PREEMPTED, report_user_errors
 from bert_jax.filesystem import write_text
 from bert_jax.interop.huggingface import PretrainedModel, write_directory
-from bert_jax.labelled.batching import Packing, finetuning_batches, hash_texts, steps_per_epoch
+from bert_jax.labelled.batching import finetuning_batches, hash_texts, steps_per_epoch
 from bert_jax.labelled.rejects import Rejects
 from bert_jax.labelled.texts import require_single_texts
-from bert_jax.models.architectures import WITH_LABELS, WITH_POOLER, architecture
-from bert_jax.models.functional import build, merge_pretrained
-from bert_jax.nn.execution import choose_execution, device_platform
+from bert_jax.models.architectures import WITH_LABELS, WITH_POOLER
+from bert_jax.models.functional import merge_pretrained
 from bert_jax.pretrained import read_model
 from bert_jax.reports.card import model_card
+from bert_jax.reports.programs import report_training
 from bert_jax.reports.report import Report, make_report, write_report
 from bert_jax.reports.seeds import describe_seeds
+from bert_jax.tasks.finetuning_programs import TrainingSetup, set_up_training
 from bert_jax.tasks.kinds import KINDS
-from bert_jax.tasks.prediction import SplitOutputs, decode_and_tune, make_predictor
+from bert_jax.tasks.prediction import decode_and_tune
 from bert_jax.tasks.search import Trials, describe_trials, make_grid, search
-from bert_jax.tasks.splits import Data, Split, hash_inputs, read_columns, read_splits
-from bert_jax.tasks.task import Task, choose_metric, make_finetuning_objective
-from bert_jax.tasks.word_dropout import WordDropout
+from bert_jax.tasks.splits import Data, hash_inputs, read_splits
+from bert_jax.tasks.task import Task, choose_metric
 from bert_jax.training.checkpoint_arrays import load_params
 from bert_jax.training.early_stopping import stopped_early
 from bert_jax.training.fit import Evaluation, fit
+from bert_jax.training.machine import choose_machine
 from bert_jax.training.numerics import set_numerics
-from bert_jax.training.optimizers import make_optimizer
 from bert_jax.training.parallel import DataParallel, start_processes
 from bert_jax.training.processes import require_agreement
 from bert_jax.training.run import Run, open_run, report_preemption
 from bert_jax.training.runlog import read_metrics
 from bert_jax.training.step import (
-    Batch,
-    Metrics,
-    Params,
     TrainState,
-    make_state_init,
-    make_train_step,
 )
 from configs.finetune import RUNS
-
-MAX_UNROLLED_LAYERS = 4  # up to here, unrolling speeds up the step at the same compile time
 
 
 def main(config: FinetuneConfig, kinds: Mapping[str, type[Task]] = KINDS) -> int:
@@ -79,17 +72,19 @@ def main(config: FinetuneConfig, kinds: Mapping[str, type[Task]] = KINDS) -> int
         print(f"warning: {config.encoder} has no pooler: it starts from random weights")
     metric, sign = choose_metric(task, config.metric)
     if config.dry_run:
-        return 0
+        return report_plan(config, encoder, task, data)
     folder = Path(config.runs_dir) / config.name
     folder.mkdir(parents=True, exist_ok=True)
     rejects.write(folder / "rejects.jsonl")
+
+    parallel = DataParallel(config.parallel)
 
     # --- A search for the best settings on dev, if asked for ----------------------------------
     if config.search:
         hashes = hash_inputs(encoder.params, encoder.tokenizer, data)
 
         def run_trial(trial: FinetuneConfig, folder: Path, data: Data) -> float | None:
-            setup = set_up_training(trial, encoder, task, data)
+            setup = set_up_training(trial, encoder, task, data, parallel)
             scores = finetune_one_seed(trial, folder, data, setup)
             return None if scores is None else scores[f"dev {metric}"]
 
@@ -102,7 +97,7 @@ def main(config: FinetuneConfig, kinds: Mapping[str, type[Task]] = KINDS) -> int
         print(f"search, by dev {metric}:\n{describe_trials(trials.finished, config)}")
 
     # --- One run, or one for each seed --------------------------------------------------------
-    setup = set_up_training(config, encoder, task, data)
+    setup = set_up_training(config, encoder, task, data, parallel)
     results: dict[int, dict[str, float]] = {}
     for seed in range(config.seed, config.seed + config.seeds):
         seed_folder = folder if config.seeds == 1 else folder / f"seed-{seed}"
@@ -123,63 +118,15 @@ def main(config: FinetuneConfig, kinds: Mapping[str, type[Task]] = KINDS) -> int
     return 0
 
 
-class TrainingSetup(NamedTuple):
-    """Parts that the runs of all seeds share, compiled once."""
-
-    encoder: PretrainedModel
-    """The encoder, with the dropout of this training."""
-    task: Task
-    hashes: dict[str, str]
-    """Hashes of encoder, tokenizer and data, which a checkpoint must agree on."""
-    parallel: DataParallel
-    packing: Packing
-    loop: LoopConfig
-    schedule: optax.Schedule
-    init_train_state: Callable[[jax.Array, jax.Array], TrainState]
-    """(parameter key, dropout key) → the state of a model with random weights."""
-    train_step: Callable[[TrainState, Batch], tuple[TrainState, Metrics]]
-    predict: Callable[[Params, Split], SplitOutputs]
-    columns: dict[str, str]
-    """Columns of the training data's texts, which the exported model remembers."""
-
-
-def set_up_training(
-    config: FinetuneConfig, encoder: PretrainedModel, task: Task, data: Data
-) -> TrainingSetup:
-    """Build model, objective, optimizer and step, and the function that predicts."""
-    dropped_out = encoder.config.with_dropout(config.dropout, config.attention_dropout)
-    encoder = encoder._replace(config=dropped_out)
-    parallel = DataParallel(config.parallel)
-    pad_id = encoder.tokenizer.pad_id
-    packing = Packing(config.max_length, pad_id, parallel.num_devices, parallel.process)
-    num_labels = len(task.labels) if task.architecture in WITH_LABELS else 0
-    init, merge = build(encoder.config, architecture(task.architecture, num_labels))
-    execution = choose_execution(
-        config.attention,
-        platform=device_platform(),
-        dtype=config.dtype,
-        dropout_rate=encoder.config.attention_probs_dropout_prob,
-        unroll=encoder.config.num_hidden_layers <= MAX_UNROLLED_LAYERS,
-    )
-    loop = loop_config(config, steps_per_epoch(len(data["train"].encoded), config.batch_size))
-    optimizer, schedule = make_optimizer(optimizer_config(config, loop.steps), loop.steps)
-    word_dropout = WordDropout.of(config.word_dropout, encoder.tokenizer)
-    objective = make_finetuning_objective(task, merge, execution, word_dropout)
-    return TrainingSetup(
-        encoder,
-        task,
-        hash_inputs(encoder.params, encoder.tokenizer, data),
-        parallel,
-        packing,
-        loop,
-        schedule,
-        init_train_state=make_state_init(init, optimizer, parallel.replicated),
-        train_step=parallel.shard(make_train_step(objective, optimizer)),
-        predict=make_predictor(
-            task, merge, execution.in_evaluation, parallel, packing, config.eval_batch_size
-        ),
-        columns=read_columns(task, config),
-    )
+def report_plan(config: FinetuneConfig, encoder: PretrainedModel, task: Task, data: Data) -> int:
+    """Print what training takes on the devices, or on `config.topology`; return the exit code."""
+    machine = choose_machine(config.topology)
+    parallel = DataParallel(devices=machine.devices)
+    setup = set_up_training(config, encoder, task, data, parallel)
+    train = data["train"].encoded
+    batches = finetuning_batches(train, config.batch_size, setup.packing, config.seed)
+    one_epoch = itertools.islice(batches, steps_per_epoch(len(train), config.batch_size))
+    return report_training(setup.train_step, setup.init_train_state, one_epoch, parallel, machine)
 
 
 def finetune_one_seed(

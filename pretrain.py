@@ -5,14 +5,13 @@ checkpoint, 5 diverged, 6 watchdog, 75 saved after a signal (re-run the command)
 before training or for the second time, 141 output closed by its reader.
 """
 
-import functools
+import itertools
 import sys
 import time
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
-
-import jax
 
 from bert_jax.config import (
     PretrainConfig,
@@ -29,23 +28,22 @@ from bert_jax.drawing.curves import plot_loss
 from bert_jax.errors import ConfigError, report_user_errors
 from bert_jax.filesystem import copy_files
 from bert_jax.interop.huggingface import PretrainedModel
-from bert_jax.models.architectures import architecture
-from bert_jax.models.functional import build, merge_pretrained, missing_parts
-from bert_jax.models.initial import start_kernels
-from bert_jax.nn.execution import Execution, choose_execution, device_platform
+from bert_jax.models.functional import merge_pretrained, missing_parts
 from bert_jax.pretrained import read_model
-from bert_jax.reports.plan import describe_plan, plan_warnings
-from bert_jax.tasks.planning import TrainFunctions, Work, describe_time, plan_run
-from bert_jax.tasks.pretraining import (
-    Baselines,
-    data_identity,
-    make_pretraining_objectives,
-    mean_metrics,
-    pretraining_architecture,
-)
+from bert_jax.reports.plan import make_plan, plan_warnings
+from bert_jax.tasks.planning import Work, describe_time, plan_run
+from bert_jax.tasks.pretraining import Baselines, data_identity, mean_metrics
 from bert_jax.tasks.pretraining_batches import evaluation_batches, training_batches
+from bert_jax.tasks.pretraining_programs import (
+    build_programs,
+    decide_accumulation,
+    phase_programs,
+    phase_shapes,
+)
 from bert_jax.tasks.starting import adapt_vocabulary, require_same_shape, start_embeddings
+from bert_jax.training.ahead import compile_all
 from bert_jax.training.checkpoint_arrays import hash_arrays
+from bert_jax.training.compilation_cache import use_compilation_cache
 from bert_jax.training.extension import (
     advise_after_divergence,
     extend_command,
@@ -55,19 +53,13 @@ from bert_jax.training.extension import (
 from bert_jax.training.fit import Evaluation, fit, sum_metrics
 from bert_jax.training.flops import add_throughput
 from bert_jax.training.identity import other_run_advice
+from bert_jax.training.machine import choose_machine, machine_at_hand
 from bert_jax.training.numerics import set_numerics
-from bert_jax.training.optimizers import make_optimizer
 from bert_jax.training.parallel import DataParallel, start_processes
 from bert_jax.training.processes import agree
 from bert_jax.training.run import Run, open_run, report_preemption
 from bert_jax.training.runlog import read_metrics
-from bert_jax.training.step import (
-    Objective,
-    TrainState,
-    make_eval_step,
-    make_state_init,
-    make_train_step,
-)
+from bert_jax.training.step import TrainState
 from configs.pretrain import RUNS
 
 LOSS_PLOT = Path("plots", "loss.svg")
@@ -79,12 +71,12 @@ def main(config: PretrainConfig) -> int:
     set_numerics(config.dtype, config.matmul_precision, config.deterministic)
     if config.distributed and (config.budget or not config.dry_run):
         start_processes()  # before anything asks for a device
-    execution = choose_pretraining_execution(config)
     encoder = read_encoder(config) if config.encoder else None
     encoder_rows = (encoder.config.vocab_size or 0) if encoder else 0
     if config.dry_run and not config.budget:
-        print("\n".join(describe_plan(config, execution, encoder_rows)))
-        return 0
+        return report_plan(config, encoder_rows)
+    if not config.dry_run:
+        use_compilation_cache(config.runs_dir)
 
     # --- Data --------------------------------------------------------------------------------
     data = PreparedData(config.data)
@@ -95,25 +87,19 @@ def main(config: PretrainConfig) -> int:
 
     # --- Model, objective, optimizer, step -----------------------------------------------------
     parallel = DataParallel(config.parallel)
-    for phase in config.phases:
-        parallel.check_batch_size(phase.batch_size, config.accumulation_steps)
-    init, merge = build(config.model, architecture(pretraining_architecture(nsp)))
     trained, news = adapt_vocabulary(encoder, tokenizer, config) if encoder else ({}, [])
-    init_key, mask_key, dropout_key = jax.random.split(jax.random.key(config.seed), 3)
-    objective, eval_objective = make_pretraining_objectives(
-        config, tokenizer, merge, mask_key, execution
-    )
-    eval_step = parallel.shard(make_eval_step(eval_objective), donate=False)
-    make_training = functools.partial(make_train_functions, parallel, init, objective)
-    work = Work(make_training, eval_step, train_rows, eval_rows)
+    programs = build_programs(config, tokenizer, nsp, parallel)
+    shapes = phase_shapes(config, {t: x.row_format.max_sequences for t, x in train_rows.items()})
+    config = decide_accumulation(config, programs, shapes, parallel, nsp)
+    work = Work(programs.make_training, programs.eval_step, train_rows, eval_rows)
     config, plan = plan_run(config, folder, work, parallel, began)
     if config.dry_run:
-        print("\n".join(plan + describe_plan(config, execution, encoder_rows)))
-        return 0
-    train_step, init_train_state, schedule = make_training(config)
+        print("\n".join(plan))
+        return report_plan(replace(config, budget=None), encoder_rows)
+    train_step, init_train_state, schedule = training = programs.make_training(config)
 
     def new_state() -> TrainState:
-        state = init_train_state(init_key, dropout_key)
+        state = init_train_state(programs.init_key, programs.dropout_key)
         state = state._replace(params=merge_pretrained(state.params, trained))
         state = start_embeddings(state, config, train_rows, tokenizer, news.append)
         return extend_state(state, extension)
@@ -132,6 +118,9 @@ def main(config: PretrainConfig) -> int:
         notes += baselines.label_warnings() + describe_new_parts(config, run.state, trained)
         for line in [*plan, *extension.describe(), *news, str(baselines), *notes]:
             run.log.info(line)
+        ahead = phase_programs(config, programs, shapes, parallel, nsp, training)
+        for compilation in compile_all(itertools.chain(*ahead), machine_at_hand()):
+            run.log.info(str(compilation))
         batches = training_batches(
             config, train_rows, run.start_step, parallel.process, extension.rows_before
         )
@@ -141,7 +130,7 @@ def main(config: PretrainConfig) -> int:
                 train_step,
                 batches,
                 schedule=schedule,
-                evaluate=make_evaluate(config, run, eval_step, eval_rows, baselines),
+                evaluate=make_evaluate(config, run, programs.eval_step, eval_rows, baselines),
                 add_metrics=add_throughput(config, parallel.num_devices),
             )
 
@@ -156,16 +145,12 @@ def main(config: PretrainConfig) -> int:
     return 0
 
 
-def make_train_functions(
-    parallel: DataParallel, init: Callable[[Any], Any], objective: Objective, config: PretrainConfig
-) -> TrainFunctions:
-    """Build the training step, the state before its first step, and the learning rates."""
-    optimizer, schedule = make_optimizer(config.optimizer, config.loop.steps)
-    step = make_train_step(objective, optimizer, config.accumulation_steps, config.gradient_dtype)
-    init_train_state = make_state_init(
-        lambda key: start_kernels(init(key), config), optimizer, parallel.replicated
-    )
-    return TrainFunctions(parallel.shard(step), init_train_state, schedule)
+def report_plan(config: PretrainConfig, encoder_rows: int) -> int:
+    """Print what a run takes; return the exit code, 2 if it does not fit into memory."""
+    machine = choose_machine(config.topology)
+    plan = make_plan(config, machine, encoder_rows)
+    print("\n".join(plan.lines))
+    return 0 if plan.fits else ConfigError.exit_code
 
 
 def describe_new_parts(
@@ -200,18 +185,6 @@ def make_evaluate(
         return Evaluation(values, criterion=(-length_changes(spans, step), values["loss"]))
 
     return evaluate if eval_rows else None
-
-
-def choose_pretraining_execution(config: PretrainConfig) -> Execution:
-    """Choose dtype, attention kernel and remat for this machine."""
-    return choose_execution(
-        config.attention,
-        platform=device_platform(),
-        dtype=config.dtype,
-        dropout_rate=config.model.attention_probs_dropout_prob,
-        remat=config.remat,
-        unroll=config.unroll,
-    )
 
 
 def read_encoder(config: PretrainConfig) -> PretrainedModel:

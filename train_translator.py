@@ -6,6 +6,7 @@ those of pretrain.py.
 """
 
 import hashlib
+import itertools
 import json
 import sys
 from collections.abc import Sequence
@@ -36,8 +37,10 @@ from bert_jax.lineage.subwords import Subwords, train_characters, train_subwords
 from bert_jax.lineage.translation import build_translator, make_translation_objective
 from bert_jax.lineage.translator import VOCABULARY, Translator
 from bert_jax.nn.execution import DEFAULT_EXECUTION, Execution, choose_execution, device_platform
+from bert_jax.reports.programs import report_training
 from bert_jax.training.checkpoint_arrays import load_params
 from bert_jax.training.fit import Evaluation, fit, sum_metrics
+from bert_jax.training.machine import choose_machine
 from bert_jax.training.numerics import set_numerics
 from bert_jax.training.optimizers import make_optimizer, warmup_warning
 from bert_jax.training.parallel import DataParallel, start_processes
@@ -62,7 +65,10 @@ def main(config: TrainTranslatorConfig) -> int:
     config = replace(config, model=replace(config.model, vocab_size=vocabulary.size))
 
     # --- Model, objective, optimizer, step -----------------------------------------------------
+    machine = choose_machine(config.topology)
     parallel = DataParallel(config.parallel)
+    if config.dry_run:
+        parallel = DataParallel(devices=machine.devices)
     if config.batch_size is not None:
         parallel.check_batch_size(config.batch_size)
     batching = Batching(
@@ -71,12 +77,16 @@ def main(config: TrainTranslatorConfig) -> int:
     init, merge = build_translator(config.model)
     init_key, dropout_key = jax.random.split(jax.random.key(config.seed))
     objective = make_translation_objective(
-        merge, config.label_smoothing, choose_translator_execution(config)
+        merge, config.label_smoothing, choose_translator_execution(config, parallel)
     )
     optimizer, schedule = make_optimizer(config.optimizer, config.loop.steps)
     train_step = parallel.shard(make_train_step(objective, optimizer))
     eval_step = parallel.shard(make_eval_step(objective), donate=False)
     init_train_state = make_state_init(init, optimizer, parallel.replicated)
+    if config.dry_run:
+        batches = translation_batches(encoded["train"], batching, config.seed)
+        one_epoch = itertools.islice(batches, steps_per_epoch(encoded["train"], batching))
+        return report_training(train_step, init_train_state, one_epoch, parallel, machine)
     search_greedily = make_searcher(
         merge, replace(config.search, num_beams=1), config.model.max_positions, parallel
     )
@@ -181,13 +191,13 @@ def describe_data(data: Data) -> list[str]:
     return lines + [f"warning: {line}" for line in data.rejects.summary()]
 
 
-def choose_translator_execution(config: TrainTranslatorConfig) -> Execution:
+def choose_translator_execution(config: TrainTranslatorConfig, parallel: DataParallel) -> Execution:
     """Choose dtypes and kernels; LSTMs always compute in float32."""
     if not isinstance(config.model, TransformerConfig):
         return DEFAULT_EXECUTION
     return choose_execution(
         config.attention,
-        platform=device_platform(),
+        platform=device_platform(parallel.mesh.devices.flat[0]),
         dtype=config.dtype,
         dropout_rate=config.model.attention_probs_dropout_prob,
     )

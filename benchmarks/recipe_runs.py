@@ -11,7 +11,6 @@ from pathlib import Path
 import jax
 from jax import Array
 
-import pretrain
 from benchmarks.recipe_protocol import Cost, Result
 from benchmarks.recipe_sides import MASK_RATE, MODERN, ORIGINAL, Entry, make_config
 from benchmarks.recipe_timing import Measured, load_costs, run_quietly, step_seconds, train_records
@@ -24,6 +23,7 @@ from bert_jax.models.architectures import architecture
 from bert_jax.models.functional import Params, build
 from bert_jax.tasks.masking import MaskingRules
 from bert_jax.tasks.pretraining import NSP_LABEL, make_pretraining_objective
+from bert_jax.tasks.pretraining_programs import choose_pretraining_execution
 from bert_jax.training.checkpoint_arrays import read_params
 from bert_jax.training.checkpoint_hashes import list_steps
 from bert_jax.training.fit import sum_metrics
@@ -137,11 +137,11 @@ def make_losses(arena: Arena) -> Callable[[Params], tuple[float, float]]:
     init, merge = build(config.model, architecture("BertForMaskedLM"))
     parts = jax.eval_shape(init, jax.random.key(0))
     rules = MaskingRules.of(MaskingConfig(MASK_RATE), data.tokenizer, config.model.vocab_size)
-    execution = pretrain.choose_pretraining_execution(config)
+    parallel, rows = DataParallel(config.parallel), data.rows(arena.length, "eval")
+    execution = choose_pretraining_execution(config, parallel)
     objective = make_pretraining_objective(
         merge, jax.random.key(MASK_KEY), rules, data.tokenizer.is_continuation, execution
     )
-    parallel, rows = DataParallel(config.parallel), data.rows(arena.length, "eval")
     step = parallel.shard(make_eval_step(with_mask_loss(objective)), donate=False)
 
     def losses(params: Params) -> tuple[float, float]:

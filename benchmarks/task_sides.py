@@ -131,11 +131,11 @@ def finetune_ours(
     from bert_jax.models.functional import build
     from bert_jax.nn.execution import Execution
     from bert_jax.tasks.classification import Classification
+    from bert_jax.tasks.finetuning_programs import MAX_UNROLLED_LAYERS
     from bert_jax.tasks.task import make_finetuning_objective
     from bert_jax.training.optimizers import make_optimizer
     from bert_jax.training.parallel import DataParallel
     from bert_jax.training.step import init_state, make_train_step
-    from finetune import MAX_UNROLLED_LAYERS
 
     saved = read_directory(folder)
     encoded = encode(options, texts, saved.tokenizer)

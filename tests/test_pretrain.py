@@ -463,8 +463,11 @@ def test_a_closed_pipe_ends_the_script_without_a_traceback():
 def test_dry_run_prints_the_plan_and_allocates_nothing(nano, capsys):
     assert pretrain.main(replace(nano, dry_run=True)) == 0
     printed = capsys.readouterr().out
-    for text in ("parameters", "tokens per step   512", "steps per epoch", "memory per device"):
+    for text in ("parameters", "tokens per step   512", "steps per epoch", "collectives: 1 all-"):
         assert text in printed
+    for program in ("training step", "evaluation"):
+        for rows in ("16 rows of 32 tokens", "8 rows of 64 tokens"):
+            assert f"{program}, {rows}: fits: 0.00 of " in printed
     assert not Path(nano.runs_dir).exists()
 
 

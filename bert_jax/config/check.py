@@ -49,3 +49,13 @@ def is_text_encoding(name: str) -> bool:
     except (LookupError, ValueError):
         return False
     return True
+
+
+def require_dry_run(topology: str | None, dry_run: bool) -> None:
+    """Require that a machine to compile for is named for a dry run only."""
+    if topology and not dry_run:
+        raise ConfigError(
+            f"--topology {topology} is given without --dry-run",
+            "--dry-run True, which compiles for a machine that is absent",
+            "pass --dry-run True, or leave out --topology",
+        )

@@ -4,7 +4,13 @@ import dataclasses
 from collections.abc import Callable
 from typing import Literal
 
-from bert_jax.config.check import require, require_at_least, require_name, require_rate
+from bert_jax.config.check import (
+    require,
+    require_at_least,
+    require_dry_run,
+    require_name,
+    require_rate,
+)
 from bert_jax.config.model import BertConfig
 from bert_jax.config.resume import MayDiffer
 from bert_jax.config.training import LoopConfig, OptimizerConfig
@@ -155,10 +161,15 @@ class FinetuneConfig:
     """Join the other processes of this job. Slurm, MPI, Kubernetes and TPU pods are detected;
     elsewhere set JAX_COORDINATOR_ADDRESS, JAX_NUM_PROCESSES and JAX_PROCESS_ID."""
     dry_run: MayDiffer[bool] = False
-    """Read and encode the data, print a summary, and exit."""
+    """Read and encode the data, compile the training step for its largest batches, print a summary
+    and the memory, and exit; with 2 if it does not fit."""
+    topology: MayDiffer[str | None] = None
+    """With --dry-run: machine to compile for in place of this one, such as v5e:2x4 (any TPU slice),
+    h100:1, h100:8, h200:8 or a100:8."""
 
     def __post_init__(self):
         LoopConfig(1, profile_steps=self.profile_steps)  # checks it
+        require_dry_run(self.topology, self.dry_run)
         names = ("batch_size", "eval_batch_size", "seeds", "log_every", "patience", "stride")
         require_name(self.name)
         require_at_least(self, 1, *names)

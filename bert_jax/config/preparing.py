@@ -107,4 +107,9 @@ class PrepareConfig:
         """Return the maximum number J of pairs in a row of `length` tokens."""
         if not self.pack:
             return 1
-        return self.max_sequences or max(2, length // 32)
+        return self.max_sequences or default_max_pairs(length)
+
+
+def default_max_pairs(length: int) -> int:
+    """Return the usual maximum number J of pairs in a row of `length` tokens."""
+    return max(2, length // 32)

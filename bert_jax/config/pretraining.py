@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 import tyro
 
-from bert_jax.config.check import require, require_at_least, require_name
+from bert_jax.config.check import require, require_at_least, require_dry_run, require_name
 from bert_jax.config.duration import parse_duration
 from bert_jax.config.masking import MaskingConfig
 from bert_jax.config.model import BertConfig
@@ -105,9 +105,10 @@ class PretrainConfig:
     """Recompute each layer in the backward pass: less memory, about a third more time."""
     unroll: MayDiffer[bool] = False
     """Unroll the loop over layers: often a little faster on GPU, much slower to compile."""
-    accumulation_steps: MayDiffer[int] = 1
+    accumulation_steps: MayDiffer[int | Literal["auto"]] = 1
     """Gradient accumulation: microbatches into which each device's share of a batch is split. The
-    numbers stay the same, but for dropout, which draws other masks."""
+    numbers stay the same, but for dropout, which draws other masks. "auto": the fewest with which
+    every phase fits into the devices' memory."""
     parallel: MayDiffer[Literal["shard_map", "pmap"]] = "shard_map"
     """JAX transform that runs the step on several devices; the results are the same."""
     eval_rows: MayDiffer[int] = 2048
@@ -122,12 +123,24 @@ class PretrainConfig:
     allow_unverified: MayDiffer[bool] = False
     """Resume from a checkpoint even if its manifest, with the files' hashes, is missing."""
     dry_run: MayDiffer[bool] = False
-    """Print parameters, memory, tokens and the configuration, and exit."""
+    """Print parameters, tokens and the configuration, compile every phase's program, print its
+    memory, and exit; with 2 if one does not fit."""
+    topology: MayDiffer[str | None] = None
+    """With --dry-run: machine to compile for in place of this one, such as v5e:2x4 (any TPU slice),
+    h100:1, h100:8, h200:8 or a100:8."""
 
     def __post_init__(self):
         require_name(self.name)
-        require_at_least(self, 1, "accumulation_steps", "eval_rows", "decay_from", "decay_steps")
-        require_at_least(self, 1, "vocab_multiple")
+        require_at_least(self, 1, "eval_rows", "decay_from", "decay_steps", "vocab_multiple")
+        if self.accumulation_steps != "auto":
+            require_at_least(self, 1, "accumulation_steps")
+        if self.topology and self.budget:
+            raise ConfigError(
+                "both --topology and --budget are given",
+                "one machine: --budget times the steps of this one",
+                "pass --steps in place of --budget",
+            )
+        require_dry_run(self.topology, self.dry_run)
         if self.encoder and self.extend_from:
             raise ConfigError(
                 "both --encoder and --extend-from are given",
@@ -163,6 +176,12 @@ class PretrainConfig:
         longest = max(phase.length for phase in self.phases)
         positions = self.model.max_position_embeddings
         require(longest <= positions, "phase.length", longest, f"at most {positions} positions")
+
+    @property
+    def num_microbatches(self) -> int:
+        """The number of accumulation steps, once "auto" has been replaced by it."""
+        assert self.accumulation_steps != "auto", "accumulation_steps is not decided"
+        return self.accumulation_steps
 
     def with_vocab_size(self, tokenizer_size: int, encoder_size: int = 0) -> "PretrainConfig":
         """Take the vocabulary's size from tokenizer and encoder where it is left open; round it up.

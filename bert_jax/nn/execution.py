@@ -101,7 +101,9 @@ def device_platform(device: jax.Device | None = None) -> str:
     device = device or jax.devices()[0]
     if device.platform != "gpu":
         return device.platform
-    return "rocm" if "rocm" in device.client.platform_version.lower() else "cuda"
+    # An absent GPU, for which a program is only compiled, has no client.
+    version = getattr(device.client, "platform_version", "")
+    return "rocm" if "rocm" in version.lower() else "cuda"
 
 
 def cast_params(params: Any, dtype: str) -> Any:

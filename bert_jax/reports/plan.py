@@ -1,20 +1,36 @@
-"""The plan of a pretraining run (`--dry-run`): parameters, memory, steps; nothing is allocated."""
+"""The plan of a pretraining run (`--dry-run`): parameters, steps, and its programs, compiled."""
 
+import functools
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
+from typing import Any, NamedTuple
 
 import jax
 
 from bert_jax.config import PretrainConfig, decay_run, phase_spans, to_json
+from bert_jax.config.preparing import default_max_pairs
 from bert_jax.corpus.prepared import PreparedData
-from bert_jax.errors import DataError
+from bert_jax.errors import ConfigError, DataError
 from bert_jax.models.architectures import architecture
 from bert_jax.models.functional import build, count_parameters
-from bert_jax.nn.execution import Execution
+from bert_jax.reports.programs import describe_compilation
 from bert_jax.tasks.pretraining import data_identity, pretraining_architecture
+from bert_jax.tasks.pretraining_programs import (
+    build_programs,
+    compile_training_steps,
+    fewest_accumulation_steps,
+    phase_programs,
+    phase_shapes,
+)
+from bert_jax.tokenizer.rules import SPECIAL_TOKENS
+from bert_jax.tokenizer.tokenizer import Tokenizer
+from bert_jax.training.ahead import Compilation, Program, compile_ahead
 from bert_jax.training.extension import open_extension
-from bert_jax.training.flops import memory_estimate
+from bert_jax.training.flops import flops_per_token
+from bert_jax.training.machine import Machine
 from bert_jax.training.optimizers import warmup_warning
+from bert_jax.training.parallel import DataParallel
 
 ASSUMED_VOCAB_SIZE = 30_522
 MANY_EPOCHS, FEW_EPOCHS = 100, 0.1
@@ -56,59 +72,68 @@ def plan_warnings(
     return warnings
 
 
-def describe_plan(config: PretrainConfig, execution: Execution, encoder_rows: int = 0) -> list[str]:
-    """Describe what a run takes: its configuration, parameters, and each phase.
+class Plan(NamedTuple):
+    """What a run takes."""
+
+    lines: list[str]
+    """Description."""
+    fits: bool
+    """True if every phase fits into the devices' memory."""
+
+
+class PlannedRun(NamedTuple):
+    """A run whose data may not be prepared yet."""
+
+    config: PretrainConfig
+    tokenizer: Tokenizer
+    nsp: bool
+    max_sequences: dict[int, int]
+    """Maximum number of pairs or sequences in a row, by length."""
+    num_rows: dict[int, int]
+    """Training rows of each length; empty if they are not known."""
+    held_out: bool
+    """False if there are no held-out rows."""
+    lines: list[str]
+
+
+def make_plan(config: PretrainConfig, machine: Machine, encoder_rows: int = 0) -> Plan:
+    """Plan a run: configuration, parameters, steps, and each phase's programs, compiled.
 
     Args:
         config: the run; where its data is not prepared yet, a vocabulary size is assumed.
-        execution: dtypes and kernels, for the memory.
+        machine: devices to compile for.
         encoder_rows: word embeddings of the model to start from.
 
     Raises:
         DataError: the data lacks a row length, or is not prepared and the run's length is in
             epochs.
+        ConfigError: a batch cannot be split over the devices.
     """
-    lines: list[str] = []
-    num_rows: dict[int, int] = {}
-    try:
-        data = PreparedData(config.data)
-        config = config.with_vocab_size(data.tokenizer.vocab_size, encoder_rows)
-    except DataError as error:
-        if config.epochs is not None:
-            raise
-        data, size = None, config.model.vocab_size or encoder_rows or ASSUMED_VOCAB_SIZE
-        reason = error.lines[0]
-        lines.append(f"no data yet ({reason}): a vocabulary of {size:,} is assumed")
-        config = config.with_vocab_size(size)
-    nsp = config.nsp is not False
-    if data:
-        config = config.with_nsp(data.nsp)
-        nsp = data.nsp and config.nsp is None
-        data.require_lengths(phase.length for phase in config.phases)
-        num_rows = {p.length: len(data.rows(p.length, "train")) for p in config.phases}
-        config = decay_run(config.with_steps(num_rows))
-        folder = Path(config.runs_dir) / config.name
-        lines += open_extension(config, folder, data_identity(data, nsp)).describe()
-    name = pretraining_architecture(nsp)
-    shapes = jax.eval_shape(build(config.model, architecture(name))[0], jax.random.key(0))
-    num_parameters, num_devices = count_parameters(shapes), jax.device_count()
-    lines += [
+    planned = read_run(config, encoder_rows)
+    config, num_rows = planned.config, planned.num_rows
+    shapes = jax.eval_shape(
+        build(config.model, architecture(pretraining_architecture(planned.nsp)))[0],
+        jax.random.key(0),
+    )
+    lines = [
+        *planned.lines,
         to_json(config),
-        f"parameters          {num_parameters:,}",
-        f"devices             {num_devices} x {jax.devices()[0].device_kind}",
+        f"parameters          {count_parameters(shapes):,}",
+        f"devices             {machine}",
     ]
     if num_rows:
         epochs = config.loop.steps * config.epochs_per_step(num_rows)
         lines.append(f"length              {config.loop.steps:,} steps, {epochs:,.2f} epochs")
-    for span in phase_spans(config):
+    config, programs = compile_phases(planned, machine)
+    for span, compiled in zip(phase_spans(config), programs.phases, strict=True):
         phase = span.phase
-        rows = max(1, phase.batch_size // num_devices // config.accumulation_steps)
-        memory = memory_estimate(
-            config.model, num_parameters, rows * phase.length, phase.length, execution
-        )
+        tokens = phase.batch_size * phase.length
+        masked = config.masking.at(span.start, config.loop.steps).rate
+        flops = tokens * flops_per_token(config.model, phase.length, masked)
         lines += [
             f"steps {span.start:,} to {span.stop:,} at length {phase.length}",
-            f"  tokens per step   {phase.batch_size * phase.length:,}",
+            f"  tokens per step   {tokens:,}",
+            f"  FLOPs per step    {flops:.2e}, at most (rows are full, and a token attends to all)",
         ]
         if num_rows:
             rows_read = (span.stop - span.start) * phase.batch_size
@@ -117,10 +142,110 @@ def describe_plan(config: PretrainConfig, execution: Execution, encoder_rows: in
                 f"  steps per epoch   {total / phase.batch_size:,.1f} ({total:,} rows)",
                 f"  epochs            {rows_read / total:,.2f}",
             ]
-        lines.append(
-            f"  memory per device {memory.total / 1e9:.2f} GB (parameters "
-            f"{memory.parameters / 1e9:.2f}, optimizer {memory.optimizer / 1e9:.2f}, gradients "
-            f"{memory.gradients / 1e9:.2f}, activations {memory.activations / 1e9:.2f})"
+        lines += [f"  {line}" for each in compiled for line in describe_compilation(each)]
+    lines += programs.advice + plan_warnings(config, num_rows, planned.held_out)
+    return Plan(lines, programs.fit)
+
+
+def read_run(config: PretrainConfig, encoder_rows: int) -> PlannedRun:
+    """Look at a run's data, if it is prepared; else assume it."""
+    try:
+        data = PreparedData(config.data)
+    except DataError as error:
+        if config.epochs is not None:
+            raise
+        size = config.model.vocab_size or encoder_rows or ASSUMED_VOCAB_SIZE
+        config = config.with_vocab_size(size)
+        words = [f"[unused{number}]" for number in range(size - len(SPECIAL_TOKENS))]
+        lengths = {phase.length for phase in config.phases}
+        return PlannedRun(
+            config,
+            Tokenizer([*SPECIAL_TOKENS, *words]),
+            nsp=config.nsp is not False,
+            max_sequences={length: default_max_pairs(length) for length in lengths},
+            num_rows={},
+            held_out=True,
+            lines=[f"no data yet ({error.lines[0]}): a vocabulary of {size:,} is assumed"],
         )
-    held_out = not data or all("eval" in data.splits(length) for length in num_rows)
-    return lines + plan_warnings(config, num_rows, held_out)
+    config = config.with_vocab_size(data.tokenizer.vocab_size, encoder_rows).with_nsp(data.nsp)
+    nsp = data.nsp and config.nsp is None
+    data.require_lengths(phase.length for phase in config.phases)
+    rows = {phase.length: data.rows(phase.length, "train") for phase in config.phases}
+    num_rows = {length: len(rows_of_length) for length, rows_of_length in rows.items()}
+    config = decay_run(config.with_steps(num_rows))
+    folder = Path(config.runs_dir) / config.name
+    return PlannedRun(
+        config,
+        data.tokenizer,
+        nsp,
+        {length: each.row_format.max_sequences for length, each in rows.items()},
+        num_rows,
+        all("eval" in data.splits(length) for length in num_rows),
+        open_extension(config, folder, data_identity(data, nsp)).describe(),
+    )
+
+
+class PhasePrograms(NamedTuple):
+    """The programs of a run's phases, compiled."""
+
+    phases: list[list[Compilation]]
+    advice: list[str]
+    """What was chosen, or what would make them fit."""
+
+    @property
+    def fit(self) -> bool:
+        """True if all of them fit into memory."""
+        return all(compilation.fits for phase in self.phases for compilation in phase)
+
+
+def compile_phases(run: PlannedRun, machine: Machine) -> tuple[PretrainConfig, PhasePrograms]:
+    """Compile every phase's programs; return the configuration with its accumulation steps."""
+    # pmap is a jitted shard_map itself, but takes no devices that are absent.
+    parallel = DataParallel(devices=machine.devices)
+    shapes = phase_shapes(run.config, run.max_sequences)
+
+    compiled: dict[Any, Compilation] = {}
+
+    def compile_once(config: PretrainConfig, program: Program) -> Compilation:
+        key = (config.accumulation_steps, config.remat, program.name)
+        if key not in compiled:
+            compiled[key] = compile_ahead(program, machine)
+        return compiled[key]
+
+    def fit(config: PretrainConfig) -> PretrainConfig:
+        programs = build_programs(config, run.tokenizer, run.nsp, parallel)
+
+        def compile_longest(config: PretrainConfig) -> list[Compilation]:
+            compile_program = functools.partial(compile_once, config)
+            return compile_training_steps(
+                config, programs, shapes, parallel, run.nsp, compile_program
+            )
+
+        return fewest_accumulation_steps(config, compile_longest, parallel.num_devices)
+
+    def compile_run(config: PretrainConfig) -> list[list[Compilation]]:
+        for phase in config.phases:
+            parallel.check_batch_size(phase.batch_size, config.num_microbatches)
+        programs = build_programs(config, run.tokenizer, run.nsp, parallel)
+        phases = phase_programs(config, programs, shapes, parallel, run.nsp)
+        return [[compile_once(config, program) for program in phase] for phase in phases]
+
+    config = run.config
+    if config.accumulation_steps == "auto":
+        config = fit(config)
+        chosen = f"--accumulation-steps auto: {config.num_microbatches}"
+        return config, PhasePrograms(compile_run(config), [chosen])
+    result = PhasePrograms(compile_run(config), [])
+    if result.fit:
+        return config, result
+    try:
+        fitting = fit(config)
+    except ConfigError:
+        fitting = fit(replace(config, remat=True))
+    options = f"--accumulation-steps {fitting.num_microbatches}" + (
+        " --remat True" if fitting.remat and not config.remat else ""
+    )
+    advice = [f"a phase does not fit; with {options} all do:"]
+    for phase in compile_run(fitting):
+        advice += [f"  {compilation}" for compilation in phase]
+    return config, PhasePrograms(result.phases, advice)

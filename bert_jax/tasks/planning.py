@@ -8,12 +8,12 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import jax
-from jax import Array
 
 from bert_jax.config import PretrainConfig, phase_spans
 from bert_jax.config.duration import format_duration, parse_duration
 from bert_jax.corpus.loader import PretrainingRows, pretraining_batches
 from bert_jax.tasks.pretraining_batches import adapt_batches, evaluation_batches
+from bert_jax.tasks.pretraining_programs import TrainFunctions
 from bert_jax.training.budget import (
     MAX_MEASURING_SECONDS,
     MAX_TIMED_EVAL_BATCHES,
@@ -28,18 +28,6 @@ from bert_jax.training.budget import (
 )
 from bert_jax.training.parallel import DataParallel
 from bert_jax.training.processes import agree
-from bert_jax.training.step import TrainState
-
-
-class TrainFunctions(NamedTuple):
-    """Training functions of a run of a known number of steps."""
-
-    train_step: Callable[[Any, Any], tuple[Any, Any]]
-    """Sharded training step, `(state, batch) -> (state, metrics)`."""
-    init_state: Callable[[Array, Array], TrainState]
-    """From `make_state_init`: `(parameter key, dropout key) -> state`."""
-    schedule: Callable[[int], Any]
-    """Learning rate of each step, counted from 0."""
 
 
 class Work(NamedTuple):

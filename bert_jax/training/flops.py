@@ -1,12 +1,10 @@
-"""Estimates of pretraining's FLOPs and memory from the configuration."""
+"""Floating-point operations of pretraining, and the share of the devices' peak that it reaches."""
 
-import dataclasses
 from collections.abc import Callable
 
 import jax
 
 from bert_jax.config import BertConfig, PretrainConfig, phase_at, phase_spans
-from bert_jax.nn.execution import Execution
 
 # Peak dense bfloat16 FLOP/s of one device, from the vendors' data sheets.
 PEAKS = {
@@ -58,63 +56,6 @@ def flops_per_token(config: BertConfig, attended: float, predicted: float) -> fl
     attention = 4 * layers * width * attended
     head = predicted * (2 * width**2 + 2 * width * config.vocab_size)
     return 3 * (linear + attention + head)
-
-
-@dataclasses.dataclass(frozen=True)
-class MemoryEstimate:
-    """Bytes on one device during training."""
-
-    parameters: int
-    """Parameters, float32."""
-    optimizer: int
-    """Two moments, float32."""
-    gradients: int
-    """Gradients, float32; accumulation takes twice as much."""
-    activations: int
-    """Activations that the forward pass keeps for the backward pass."""
-
-    @property
-    def total(self) -> int:
-        """Sum of all four."""
-        return self.parameters + self.optimizer + self.gradients + self.activations
-
-
-def memory_estimate(
-    config: BertConfig,
-    num_parameters: int,
-    tokens: int,
-    length: int,
-    execution: Execution,
-) -> MemoryEstimate:
-    """Estimate the memory that training needs on one device, within about a third.
-
-    Assumes that nothing is kept twice and that a layer keeps, for each token, its input, q, k, v,
-    the attention output, both norms' inputs and the feed-forward's hidden values before and after
-    activation, in `dtype`, and its dropout masks as bytes; without fused attention also the
-    probabilities before and after dropout; with remat only its input, and the rest one layer at a
-    time. The logits of 15 % of the tokens are kept twice in float32.
-
-    Args:
-        config: the model.
-        num_parameters: from `count_parameters`.
-        tokens: tokens that the device processes at once (rows of one accumulation step x T).
-        length: T.
-        execution: dtype of activations, attention kernel (cuDNN's keeps no probabilities), remat.
-    """
-    width, forward = config.hidden_size, config.intermediate_size
-    size = 2 if execution.dtype == "bfloat16" else 4
-    layer = size * (8 * width + 2 * forward) + 2 * width
-    if execution.attention != "cudnn":
-        layer += (2 * size + 1) * config.num_attention_heads * length
-    layers = config.num_hidden_layers
-    kept = layers * size * width + layer if execution.remat else layers * layer
-    logits = int(0.15 * 8 * (config.vocab_size or 0))
-    return MemoryEstimate(
-        parameters=4 * num_parameters,
-        optimizer=8 * num_parameters,
-        gradients=4 * num_parameters,
-        activations=tokens * (kept + logits),
-    )
 
 
 def add_throughput(

@@ -6,7 +6,7 @@ which of them is used.
 """
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, Literal
 
 import jax
@@ -34,13 +34,17 @@ class DataParallel:
     Args:
         mode: "shard_map" (`jax.jit(jax.shard_map(...))`) or "pmap" (`jax.pmap`).
         num_devices: devices to use. None: all.
+        devices: those to choose from; of an absent machine, to compile for it. None: all.
     """
 
     def __init__(
-        self, mode: Literal["shard_map", "pmap"] = "shard_map", num_devices: int | None = None
+        self,
+        mode: Literal["shard_map", "pmap"] = "shard_map",
+        num_devices: int | None = None,
+        devices: Sequence[jax.Device] | None = None,
     ):
         self.mode = mode
-        devices = jax.devices()[:num_devices]
+        devices = list(devices or jax.devices())[:num_devices]
         self.mesh = jax.make_mesh(
             (len(devices),), (AXIS,), axis_types=(AxisType.Auto,), devices=devices
         )
@@ -107,6 +111,29 @@ class DataParallel:
 
             return jax.tree.map(stack, state)
         return jax.tree.map(lambda x: _replicate(x, self.replicated), state)
+
+    def state_shapes(self, shapes: Any) -> Any:
+        """Return the shapes that `put_state` gives a state, to compile for it."""
+        if self.mode == "pmap":
+            return jax.tree.map(lambda x: self._stacked_shape(x, x.shape), shapes)
+        return jax.tree.map(
+            lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=self.replicated), shapes
+        )
+
+    def batch_shapes(self, batch: Any) -> Any:
+        """Return the shapes that `put_batch` gives a global batch, or its shapes."""
+        if self.mode == "pmap":
+            parts = self.num_devices
+            return jax.tree.map(
+                lambda x: self._stacked_shape(x, (x.shape[0] // parts, *x.shape[1:])), batch
+            )
+        sharding = NamedSharding(self.mesh, P(AXIS))
+        return jax.tree.map(
+            lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=sharding), batch
+        )
+
+    def _stacked_shape(self, x: Any, shape: tuple[int, ...]) -> jax.ShapeDtypeStruct:
+        return jax.ShapeDtypeStruct((len(self._local), *shape), x.dtype, sharding=self._stacked)
 
     def get_state(self, state: Any) -> Any:
         """Return the state as global arrays with `replicated` sharding, in either mode."""

@@ -12,27 +12,28 @@ from configs.train_translator import RUNS as TRANSLATION
 
 LOOP = {
     "log_every", "eval_every", "checkpoint_every", "keep_last", "keep_every", "max_bad_steps",
-    "watchdog_seconds",
+    "profile_steps", "watchdog_seconds",
 }  # fmt: skip
 
 
 def test_pretraining():
     assert fields_that_may_differ(PRETRAINING["base"]()) == {f"loop.{name}" for name in LOOP} | {
         "accumulation_steps", "allow_unverified", "attention", "budget", "data", "decay_from",
-        "decay_steps", "distributed", "dry_run", "encoder", "epochs", "eval_rows", "extend_from",
-        "masking.eval_rate",
+        "decay_steps", "deterministic", "distributed", "dry_run", "encoder", "epochs", "eval_rows",
+        "extend_from", "masking.eval_rate", "matmul_precision",
         "model.classifier_dropout", "name", "parallel", "remat", "runs_dir", "tensorboard",
-        "unroll", "wandb",
+        "topology", "unroll", "wandb",
     }  # fmt: skip
 
 
 def test_fine_tuning():
     grid = {"dropout", "epochs", "learning_rate", "train_limit", "word_dropout"}
     assert fields_that_may_differ(FINETUNING["nsmc"]()) == {f"grid.{name}" for name in grid} | {
-        "allow_unverified", "attention", "columns.label", "columns.text", "columns.text_b", "dev",
-        "distributed", "dry_run", "encoder", "eval_batch_size", "evals_per_epoch",
-        "label_separator", "log_every", "max_rejected", "name", "parallel", "runs_dir", "search",
-        "seeds", "tensorboard", "test", "tfds_data_dir", "train", "wandb",
+        "allow_unverified", "attention", "columns.label", "columns.text", "columns.text_b",
+        "deterministic", "dev", "distributed", "dry_run", "encoder", "eval_batch_size",
+        "evals_per_epoch", "label_separator", "log_every", "matmul_precision", "max_rejected",
+        "name", "parallel", "profile_steps", "runs_dir", "search",
+        "seeds", "tensorboard", "test", "tfds_data_dir", "topology", "train", "wandb",
     }  # fmt: skip
 
 
@@ -41,8 +42,9 @@ def test_translation():
     search = {"coverage_penalty", "extra_tokens", "length_penalty", "num_beams"}
     expected = {f"loop.{name}" for name in LOOP} | {f"search.{name}" for name in search}
     assert fields_that_may_differ(TRANSLATION["dates"]()) == expected | {
-        "allow_unverified", "attention", "columns", "dev", "distributed", "name", "parallel",
-        "runs_dir", "tensorboard", "test", "tfds_data_dir", "train", "wandb",
+        "allow_unverified", "attention", "columns", "dev", "distributed", "dry_run", "name",
+        "parallel", "runs_dir", "tensorboard", "test", "tfds_data_dir", "topology", "train",
+        "wandb",
     }  # fmt: skip
 
 

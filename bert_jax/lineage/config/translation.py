@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 
 import tyro
 
-from bert_jax.config.check import require, require_at_least, require_name
+from bert_jax.config.check import require, require_at_least, require_dry_run, require_name
 from bert_jax.config.resume import MayDiffer
 from bert_jax.config.training import LoopConfig, OptimizerConfig
 from bert_jax.lineage.config.models import TranslationModelConfig
@@ -97,9 +97,15 @@ class TrainTranslatorConfig:
     elsewhere set JAX_COORDINATOR_ADDRESS, JAX_NUM_PROCESSES and JAX_PROCESS_ID."""
     allow_unverified: MayDiffer[bool] = False
     """Resume from a checkpoint even if its manifest, with the files' hashes, is missing."""
+    dry_run: MayDiffer[bool] = False
+    """Read the pairs, compile the training step for the largest batches, print the memory, and
+    exit; with 2 if it does not fit."""
+    topology: MayDiffer[str | None] = None
+    """With --dry-run: machine to compile for in place of this one, such as v5e:2x4 or h100:1."""
 
     def __post_init__(self):
         require_name(self.name)
+        require_dry_run(self.topology, self.dry_run)
         has_tokens, has_size = self.batch_tokens is not None, self.batch_size is not None
         require(
             has_tokens != has_size,
