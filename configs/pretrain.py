@@ -224,6 +224,7 @@ def base() -> PretrainConfig:
         ),
         loop=LoopConfig(steps=1_000_000, log_every=100, eval_every=5000, checkpoint_every=5000),
         dtype="bfloat16",
+        accumulation_steps="auto",
     )
 
 
@@ -243,6 +244,7 @@ def base_original() -> PretrainConfig:
         ),
         loop=LoopConfig(steps=1_000_000, log_every=100, eval_every=5000, checkpoint_every=5000),
         dtype="bfloat16",
+        accumulation_steps="auto",
     )
 
 
@@ -264,6 +266,7 @@ def large() -> PretrainConfig:
         ),
         loop=LoopConfig(steps=1_000_000, log_every=100, eval_every=5000, checkpoint_every=5000),
         dtype="bfloat16",
+        accumulation_steps="auto",
         remat=True,
     )
 

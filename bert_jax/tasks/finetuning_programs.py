@@ -1,14 +1,13 @@
 """The programs of a fine-tuning run: built for devices, shared by the runs of all seeds."""
 
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import optax
 
 from bert_jax.config import FinetuneConfig, LoopConfig
 from bert_jax.config.finetuning import loop_config, optimizer_config
-from bert_jax.interop.huggingface import PretrainedModel
 from bert_jax.labelled.batching import Packing, steps_per_epoch
 from bert_jax.models.architectures import WITH_LABELS, architecture
 from bert_jax.models.functional import build
@@ -34,8 +33,8 @@ MAX_UNROLLED_LAYERS = 4  # up to here, unrolling speeds up the step at the same 
 class TrainingSetup(NamedTuple):
     """Parts that the runs of all seeds share, compiled once."""
 
-    encoder: PretrainedModel
-    """The encoder, with the dropout of this training."""
+    encoder: Any
+    """The encoder, a `PretrainedModel`, with the dropout of this training."""
     task: Task
     hashes: dict[str, str]
     """Hashes of encoder, tokenizer and data, which a checkpoint must agree on."""
@@ -53,12 +52,20 @@ class TrainingSetup(NamedTuple):
 
 def set_up_training(
     config: FinetuneConfig,
-    encoder: PretrainedModel,
+    encoder: Any,
     task: Task,
     data: Data,
     parallel: DataParallel,
 ) -> TrainingSetup:
-    """Build model, objective, optimizer and step, and the function that predicts."""
+    """Build model, objective, optimizer and step, and the function that predicts.
+
+    Args:
+        config: the run.
+        encoder: the encoder, a `PretrainedModel`.
+        task: what it learns.
+        data: the splits.
+        parallel: devices to run on, or to compile for.
+    """
     dropped_out = encoder.config.with_dropout(config.dropout, config.attention_dropout)
     encoder = encoder._replace(config=dropped_out)
     pad_id = encoder.tokenizer.pad_id

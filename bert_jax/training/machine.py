@@ -137,8 +137,8 @@ def _tpu_machine(topology: str) -> Machine:
         "ALLOW_MULTIPLE_LIBTPU_LOAD": "1",  # several processes may compile at once
         "TPU_STDERR_LOG_LEVEL": "3",
         "TPU_MIN_LOG_LEVEL": "3",
-        "TPU_ACCELERATOR_TYPE": "",
         "TPU_WORKER_HOSTNAMES": "localhost",
+        "TPU_HOST_BOUNDS": "1,1,1",
     }
     for name, value in settings.items():
         os.environ.setdefault(name, value)
