@@ -10,9 +10,9 @@ from bert_jax.nn.dropout import split_key
 from bert_jax.nn.embeddings import Embeddings
 from bert_jax.nn.execution import DEFAULT_EXECUTION, Execution
 from bert_jax.nn.initializers import truncated_normal
-from bert_jax.nn.layout import RowLayout, block_diagonal_mask
+from bert_jax.nn.layout import RowLayout
 from bert_jax.nn.linear import Linear
-from bert_jax.nn.transformer import EncoderLayer, apply_layers, stack_layers
+from bert_jax.nn.transformer import EncoderLayer, apply_layers, packed_mask, stack_layers
 
 
 class Bert(nnx.Module):
@@ -52,10 +52,9 @@ class Bert(nnx.Module):
         """
         embed_key, layers_key = split_key(key, 2)
         x = self.embeddings(tokens, layout, key=embed_key, execution=execution)
-        if mask is None:
-            mask = block_diagonal_mask(layout.sequence_ids)
+        attended = packed_mask(layout.sequence_ids, execution.attention) if mask is None else mask
         return apply_layers(
-            self.layers, x, mask, positions=positions, key=layers_key, execution=execution
+            self.layers, x, attended, positions=positions, key=layers_key, execution=execution
         )
 
     def pool(self, cls: Float[Array, "*B D"]) -> Float[Array, "*B D"]:

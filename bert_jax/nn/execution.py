@@ -9,7 +9,7 @@ from bert_jax.errors import ConfigError
 
 Dtype = Literal["float32", "bfloat16"]
 MatmulPrecision = Literal["auto", "float32", "default"]
-AttentionKernel = Literal["xla", "cudnn"]
+AttentionKernel = Literal["xla", "cudnn", "triton", "splash"]
 
 
 @dataclasses.dataclass(frozen=True)

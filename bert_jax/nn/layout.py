@@ -24,6 +24,23 @@ class RowLayout(NamedTuple):
     lengths: Int[Array, "B J"]
 
 
+class SequenceIds(NamedTuple):
+    """Ids of the sequences that queries and keys belong to; a query attends to its own sequence.
+
+    Attributes:
+        queries: sequence ids of the queries.
+        keys: sequence ids of the keys.
+    """
+
+    queries: Int[Array, "B T"]
+    keys: Int[Array, "B S"]
+
+    @property
+    def mask(self) -> Bool[Array, "B 1 T S"]:
+        """True where a query attends to a key."""
+        return (self.queries[:, :, None] == self.keys[:, None, :])[:, None]
+
+
 def row_layout(lengths: Int[Array, "B J 2"], length: int) -> RowLayout:
     """Compute the layout of rows from the lengths of their pairs' segments.
 
@@ -62,4 +79,4 @@ def gather_positions(
 
 def block_diagonal_mask(sequence_ids: Int[Array, "B T"]) -> Bool[Array, "B 1 T T"]:
     """Return the mask by which tokens attend to their own sequence only (padding to padding)."""
-    return (sequence_ids[:, :, None] == sequence_ids[:, None, :])[:, None]
+    return SequenceIds(sequence_ids, sequence_ids).mask

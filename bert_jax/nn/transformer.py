@@ -13,12 +13,17 @@ from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
 from bert_jax.config import BertConfig
 from bert_jax.nn.dropout import dropout, split_key
 from bert_jax.nn.execution import AttentionKernel, Execution, cast_params
+from bert_jax.nn.fused_attention import LANES, SEQUENCE_KERNELS, cudnn_attention
 from bert_jax.nn.initializers import Initializer, truncated_normal
-from bert_jax.nn.layout import gather_positions
+from bert_jax.nn.layout import SequenceIds, gather_positions
 from bert_jax.nn.linear import LayerNorm, Linear, activate
 from bert_jax.nn.matmul import matmul_transposed
 
 LARGE_NEGATIVE = -1e30  # finite, so that the softmax of a fully masked row is finite
+
+Mask = Bool[Array, "#B 1 #T S"] | SequenceIds
+"""True where a query attends to a key; or the ids of the sequences, where packed rows alone
+decide."""
 
 # --- Attention -----------------------------------------------------------------------------------
 
@@ -27,7 +32,7 @@ def dot_product_attention(
     q: Float[Array, "B T H K"],
     k: Float[Array, "B S H K"],
     v: Float[Array, "B S H K"],
-    mask: Bool[Array, "#B 1 #T S"],
+    mask: Mask,
     *,
     implementation: AttentionKernel = "xla",
     key: PRNGKeyArray | None = None,
@@ -37,21 +42,27 @@ def dot_product_attention(
 
     Equation 1 of Vaswani et al. 2017.
 
-    Scores and softmax are float32. cuDNN's kernel has no dropout on attention probabilities: with a
-    key and a rate above 0, "xla" is used instead.
+    Scores and softmax are float32. "xla" is used instead where the kernel asked for does not apply:
+    all others have no dropout on attention probabilities (a key and a rate above 0); "triton" and
+    "splash" need sequence ids, as many queries as keys, and a multiple of 128 of them.
 
     Args:
         q: queries.
         k: keys.
         v: values.
-        mask: true where a query attends to a key.
-        implementation: "xla" or "cudnn", from `choose_execution`.
+        mask: true where a query attends to a key, or `SequenceIds`.
+        implementation: "xla", "cudnn", "triton" or "splash", from `choose_execution`.
         key: PRNG key of dropout; None in evaluation.
         dropout_rate: share of attention probabilities that is dropped.
     """
-    if implementation == "cudnn" and (key is None or dropout_rate == 0):
-        mask = jnp.broadcast_to(mask, (*mask.shape[:2], q.shape[1], k.shape[1]))  # as cuDNN wants
-        return jax.nn.dot_product_attention(q, k, v, mask=mask, implementation="cudnn")
+    can_fuse = key is None or dropout_rate == 0
+    if isinstance(mask, SequenceIds):
+        is_square = q.shape[1] == k.shape[1] and q.shape[1] % LANES == 0
+        if can_fuse and is_square and implementation in SEQUENCE_KERNELS:
+            return SEQUENCE_KERNELS[implementation](q, k, v, mask)
+        mask = mask.mask
+    if can_fuse and implementation == "cudnn":
+        return cudnn_attention(q, k, v, mask)
     probs_BHTS = attention_weights(q, k, mask).astype(v.dtype)
     v_BHSK = v.transpose(0, 2, 1, 3)
     context_BHTK = jnp.einsum("BHTS,BHSK->BHTK", dropout(probs_BHTS, key, dropout_rate), v_BHSK)
@@ -101,7 +112,7 @@ class SelfAttention(nnx.Module):
     def __call__(
         self,
         x: Float[Array, "B T D"],
-        mask: Bool[Array, "#B 1 #T T"],
+        mask: Mask,
         *,
         positions: Int[Array, "B P"] | None = None,
         key: PRNGKeyArray | None,
@@ -109,7 +120,7 @@ class SelfAttention(nnx.Module):
     ) -> Float[Array, "B P D"]:
         """Attend from every token, or only from those at `positions` (P = T if None).
 
-        With `positions`, the mask must have all rows, [B, 1, T, T].
+        With `positions`, a mask of booleans must have all rows, [B, 1, T, T].
         """
         q, k, v = self.project(x)
         if positions is not None:  # few queries, perhaps an odd number, which cuDNN rejects
@@ -134,10 +145,16 @@ class SelfAttention(nnx.Module):
         return qkv_BT3HK[:, :, 0], qkv_BT3HK[:, :, 1], qkv_BT3HK[:, :, 2]
 
 
-def gather_queries(
-    mask: Bool[Array, "B 1 T S"], positions: Int[Array, "B P"]
-) -> Bool[Array, "B 1 P S"]:
-    """Return the mask's rows of the queries at some positions."""
+def packed_mask(sequence_ids: Int[Array, "B T"], implementation: AttentionKernel) -> Mask:
+    """Return what keeps tokens of packed rows to their own sequence, as the kernel takes it."""
+    ids = SequenceIds(sequence_ids, sequence_ids)
+    return ids if implementation in SEQUENCE_KERNELS else ids.mask
+
+
+def gather_queries(mask: Mask, positions: Int[Array, "B P"]) -> Mask:
+    """Return the mask's rows of the queries at some positions, [B, 1, P, S], or their ids."""
+    if isinstance(mask, SequenceIds):
+        return SequenceIds(gather_positions(mask.queries, positions), mask.keys)
     return gather_positions(mask[:, 0], positions)[:, None]
 
 
@@ -192,7 +209,7 @@ class EncoderLayer(nnx.Module):
     def __call__(
         self,
         x: Float[Array, "B T D"],
-        mask: Bool[Array, "#B 1 #T T"],
+        mask: Mask,
         *,
         positions: Int[Array, "B P"] | None = None,
         key: PRNGKeyArray | None,
@@ -232,7 +249,7 @@ def unstack_layers(layers: Layer) -> list[Layer]:
 def apply_layers(
     layers: nnx.Module,
     x: Float[Array, "B T D"],
-    *layer_args: Array,
+    *layer_args: Array | SequenceIds,
     positions: Int[Array, "B P"] | None = None,
     key: PRNGKeyArray | None,
     execution: Execution,
