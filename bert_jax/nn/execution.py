@@ -10,6 +10,10 @@ from bert_jax.errors import ConfigError
 Dtype = Literal["float32", "bfloat16"]
 MatmulPrecision = Literal["auto", "float32", "default"]
 AttentionKernel = Literal["xla", "cudnn", "triton", "splash"]
+KERNEL_PLATFORMS: dict[str, str] = {"cudnn": "cuda", "triton": "cuda", "splash": "tpu"}
+"""Platform of each fused attention kernel."""
+AUTO_KERNELS: dict[str, AttentionKernel] = {"cuda": "cudnn"}
+"""Fused attention kernel that "auto" takes on a platform."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -37,7 +41,7 @@ DEFAULT_EXECUTION = Execution()
 
 
 def choose_execution(
-    attention: str,
+    attention: Literal["auto"] | AttentionKernel,
     *,
     platform: str,
     dtype: Dtype,
@@ -47,10 +51,11 @@ def choose_execution(
 ) -> Execution:
     """Build an `Execution` with the attention kernel for a platform, before anything is compiled.
 
-    cuDNN works on NVIDIA GPUs, in bfloat16, without dropout on attention probabilities.
+    Fused kernels work in bfloat16, without dropout on attention probabilities, each on one platform
+    (`KERNEL_PLATFORMS`). "auto" takes `AUTO_KERNELS` where they work.
 
     Args:
-        attention: "auto", "xla" or "cudnn".
+        attention: "auto", "xla" or a fused kernel.
         platform: "cuda", "rocm", "cpu" or "tpu", as in `device_platform()`.
         dtype: of activations and matrix products.
         dropout_rate: dropout on attention probabilities while training.
@@ -58,23 +63,24 @@ def choose_execution(
         unroll: unroll the loop over layers.
 
     Raises:
-        ConfigError: "cudnn" is asked for where it cannot work.
+        ConfigError: a fused kernel is asked for where it cannot work.
     """
+    wanted = AUTO_KERNELS.get(platform, "xla") if attention == "auto" else attention
     always = {
-        f"platform {platform!r}": platform != "cuda",
+        f"platform {platform!r}": platform != KERNEL_PLATFORMS.get(wanted),
         f"dtype {dtype!r}": dtype != "bfloat16",
     }
     in_training = {f"attention_probs_dropout_prob {dropout_rate}": dropout_rate > 0}
     reasons = [reason for reason, holds in (always | in_training).items() if holds]
-    if attention == "cudnn" and reasons:
+    if attention in KERNEL_PLATFORMS and reasons:
         raise ConfigError(
-            f"attention = 'cudnn' cannot run with {', '.join(reasons)}",
-            "an NVIDIA GPU, dtype 'bfloat16' and attention_probs_dropout_prob 0",
+            f"attention = {attention!r} cannot run with {', '.join(reasons)}",
+            f"platform {KERNEL_PLATFORMS[attention]!r}, dtype 'bfloat16' and"
+            " attention_probs_dropout_prob 0",
             "pass attention 'auto' or 'xla'",
         )
-    wanted = attention in ("auto", "cudnn")
-    kernel = "cudnn" if wanted and not reasons else "xla"
-    eval_kernel = "cudnn" if wanted and not any(always.values()) else "xla"
+    kernel = "xla" if reasons else wanted
+    eval_kernel = "xla" if any(always.values()) else wanted
     return Execution(dtype, kernel, remat, unroll, eval_kernel)
 
 

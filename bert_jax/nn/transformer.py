@@ -151,7 +151,9 @@ def packed_mask(sequence_ids: Int[Array, "B T"], implementation: AttentionKernel
     return ids if implementation in SEQUENCE_KERNELS else ids.mask
 
 
-def gather_queries(mask: Mask, positions: Int[Array, "B P"]) -> Mask:
+def gather_queries(
+    mask: Bool[Array, "B 1 T S"] | SequenceIds, positions: Int[Array, "B P"]
+) -> Bool[Array, "B 1 P S"] | SequenceIds:
     """Return the mask's rows of the queries at some positions, [B, 1, P, S], or their ids."""
     if isinstance(mask, SequenceIds):
         return SequenceIds(gather_positions(mask.queries, positions), mask.keys)

@@ -2,7 +2,13 @@ import jax.numpy as jnp
 import pytest
 
 from bert_jax.errors import ConfigError
-from bert_jax.nn.execution import Execution, cast_params, choose_execution, matmul_precision
+from bert_jax.nn.execution import (
+    KERNEL_PLATFORMS,
+    Execution,
+    cast_params,
+    choose_execution,
+    matmul_precision,
+)
 
 
 def test_norms_keep_float32():
@@ -26,6 +32,8 @@ def test_settings_are_static():
         ("auto", "cuda", "bfloat16", 0.0, "cudnn", "cudnn"),
         ("cudnn", "cuda", "bfloat16", 0.0, "cudnn", "cudnn"),
         ("xla", "cuda", "bfloat16", 0.0, "xla", "xla"),
+        ("triton", "cuda", "bfloat16", 0.0, "triton", "triton"),
+        ("splash", "tpu", "bfloat16", 0.0, "splash", "splash"),
         ("auto", "cuda", "float32", 0.0, "xla", "xla"),
         ("auto", "cuda", "bfloat16", 0.1, "xla", "cudnn"),
         ("xla", "cuda", "bfloat16", 0.1, "xla", "xla"),
@@ -47,6 +55,7 @@ def test_a_float32_model_multiplies_in_float32_unless_told_otherwise():
     assert matmul_precision("bfloat16", "float32") == "float32"
 
 
-def test_cudnn_where_it_cannot_run_is_refused_with_every_reason():
-    with pytest.raises(ConfigError, match=r"platform 'cpu', dtype 'float32', .*prob 0.1"):
-        choose_execution("cudnn", platform="cpu", dtype="float32", dropout_rate=0.1)
+@pytest.mark.parametrize("kernel", KERNEL_PLATFORMS)
+def test_a_kernel_where_it_cannot_run_is_refused_with_every_reason(kernel):
+    with pytest.raises(ConfigError, match=rf"{kernel}.* 'cpu', dtype 'float32', .*prob 0.1"):
+        choose_execution(kernel, platform="cpu", dtype="float32", dropout_rate=0.1)
