@@ -49,14 +49,7 @@ def outputs_and_gradients(attend, ids, dtype=jnp.float32, num_heads=2, width=16)
 
 
 @KERNELS
-@pytest.mark.parametrize(
-    "length",
-    [
-        128,
-        pytest.param(256, marks=pytest.mark.heavy),
-        pytest.param(640, marks=pytest.mark.heavy),  # 5 blocks of 128
-    ],
-)
+@pytest.mark.parametrize("length", [128, 256, 640])  # one block, or several
 def test_fused_attention_equals_xla_on_packed_rows(name, length):
     ids = packed_rows(length)
     fused = outputs_and_gradients(interpreted(name), ids)
@@ -67,7 +60,6 @@ def test_fused_attention_equals_xla_on_packed_rows(name, length):
 
 
 @KERNELS
-@pytest.mark.heavy
 def test_in_bfloat16_fused_attention_is_as_exact_as_xla(name):
     ids = packed_rows(128)
     exact = outputs_and_gradients(transformer.dot_product_attention, ids, width=64)
