@@ -7,13 +7,20 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from flax import nnx
+from jax.experimental import topologies
+from jax.sharding import SingleDeviceSharding
 
 from bert_jax.config import BertConfig
-from bert_jax.nn import transformer
 from bert_jax.nn.execution import Execution
 from bert_jax.nn.fused_attention import SEQUENCE_KERNELS
 from bert_jax.nn.layout import SequenceIds
-from bert_jax.nn.transformer import EncoderLayer, apply_layers, packed_mask, stack_layers
+from bert_jax.nn.transformer import (
+    EncoderLayer,
+    apply_layers,
+    dot_product_attention,
+    packed_mask,
+    stack_layers,
+)
 
 KERNELS = pytest.mark.parametrize("name", SEQUENCE_KERNELS)
 
@@ -53,7 +60,7 @@ def outputs_and_gradients(attend, ids, dtype=jnp.float32, num_heads=2, width=16)
 def test_fused_attention_equals_xla_on_packed_rows(name, length):
     ids = packed_rows(length)
     fused = outputs_and_gradients(interpreted(name), ids)
-    expected = outputs_and_gradients(transformer.dot_product_attention, ids)
+    expected = outputs_and_gradients(dot_product_attention, ids)
     for ours, theirs in zip(fused, expected, strict=True):
         np.testing.assert_allclose(ours, theirs, atol=1e-5)
         assert np.abs(theirs[ids.queries == 0]).max() > 0.1  # padding attends to padding in both
@@ -62,16 +69,41 @@ def test_fused_attention_equals_xla_on_packed_rows(name, length):
 @KERNELS
 def test_in_bfloat16_fused_attention_is_as_exact_as_xla(name):
     ids = packed_rows(128)
-    exact = outputs_and_gradients(transformer.dot_product_attention, ids, width=64)
+    exact = outputs_and_gradients(dot_product_attention, ids, width=64)
     xla, fused = (
         outputs_and_gradients(attend, ids, jnp.bfloat16, width=64)
-        for attend in (transformer.dot_product_attention, interpreted(name))
+        for attend in (dot_product_attention, interpreted(name))
     )
     for ours, theirs, expected in zip(fused, xla, exact, strict=True):
         assert ours.dtype == jnp.bfloat16
         error, usual = (np.abs(np.asarray(x, np.float32) - expected) for x in (ours, theirs))
         assert error.max() < 0.03
         assert error.mean() < 1.5 * usual.mean()
+
+
+@pytest.mark.heavy
+def test_splash_attention_compiles_for_a_tpu_and_keeps_no_probabilities(monkeypatch):
+    pytest.importorskip("libtpu")
+    for name in ("TPU_SKIP_MDS_QUERY", "ALLOW_MULTIPLE_LIBTPU_LOAD"):
+        monkeypatch.setenv(name, "1")
+    tpu = topologies.get_topology_desc("v5e:2x2", platform="tpu").devices[0]
+    on_tpu = SingleDeviceSharding(tpu)
+    ids = jax.ShapeDtypeStruct((2, 256), jnp.int32, sharding=on_tpu)
+    x = jax.ShapeDtypeStruct((2, 256, 2, 64), jnp.bfloat16, sharding=on_tpu)
+
+    def program(implementation):
+        def run(q, k, v, ids, slope):
+            mask = packed_mask(ids, implementation)
+            attend = functools.partial(dot_product_attention, implementation=implementation)
+            return jax.vjp(lambda q, k, v: attend(q, k, v, mask), q, k, v)[1](slope)
+
+        with jax.numpy_rank_promotion("allow"):
+            return jax.jit(run).lower(x, x, x, ids, x).compile().as_text()
+
+    splash = program("splash")
+    assert splash.count('custom_call_target="tpu_custom_call"') == 2  # forward and backward
+    assert "256,256]" not in splash
+    assert "256,256]" in program("xla")
 
 
 def never(*_args):
@@ -85,9 +117,7 @@ def test_attention_falls_back_to_xla_where_the_kernel_does_not_apply(name, monke
     x = jnp.ones((5, 128, 2, 16))
 
     def trace(q, k, ids, **options):
-        attend = functools.partial(
-            transformer.dot_product_attention, implementation=name, **options
-        )
+        attend = functools.partial(dot_product_attention, implementation=name, **options)
         return jax.eval_shape(attend, q, k, k, ids).shape
 
     with pytest.raises(AssertionError, match="called"):
