@@ -11,12 +11,12 @@ import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from quiet import time_quietly
 
-MakeSide = Callable[[argparse.Namespace], tuple[dict[str, Any], Callable[[int], float]]]
+MakeSide = Callable[[Any], tuple[dict[str, Any], Callable[[int], float]]]
 
 
 def run(
@@ -43,8 +43,11 @@ def run(
         race(script, options, title.format(**vars(options)))
 
 
-def run_worker(make: MakeSide, options: argparse.Namespace) -> None:
-    """Build one side, then run a block of steps for every line on standard input."""
+def run_worker(make: MakeSide, options: Any) -> None:
+    """Build one side, then run a block of steps for every line on standard input.
+
+    Two steps are run before the description is sent, so that they may add to it.
+    """
 
     def send(message: dict[str, Any]) -> None:
         print(json.dumps(message), flush=True)
@@ -64,16 +67,19 @@ def run_worker(make: MakeSide, options: argparse.Namespace) -> None:
 
 
 class Side:
-    """The process of one side, and its measurements."""
+    """The process of one side, whose command ends in `run_worker`, and its measurements."""
 
-    def __init__(self, script: str, name: str, python: str):
-        command = [python, script, *sys.argv[1:], "--worker", name]
+    def __init__(self, command: Sequence[str]):
         pipe = subprocess.PIPE
         self.process = subprocess.Popen(command, stdin=pipe, stdout=pipe, text=True)
         self.seconds: list[float] = []
         self.processor: list[float] = []
         self.last_processor = 0.0
         self.disturbed = ""
+
+    def close(self) -> None:
+        """End the process, which waits for the next block."""
+        self.process.communicate()
 
     def receive(self) -> dict[str, Any]:
         """Wait for the next message of the process."""
@@ -110,13 +116,17 @@ def torch_is_missing(python: str) -> bool:
 
 def race(script: str, options: argparse.Namespace, title: str) -> None:
     """Run both sides in alternating blocks and print their measurements."""
-    sides = {"jax": Side(script, "jax", sys.executable)}
+
+    def start(name: str, python: str) -> Side:
+        return Side([python, script, *sys.argv[1:], "--worker", name])
+
+    sides = {"jax": start("jax", sys.executable)}
     descriptions = {"jax": sides["jax"].receive()}
     if torch_is_missing(options.torch_python):
         print("PyTorch's side is skipped: torch and transformers are not installed; pass")
         print("--torch-python with an interpreter that has them")
     else:
-        sides["torch"] = Side(script, "torch", options.torch_python)
+        sides["torch"] = start("torch", options.torch_python)
         descriptions["torch"] = sides["torch"].receive()
     print(f"{title}; {options.rounds} alternating blocks of {options.steps} steps")
     flops, peak = descriptions["jax"].get("flops", 0), descriptions["jax"].get("peak")

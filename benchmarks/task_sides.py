@@ -43,6 +43,8 @@ class Options:
     """Longest text in tokens; longer ones are truncated."""
     dropout: float = 0.1
     """Dropout on hidden values and attention probabilities, in training."""
+    dtype: Literal["float32", "bfloat16"] = "float32"
+    """Dtype of our matrix products in fine-tuning."""
 
 
 def make_side(name: str, options: Options, folder: str, texts: Sequence[str]) -> tuple[str, Round]:
@@ -129,7 +131,7 @@ def finetune_ours(
     from bert_jax.interop.huggingface import read_directory
     from bert_jax.models.architectures import architecture
     from bert_jax.models.functional import build
-    from bert_jax.nn.execution import Execution
+    from bert_jax.nn.execution import choose_execution, device_platform
     from bert_jax.tasks.classification import Classification
     from bert_jax.tasks.finetuning_programs import MAX_UNROLLED_LAYERS
     from bert_jax.tasks.task import make_finetuning_objective
@@ -142,14 +144,20 @@ def finetune_ours(
     if one_length:
         pad_to_longest(encoded)
     batches = epoch_batches(options, encoded)
-    execution = Execution(unroll=saved.config.num_hidden_layers <= MAX_UNROLLED_LAYERS)
+    execution = choose_execution(
+        "auto",
+        platform=device_platform(),
+        dtype=options.dtype,
+        dropout_rate=saved.config.attention_probs_dropout_prob,
+        unroll=saved.config.num_hidden_layers <= MAX_UNROLLED_LAYERS,
+    )
     merge = build(saved.config, architecture(saved.architecture, len(LABELS)))[1]
     objective = make_finetuning_objective(Classification(LABELS), merge, execution)
     rates = OptimizerConfig(
         learning_rate=LEARNING_RATE, warmup_steps=0, weight_decay=WEIGHT_DECAY, eps=EPS
     )
     optimizer, _ = make_optimizer(rates, len(batches) * (options.rounds + 1))
-    parallel = DataParallel()
+    parallel = DataParallel(num_devices=1)  # as many as `Packing` makes rows for
     step = parallel.shard(make_train_step(objective, optimizer))
     state = parallel.put_state(init_state(saved.params, optimizer, jax.random.key(0)))
 

@@ -83,15 +83,24 @@ def main(options: Options) -> None:
         print("  mean losses of the first epoch:", ", ".join(f"{x:.5f}" for x in results.values()))
 
 
-def make_texts(count: int, seed: int = 0) -> list[str]:
-    """Generate texts of random words, with log-normal lengths and frequencies by Zipf's law."""
+def make_texts(
+    count: int, seed: int = 0, mean: float = 25, deviation: float = 0.7, longest: int = 200
+) -> list[str]:
+    """Generate texts of random words, with log-normal lengths and frequencies by Zipf's law.
+
+    Args:
+        count: number of texts.
+        seed: of words and texts.
+        mean: words of a text, on average.
+        deviation: standard deviation of the logarithm of that number.
+        longest: most words of a text.
+    """
     rng = np.random.default_rng(seed)
     syllables = [a + b for a in "bdfgklmnprstv" for b in "aeiou"]
     words = ["".join(rng.choice(syllables, rng.integers(1, 5))) for _ in range(5000)]
     weights = 1 / np.arange(1, len(words) + 1)
-    mean, deviation = 25, 0.7
     sizes = rng.lognormal(np.log(mean) - deviation**2 / 2, deviation, count)
-    sizes = np.clip(sizes.round().astype(int), 1, 200)
+    sizes = np.clip(sizes.round().astype(int), 1, longest)
     return [" ".join(rng.choice(words, n, p=weights / weights.sum())) + "." for n in sizes]
 
 

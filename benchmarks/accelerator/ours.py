@@ -1,0 +1,154 @@
+"""Our side of the race: the step of `pretrain.py` on one device, fed by its loader."""
+
+import itertools
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import jax
+import numpy as np
+
+from bert_jax.config import PretrainConfig, read_json
+from bert_jax.corpus.phases import open_rows
+from bert_jax.corpus.prepared import PreparedData
+from bert_jax.models.architectures import architecture
+from bert_jax.models.functional import build
+from bert_jax.nn.execution import device_platform
+from bert_jax.tasks.pretraining import make_pretraining_objectives, pretraining_architecture
+from bert_jax.tasks.pretraining_batches import training_batches
+from bert_jax.training.parallel import DataParallel
+from pretrain import choose_pretraining_execution, make_train_functions
+
+KEPT_BATCHES = 8
+
+
+class StepWork(NamedTuple):
+    """Work of a step, from its first batches."""
+
+    tokens: float
+    """Tokens that are not padding."""
+    full: float
+    """Their share of all tokens."""
+    attended: float
+    """Tokens that a token attends to, on average."""
+    predicted: float
+    """Share of the tokens that are predicted."""
+
+
+class Pretraining:
+    """A pretraining run without its loop: one device, its compiled step and its batches.
+
+    Args:
+        config: the run, with one phase.
+    """
+
+    def __init__(self, config: PretrainConfig):
+        data = PreparedData(config.data)
+        self.config, rows, _ = open_rows(config, data)
+        self.parallel = DataParallel(num_devices=1)
+        name = pretraining_architecture(data.nsp and self.config.nsp is None)
+        init, merge = build(self.config.model, architecture(name))
+        self.execution = choose_pretraining_execution(self.config)
+        init_key, mask_key, dropout_key = jax.random.split(jax.random.key(config.seed), 3)
+        objective, _ = make_pretraining_objectives(
+            self.config, data.tokenizer, merge, mask_key, self.execution
+        )
+        jitted: Any
+        jitted, init_state, _ = make_train_functions(self.parallel, init, objective, self.config)
+        self.prepare = jax.jit(objective.prepare)
+        self.state = init_state(init_key, dropout_key)
+        self._batches = training_batches(self.config, rows, 0, (0, 1))
+        self.first_batches = list(itertools.islice(self._batches, KEPT_BATCHES))
+        self.batches: Iterator[Any] = itertools.chain(self.first_batches, self._batches)
+        start = time.perf_counter()
+        batch = self.parallel.put_batch(self.first_batches[0])
+        self.program = jitted.lower(self.state, batch).compile()
+        self.compile_seconds = time.perf_counter() - start
+
+    def masked_batches(self) -> list[dict[str, np.ndarray]]:
+        """Return the first batches as the loss takes them, masks included."""
+        return [jax.device_get(self.prepare(batch)) for batch in self.first_batches]
+
+    def run(self, num_steps: int) -> float:
+        """Take steps, and wait for the last one; return its loss."""
+        metrics: Any = {}
+        for batch in itertools.islice(self.batches, num_steps):
+            self.state, metrics = self.program(self.state, self.parallel.put_batch(batch))
+        return float(self.parallel.get(metrics["loss"][0]))
+
+
+def measure_work(batches: list[dict[str, np.ndarray]]) -> StepWork:
+    """Measure the work of a step on masked batches."""
+    lengths = np.stack([batch["lengths"].sum(axis=-1) for batch in batches]).astype(float)
+    tokens = lengths.sum()
+    return StepWork(
+        tokens=tokens / len(batches),
+        full=tokens / sum(batch["tokens"].size for batch in batches),
+        attended=(lengths**2).sum() / tokens,
+        predicted=sum(batch["weights"].sum() for batch in batches) / tokens,
+    )
+
+
+def bytes_said(program: Any) -> int:
+    """Return the device's memory in bytes that a compiled program needs, by the compiler."""
+    memory = program.memory_analysis()
+    sizes = memory.argument_size_in_bytes + memory.output_size_in_bytes
+    return sizes - memory.alias_size_in_bytes + memory.temp_size_in_bytes
+
+
+def peak_bytes() -> int | None:
+    """Return the most bytes that this process has had in use on the first device.
+
+    None: the device does not report it, as CPUs.
+    """
+    return (jax.local_devices()[0].memory_stats() or {}).get("peak_bytes_in_use")
+
+
+def make_ours(
+    config: PretrainConfig, rows_file: Path | None
+) -> tuple[dict[str, Any], Callable[[int], float]]:
+    """Build our side of the race.
+
+    Args:
+        config: the run.
+        rows_file: file to write for PyTorch's side: parameters, and the first batches, masked.
+    """
+    run = Pretraining(config)
+    masked = run.masked_batches()
+    if rows_file:
+        write_rows(rows_file, run.state.params, masked)
+    about = {
+        "platform": device_platform(),
+        "device": jax.devices()[0].device_kind,
+        "about": f"jax {jax.__version__}, {run.execution.attention} attention",
+        "work": measure_work(masked)._asdict(),
+        "compile_seconds": run.compile_seconds,
+        "bytes_said": bytes_said(run.program),
+    }
+
+    def run_steps(num_steps: int) -> float:
+        loss = run.run(num_steps)
+        about.setdefault("first_loss", loss)
+        about["peak_bytes"] = peak_bytes()
+        return loss
+
+    return about, run_steps
+
+
+def write_rows(path: Path, params: Any, batches: list[dict[str, np.ndarray]]) -> None:
+    """Write parameters by path, such as "params/mlm/bias", and batches, such as "0/tokens"."""
+    leaves = jax.tree_util.tree_leaves_with_path({"params": jax.device_get(params)})
+    arrays = {jax.tree_util.keystr(p, simple=True, separator="/"): x for p, x in leaves}
+    for number, batch in enumerate(batches):
+        arrays |= {f"{number}/{name}": values for name, values in batch.items()}
+    np.savez(path, allow_pickle=False, **arrays)
+
+
+if __name__ == "__main__":
+    from race import run_worker
+
+    config_file = Path(sys.argv[1])
+    settings: PretrainConfig = read_json(PretrainConfig, config_file)
+    run_worker(lambda config: make_ours(config, config_file.with_suffix(".npz")), settings)
