@@ -3,10 +3,11 @@
 PYTHON ?= python3
 VENV   ?= .venv
 EXTRAS ?=
+CUDA_WHEELS ?=
 BIN    := $(VENV)/bin
 RUNS   := $(VENV)/runs$(if $(EXTRAS),-$(EXTRAS))
 
-.PHONY: help demo test test-all check format lint types clean
+.PHONY: help demo test test-all check check-gpu format lint types clean
 
 help:  ## print this list
 	@grep -E '^[a-z-]+: .*##|^[a-z-]+:  ##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/'
@@ -30,6 +31,20 @@ test: $(VENV)/tests  ## run the tests, without the heavy ones
 
 test-all: $(VENV)/tests  ## run every test
 	$(BIN)/python -m pytest -q
+
+# Needs no GPU and no driver, but about 2 GB of wheels in a folder of their own, of JAX's version:
+#   pip install --target DIR --no-deps jax-cuda12-plugin==VERSION jax-cuda12-pjrt==VERSION
+#   pip install --target DIR --no-deps nvidia-{cudnn,cublas,cuda-nvcc,cuda-runtime,cuda-cupti}-cu12 \
+#     nvidia-{cufft,cusolver,cusparse,nvjitlink,cuda-nvrtc,nccl}-cu12
+# The loader reads LD_LIBRARY_PATH when a process starts, and XLA looks for ptxas in PATH.
+check-gpu: $(VENV)/tests  ## compile for GPUs that are absent: make check-gpu CUDA_WHEELS=DIR
+	@test -d "$(CUDA_WHEELS)/jax_cuda12_plugin" || { \
+	  echo "CUDA_WHEELS='$(CUDA_WHEELS)' has no CUDA wheels of JAX; see the Makefile"; exit 2; }
+	JAX_PLATFORMS=cpu JAX_SKIP_CUDA_CONSTRAINTS_CHECK=1 PYTHONPATH="$(CUDA_WHEELS)" \
+	  LD_LIBRARY_PATH="$$(echo $(CUDA_WHEELS)/nvidia/*/lib | tr ' ' ':')" \
+	  PATH="$(CUDA_WHEELS)/nvidia/cuda_nvcc/bin:$$PATH" \
+	  XLA_FLAGS="--xla_gpu_cuda_data_dir=$(CUDA_WHEELS)/nvidia/cuda_nvcc --xla_gpu_autotune_level=0" \
+	  $(BIN)/python -m pytest -q -m gpu
 
 format: $(VENV)/tests  ## rewrite the files in the house format
 	$(BIN)/ruff format .

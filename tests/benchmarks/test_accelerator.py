@@ -18,6 +18,7 @@ from benchmarks.accelerator.sizes import TOY, adamw_run, prepare_rows
 from benchmarks.accelerator.stages import STAGES, Stage
 from benchmarks.accelerator.table import Row
 from bert_jax.config import BertConfig, PretrainConfig, read_json
+from bert_jax.nn.layout import block_diagonal_mask, row_layout
 from bert_jax.training.flops import flops_per_token
 from tests.extras import need
 
@@ -73,6 +74,32 @@ def test_both_sides_train_the_same(tmp_path, data):
         assert our_loss == pytest.approx(their_loss, abs=2e-5)
     assert len({round(loss, 4) for loss, _ in losses}) == 6
     assert about["bytes_said"] > 0
+
+
+@pytest.mark.filterwarnings("ignore:flex_attention called without")
+def test_the_kernels_of_torch_attend_within_sequences():
+    torch = need("torch")
+    from benchmarks.accelerator import theirs, torch_model
+
+    lengths = np.array([[[5, 0], [3, 0]], [[16, 0], [0, 0]]], np.int32)
+    layout = row_layout(jnp.asarray(lengths), 16)
+    tokens, empty = np.zeros((2, 16), np.int32), np.zeros((2, 1), np.int32)
+    batch = theirs.put_batch(
+        {"tokens": tokens, "lengths": lengths, "positions": np.array([[2], [3]]),
+         "labels": empty, "weights": empty}, "cpu",
+    )  # fmt: skip
+    np.testing.assert_array_equal(batch["places"].reshape(2, 16), layout.positions)
+    np.testing.assert_array_equal(batch["mask"], block_diagonal_mask(layout.sequence_ids))
+    assert batch["ends"].tolist() == [0, 5, 8, 16, 32, 32, 32]
+    assert batch["positions"].tolist() == [2, 19]
+
+    batch["blocks"] = theirs.block_mask(torch.from_numpy(np.array(layout.sequence_ids)))
+    q, k, v = (torch.randn(32, 2, 16) for _ in range(3))
+    by_mask = torch_model.attend_sdpa(q, k, v, batch)
+    torch.testing.assert_close(torch_model.attend_flex(q, k, v, batch), by_mask)
+    alone = [x[5:8].transpose(0, 1) for x in (q, k, v)]
+    expected = torch.nn.functional.scaled_dot_product_attention(*alone).transpose(0, 1)
+    torch.testing.assert_close(by_mask[5:8], expected)
 
 
 def test_a_race_measures_both_sides(tmp_path, data, monkeypatch):
