@@ -65,6 +65,8 @@ def race(
             for _ in range(size.blocks):
                 for side in (ours, theirs):
                     side.run_quietly(size.steps)
+            if sensors := read_sensors():
+                yield Row(stage, "sensors after the last block", note=sensors)
         yield from speed("bert_jax", ours)
         yield from speed("PyTorch", theirs)
     ratio = statistics.median(theirs.seconds) / statistics.median(ours.seconds)
@@ -136,7 +138,8 @@ def speed_rows(
     rate = work.tokens / seconds
     slow, fast = (work.tokens / f(side.seconds) for f in (max, min))
     note = f"{1e3 * seconds:.4g} ms a step; blocks from {slow:,.0f} to {fast:,.0f}"
-    yield Row(stage, f"{name}: tokens", rate, "/s", note + side.disturbed)
+    samples = tuple(work.tokens / seconds for seconds in side.seconds)
+    yield Row(stage, f"{name}: tokens", rate, "/s", note + side.disturbed, samples=samples)
     note = f"{flops / 1e6:.6g} MFLOP a token"
     yield Row(stage, f"{name}: model FLOPs", rate * flops / 1e12, "TFLOP/s", note)
     if peak := peak_flops(device):
@@ -164,6 +167,21 @@ def usual_flops_per_token(config: BertConfig, attended: float, predicted: float)
     attention = 4 * layers * width * attended
     head = predicted * (2 * width**2 + 2 * width * config.vocab_size)
     return 3 * (linear + attention + head)
+
+
+def read_sensors() -> str | None:
+    """Return what nvidia-smi reads from the first GPU; None if it is not there."""
+    query = "clocks.sm,clocks.max.sm,power.draw,temperature.gpu,driver_version"
+    try:
+        done = subprocess.run(
+            ["nvidia-smi", "-i", "0", f"--query-gpu={query}", "--format=csv,noheader"],
+            check=True, capture_output=True, text=True,
+        )  # fmt: skip
+    except (OSError, subprocess.CalledProcessError):
+        return None
+    names = ("clock", "of at most", "power", "temperature", "driver")
+    values = done.stdout.strip().split(", ")
+    return ", ".join(f"{name} {value}" for name, value in zip(names, values, strict=False))
 
 
 def torch_obstacle(python: str, platform: str) -> str | None:

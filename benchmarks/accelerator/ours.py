@@ -55,8 +55,7 @@ class Pretraining:
         objective, _ = make_pretraining_objectives(
             self.config, data.tokenizer, merge, mask_key, self.execution
         )
-        jitted: Any
-        jitted, init_state, _ = make_train_functions(self.parallel, init, objective, self.config)
+        step, init_state, _ = make_train_functions(self.parallel, init, objective, self.config)
         self.prepare = jax.jit(objective.prepare)
         self.state = init_state(init_key, dropout_key)
         self._batches = training_batches(self.config, rows, 0, (0, 1))
@@ -64,7 +63,7 @@ class Pretraining:
         self.batches: Iterator[Any] = itertools.chain(self.first_batches, self._batches)
         start = time.perf_counter()
         batch = self.parallel.put_batch(self.first_batches[0])
-        self.program = jitted.lower(self.state, batch).compile()
+        self.program = compile_step(step, self.state, batch)
         self.compile_seconds = time.perf_counter() - start
 
     def masked_batches(self) -> list[dict[str, np.ndarray]]:
@@ -77,6 +76,11 @@ class Pretraining:
         for batch in itertools.islice(self.batches, num_steps):
             self.state, metrics = self.program(self.state, self.parallel.put_batch(batch))
         return float(self.parallel.get(metrics["loss"][0]))
+
+
+def compile_step(step: Any, *arguments: Any) -> Any:
+    """Compile a jitted function for arguments like these."""
+    return step.lower(*arguments).compile()
 
 
 def measure_work(batches: list[dict[str, np.ndarray]]) -> StepWork:

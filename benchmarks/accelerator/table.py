@@ -27,6 +27,8 @@ class Row:
     """Conditions, bounds, or why there is no value."""
     passed: Verdict = None
     """Result of a check. None: the line checks nothing."""
+    samples: tuple[float, ...] = ()
+    """Measurements of which the value is the median, in its unit; in table.json only."""
 
 
 def append_row(path: Path, row: Row) -> None:
@@ -40,7 +42,8 @@ def read_rows(path: Path) -> list[Row]:
     if not path.exists():
         return []
     lines = path.read_text(encoding="utf-8").split("\n")[:-1]  # a line cut short has no end
-    rows = [Row(**json.loads(line)) for line in lines]
+    values = map(json.loads, lines)
+    rows = [Row(**{**fields, "samples": tuple(fields["samples"])}) for fields in values]
     return list({(row.stage, row.name): row for row in rows}.values())
 
 

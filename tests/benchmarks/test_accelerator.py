@@ -161,6 +161,17 @@ def test_why_torch_cannot_take_part(monkeypatch):
         assert duel.torch_obstacle("python", platform) == expected
 
 
+def test_sensors_are_read_where_they_are(monkeypatch):
+    monkeypatch.setattr(
+        duel.subprocess, "run",
+        lambda *args, **kwargs: subprocess.CompletedProcess([], 0, "1980 MHz, 1980 MHz, 650 W\n"),
+    )  # fmt: skip
+    assert duel.read_sensors() == "clock 1980 MHz, of at most 1980 MHz, power 650 W"
+    monkeypatch.undo()
+    monkeypatch.setenv("PATH", "")
+    assert duel.read_sensors() is None
+
+
 def test_kernels_are_compared_with_float32(data, monkeypatch):
     rows = list(attention.compare_kernels("attention", TOY, data))
     assert not table.has_failed(rows)
@@ -231,12 +242,17 @@ def test_a_table_keeps_the_last_line_of_a_name(tmp_path):
         table.append_row(path, row)
     with path.open("a") as file:
         file.write('{"stage": "a", "na')  # of a stage that was killed
+    assert [row.name for row in table.read_rows(path)] == ["x", "y"]
+    path.write_text(path.read_text().rpartition("\n")[0] + "\n")
+    table.append_row(path, Row("a", "x", 2.0, "s", samples=(1.0, 2.0, 3.0)))
     rows = table.read_rows(path)
+    assert rows[0].samples == (1.0, 2.0, 3.0)
     assert [(row.name, row.value) for row in rows] == [("x", 2.0), ("y", None)]
     assert not table.has_failed(rows)
     assert table.has_failed([*rows, Row("a", "z", passed=False)])
     table.write_table(tmp_path, rows)
-    assert [Row(**values) for values in json.loads((tmp_path / "table.json").read_text())] == rows
+    written = json.loads((tmp_path / "table.json").read_text())
+    assert written == json.loads(json.dumps([dataclasses.asdict(row) for row in rows]))
     assert (tmp_path / "table.md").read_text().splitlines()[2:] == [
         "| a | x | 2.00 s |  |  |", "| a | y | - |  | p\\|q |",
     ]  # fmt: skip
