@@ -5,6 +5,7 @@ import json
 import math
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 from bert_jax.filesystem import write_text
 
@@ -42,9 +43,15 @@ def read_rows(path: Path) -> list[Row]:
     if not path.exists():
         return []
     lines = path.read_text(encoding="utf-8").split("\n")[:-1]  # a line cut short has no end
-    values = map(json.loads, lines)
-    rows = [Row(**{**fields, "samples": tuple(fields["samples"])}) for fields in values]
+    rows = list(map(parse_row, lines))
     return list({(row.stage, row.name): row for row in rows}.values())
+
+
+def parse_row(line: str) -> Row:
+    """Return the row of a line of JSON."""
+    fields: Any = json.loads(line)
+    fields["samples"] = tuple(fields["samples"])
+    return Row(**fields)
 
 
 def has_failed(rows: Iterable[Row]) -> bool:
