@@ -1,9 +1,9 @@
-"""Our side of the race: the step of `pretrain.py` on one device, fed by its loader."""
+"""Our side of the race: the step of `pretrain.py` on one device, fed as `fit` feeds it."""
 
 import itertools
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -18,6 +18,7 @@ from bert_jax.models.functional import build
 from bert_jax.nn.execution import device_platform
 from bert_jax.tasks.pretraining import make_pretraining_objectives, pretraining_architecture
 from bert_jax.tasks.pretraining_batches import training_batches
+from bert_jax.training.feeding import MAX_IN_FLIGHT, feed, look_ahead
 from bert_jax.training.parallel import DataParallel
 from pretrain import choose_pretraining_execution, make_train_functions
 
@@ -58,9 +59,9 @@ class Pretraining:
         step, init_state, _ = make_train_functions(self.parallel, init, objective, self.config)
         self.prepare = jax.jit(objective.prepare)
         self.state = init_state(init_key, dropout_key)
-        self._batches = training_batches(self.config, rows, 0, (0, 1))
-        self.first_batches = list(itertools.islice(self._batches, KEPT_BATCHES))
-        self.batches: Iterator[Any] = itertools.chain(self.first_batches, self._batches)
+        batches = training_batches(self.config, rows, 0, (0, 1))
+        self.first_batches = list(itertools.islice(batches, KEPT_BATCHES))
+        self.batches = feed(itertools.chain(self.first_batches, batches), self.parallel)
         start = time.perf_counter()
         batch = self.parallel.put_batch(self.first_batches[0])
         self.program = compile_step(step, self.state, batch)
@@ -72,10 +73,15 @@ class Pretraining:
 
     def run(self, num_steps: int) -> float:
         """Take steps, and wait for the last one; return its loss."""
+        results = map(self._step, itertools.islice(self.batches, num_steps))
         metrics: Any = {}
-        for batch in itertools.islice(self.batches, num_steps):
-            self.state, metrics = self.program(self.state, self.parallel.put_batch(batch))
-        return float(self.parallel.get(metrics["loss"][0]))
+        for metrics in look_ahead(results, MAX_IN_FLIGHT):
+            jax.block_until_ready(metrics)
+        return float(self.parallel.get(metrics)["loss"][0])
+
+    def _step(self, batch: Any) -> Any:
+        self.state, metrics = self.program(self.state, batch)
+        return metrics
 
 
 def compile_step(step: Any, *arguments: Any) -> Any:
