@@ -44,7 +44,7 @@ class Options:
     dropout: float = 0.1
     """Dropout on hidden values and attention probabilities, in training."""
     dtype: Literal["float32", "bfloat16"] = "float32"
-    """Dtype of our matrix products in fine-tuning."""
+    """Dtype of our matrix products."""
 
 
 def make_side(name: str, options: Options, folder: str, texts: Sequence[str]) -> tuple[str, Round]:
@@ -69,7 +69,7 @@ def predict_ours(
     from bert_jax.labelled.packed import packed_batches
     from bert_jax.tokenizer.tokenizer import Tokenizer
 
-    model = bert_jax.load(folder)
+    model = bert_jax.load(folder, dtype=options.dtype)
     encoded = encode(options, texts, model.tokenizer)
     if one_length:
         pad_to_longest(encoded)
@@ -135,10 +135,12 @@ def finetune_ours(
     from bert_jax.tasks.classification import Classification
     from bert_jax.tasks.finetuning_programs import MAX_UNROLLED_LAYERS
     from bert_jax.tasks.task import make_finetuning_objective
+    from bert_jax.training.numerics import set_numerics
     from bert_jax.training.optimizers import make_optimizer
     from bert_jax.training.parallel import DataParallel
     from bert_jax.training.step import init_state, make_train_step
 
+    set_numerics(options.dtype)
     saved = read_directory(folder)
     encoded = encode(options, texts, saved.tokenizer)
     if one_length:

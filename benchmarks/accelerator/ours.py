@@ -19,6 +19,7 @@ from bert_jax.nn.execution import device_platform
 from bert_jax.tasks.pretraining import make_pretraining_objectives, pretraining_architecture
 from bert_jax.tasks.pretraining_batches import training_batches
 from bert_jax.training.feeding import MAX_IN_FLIGHT, feed, look_ahead
+from bert_jax.training.numerics import set_numerics
 from bert_jax.training.parallel import DataParallel
 from pretrain import choose_pretraining_execution, make_train_functions
 
@@ -46,6 +47,7 @@ class Pretraining:
     """
 
     def __init__(self, config: PretrainConfig):
+        set_numerics(config.dtype, config.matmul_precision, config.deterministic)
         data = PreparedData(config.data)
         self.config, rows, _ = open_rows(config, data)
         self.parallel = DataParallel(num_devices=1)

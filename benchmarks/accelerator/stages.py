@@ -23,8 +23,6 @@ class Context:
     """Amounts of work."""
     work: Path
     """Folder of files that stages leave for each other."""
-    platform: str
-    """Platform of the device; empty in the stage that finds it out."""
     torch_python: str
     """Python interpreter that has PyTorch."""
 
@@ -38,11 +36,10 @@ class Context:
             torch_python: Python interpreter that has PyTorch.
             results: file with the lines of earlier stages.
         """
-        found = {row.name: row.value for row in read_rows(results)}
-        platform = str(found.get(PLATFORM, ""))
         if size == "auto":
-            size = "toy" if platform == "cpu" else "full"
-        return cls(SIZES[size], folder / "work", platform, torch_python)
+            found = {row.name: row.value for row in read_rows(results)}
+            size = "toy" if found.get(PLATFORM) == "cpu" else "full"
+        return cls(SIZES[size], folder / "work", torch_python)
 
     @property
     def data(self) -> Path:
@@ -119,9 +116,7 @@ def repeat_bits(stage: str, context: Context) -> Iterator[Row]:
     from benchmarks.accelerator.same_bits import compare_runs
 
     config = adamw_run(context.size, context.size.phases[0], context.data)
-    yield from compare_runs(
-        stage, config, context.size.same_bits_steps, context.work, context.platform
-    )
+    yield from compare_runs(stage, config, context.size.same_bits_steps, context.work)
 
 
 def finetune(stage: str, context: Context) -> Iterator[Row]:

@@ -48,7 +48,8 @@ def measure(stage: str, size: Size, folder: Path, what: str) -> Iterator[Row]:
     note = "with compilation of every shape"
     yield Row(stage, "first round", time.perf_counter() - start, "s", note)
     seconds, _ = run_round()
-    note = f"{len(texts):,} sentences in batches of {options.batch_size}; {about}"
+    note = f"{len(texts):,} sentences in batches of {options.batch_size}, {options.dtype}; "
+    note += about
     yield Row(stage, "sentences", len(texts) / seconds, "/s", note)
     if what == "finetune":
         epochs = 3 * SST2_EXAMPLES * seconds / len(texts)

@@ -215,9 +215,10 @@ def test_two_runs_end_in_the_same_bits(tmp_path, data, monkeypatch):
             same_bits.subprocess, "run",
             lambda *args, **kwargs: subprocess.CompletedProcess([], 0, json.dumps(next(endless))),
         )  # fmt: skip
-        return list(same_bits.compare_runs("same bits", config, 3, tmp_path, "cpu"))[-1]
+        return list(same_bits.compare_runs("same bits", config, 3, tmp_path))[-1]
 
     assert runs(first, second).passed is True
+    assert json.loads((tmp_path / "same-bits.json").read_text())["deterministic"] is True
     assert runs(first, first | {"hash": "0" * 64}).passed is False
 
 
