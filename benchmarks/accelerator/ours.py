@@ -2,7 +2,6 @@
 
 import itertools
 import sys
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -13,15 +12,19 @@ import numpy as np
 from bert_jax.config import PretrainConfig, read_json
 from bert_jax.corpus.phases import open_rows
 from bert_jax.corpus.prepared import PreparedData
-from bert_jax.models.architectures import architecture
-from bert_jax.models.functional import build
 from bert_jax.nn.execution import device_platform
-from bert_jax.tasks.pretraining import make_pretraining_objectives, pretraining_architecture
 from bert_jax.tasks.pretraining_batches import training_batches
+from bert_jax.tasks.pretraining_programs import (
+    build_programs,
+    choose_pretraining_execution,
+    phase_programs,
+    phase_shapes,
+)
+from bert_jax.training.ahead import compile_ahead, does_not_fit
 from bert_jax.training.feeding import MAX_IN_FLIGHT, feed, look_ahead
+from bert_jax.training.machine import machine_at_hand
 from bert_jax.training.numerics import set_numerics
 from bert_jax.training.parallel import DataParallel
-from pretrain import choose_pretraining_execution, make_train_functions
 
 KEPT_BATCHES = 8
 
@@ -50,24 +53,23 @@ class Pretraining:
         set_numerics(config.dtype, config.matmul_precision, config.deterministic)
         data = PreparedData(config.data)
         self.config, rows, _ = open_rows(config, data)
+        nsp = data.nsp and self.config.nsp is None
         self.parallel = DataParallel(num_devices=1)
-        name = pretraining_architecture(data.nsp and self.config.nsp is None)
-        init, merge = build(self.config.model, architecture(name))
-        self.execution = choose_pretraining_execution(self.config)
-        init_key, mask_key, dropout_key = jax.random.split(jax.random.key(config.seed), 3)
-        objective, _ = make_pretraining_objectives(
-            self.config, data.tokenizer, merge, mask_key, self.execution
+        self.execution = choose_pretraining_execution(self.config, self.parallel)
+        programs = build_programs(self.config, data.tokenizer, nsp, self.parallel)
+        training = programs.make_training(self.config)
+        shapes = phase_shapes(self.config, {t: x.row_format.max_sequences for t, x in rows.items()})
+        ((training_step, _),) = phase_programs(
+            self.config, programs, shapes, self.parallel, nsp, training
         )
-        step, init_state, _ = make_train_functions(self.parallel, init, objective, self.config)
-        self.prepare = jax.jit(objective.prepare)
-        self.state = init_state(init_key, dropout_key)
+        self.compilation = compile_ahead(training_step, machine_at_hand())
+        if not self.compilation.fits:
+            raise does_not_fit(self.compilation)
+        self.state = training.init_state(programs.init_key, programs.dropout_key)
+        self.prepare = jax.jit(programs.objective.prepare)
         batches = training_batches(self.config, rows, 0, (0, 1))
         self.first_batches = list(itertools.islice(batches, KEPT_BATCHES))
         self.batches = feed(itertools.chain(self.first_batches, batches), self.parallel)
-        start = time.perf_counter()
-        batch = self.parallel.put_batch(self.first_batches[0])
-        self.program = compile_step(step, self.state, batch)
-        self.compile_seconds = time.perf_counter() - start
 
     def masked_batches(self) -> list[dict[str, np.ndarray]]:
         """Return the first batches as the loss takes them, masks included."""
@@ -82,13 +84,9 @@ class Pretraining:
         return float(self.parallel.get(metrics)["loss"][0])
 
     def _step(self, batch: Any) -> Any:
-        self.state, metrics = self.program(self.state, batch)
+        assert self.compilation.executable is not None
+        self.state, metrics = self.compilation.executable(self.state, batch)
         return metrics
-
-
-def compile_step(step: Any, *arguments: Any) -> Any:
-    """Compile a jitted function for arguments like these."""
-    return step.lower(*arguments).compile()
 
 
 def measure_work(batches: list[dict[str, np.ndarray]]) -> StepWork:
@@ -101,13 +99,6 @@ def measure_work(batches: list[dict[str, np.ndarray]]) -> StepWork:
         attended=(lengths**2).sum() / tokens,
         predicted=sum(batch["weights"].sum() for batch in batches) / tokens,
     )
-
-
-def bytes_said(program: Any) -> int:
-    """Return the device's memory in bytes that a compiled program needs, by the compiler."""
-    memory = program.memory_analysis()
-    sizes = memory.argument_size_in_bytes + memory.output_size_in_bytes
-    return sizes - memory.alias_size_in_bytes + memory.temp_size_in_bytes
 
 
 def peak_bytes() -> int | None:
@@ -136,8 +127,8 @@ def make_ours(
         "device": jax.devices()[0].device_kind,
         "about": f"jax {jax.__version__}, {run.execution.attention} attention",
         "work": measure_work(masked)._asdict(),
-        "compile_seconds": run.compile_seconds,
-        "bytes_said": bytes_said(run.program),
+        "compile_seconds": run.compilation.seconds,
+        "bytes_said": run.compilation.memory,
     }
 
     def run_steps(num_steps: int) -> float:

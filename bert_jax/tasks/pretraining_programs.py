@@ -58,6 +58,8 @@ class Programs(NamedTuple):
     """PRNG key of the parameters."""
     dropout_key: Array
     """PRNG key of dropout."""
+    objective: Objective
+    """What the training step minimizes."""
 
 
 def build_programs(
@@ -82,6 +84,7 @@ def build_programs(
         parallel.shard(make_eval_step(eval_objective), donate=False),
         init_key,
         dropout_key,
+        objective,
     )
 
 
