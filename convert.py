@@ -23,6 +23,8 @@ from bert_jax.models.functional import count_parameters
 from bert_jax.models.new_rows import keep_rows
 from bert_jax.models.pooling import SentencePooling
 from bert_jax.pretrained import read_model
+from bert_jax.remote.reading import fetch_name
+from bert_jax.remote.writing import local_output
 from bert_jax.tokenizer.first_tokens import keep_first_tokens
 from bert_jax.tokenizer.rules import Casing
 
@@ -63,6 +65,15 @@ class ConvertConfig:
 
 def main(config: ConvertConfig) -> int:
     """Convert one model and return the exit code."""
+    is_file = config.to in ("stablehlo", "onnx")
+    source = fetch_name(config.source)
+    with local_output(config.output, "" if is_file else METADATA_FILE) as output:
+        convert(dataclasses.replace(config, source=source, output=str(output)), config.output)
+    return 0
+
+
+def convert(config: ConvertConfig, shown: str) -> None:
+    """Convert one model on this machine; the output is shown under another name, if it has one."""
     output = check_output(config)
     model = extract_part(read_source(config), config.architecture)
     pooling = choose_pooling(config, model)
@@ -74,15 +85,14 @@ def main(config: ConvertConfig) -> int:
         model = shrink_vocabulary(model, config.vocab_size)
     if config.to in ("huggingface", "sentence-transformers"):
         write_directory(output, model, dtype=config.dtype)
-        result = f"{output}/"
+        result = f"{shown}/"
     elif config.to == "stablehlo":
         write_stablehlo(model, output)
-        result = f"{output}: any batch size, up to {model.config.max_position_embeddings} tokens"
+        result = f"{shown}: any batch size, up to {model.config.max_position_embeddings} tokens"
     else:
         worst = write_onnx(model, output)
-        result = f"{output}: ONNX Runtime differs by at most {worst:.1e}"
+        result = f"{shown}: ONNX Runtime differs by at most {worst:.1e}"
     print(f"{model.architecture}, {count_parameters(model.params):,} parameters → {result}")
-    return 0
 
 
 def check_output(config: ConvertConfig) -> Path:

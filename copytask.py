@@ -36,6 +36,7 @@ from bert_jax.training.numerics import set_numerics
 from bert_jax.training.optimizers import make_optimizer, warmup_warning
 from bert_jax.training.parallel import DataParallel
 from bert_jax.training.run import Run, open_run, report_preemption
+from bert_jax.training.rundir import run_folder
 from bert_jax.training.runlog import read_metrics
 from bert_jax.training.step import TrainState, make_eval_step, make_state_init, make_train_step
 from configs.copytask import RUNS
@@ -67,7 +68,7 @@ def main(config: CopyTaskConfig) -> int:
         return {name: float(total / count) for name, (total, count) in sums.items()}
 
     # --- Train: start fresh, or resume from the newest good checkpoint --------------------------
-    folder = Path(config.runs_dir) / config.name
+    folder = run_folder(config.runs_dir, config.name)
     with open_run(folder, config, config.loop, new_state, parallel=parallel, hashes={}) as run:
         if warning := warmup_warning(config.optimizer, config.loop.steps):
             run.log.info(warning)

@@ -27,6 +27,8 @@ from bert_jax.labelled.texts import require_single_texts
 from bert_jax.models.architectures import WITH_LABELS, WITH_POOLER
 from bert_jax.models.functional import merge_pretrained
 from bert_jax.pretrained import read_model
+from bert_jax.remote.addresses import address
+from bert_jax.remote.writing import publish
 from bert_jax.reports.card import model_card
 from bert_jax.reports.programs import report_training
 from bert_jax.reports.report import Report, make_report, write_report
@@ -45,6 +47,7 @@ from bert_jax.training.numerics import set_numerics
 from bert_jax.training.parallel import DataParallel, start_processes
 from bert_jax.training.processes import require_agreement
 from bert_jax.training.run import Run, open_run, report_preemption
+from bert_jax.training.rundir import run_folder
 from bert_jax.training.runlog import read_metrics
 from bert_jax.training.step import (
     TrainState,
@@ -73,7 +76,7 @@ def main(config: FinetuneConfig, kinds: Mapping[str, type[Task]] = KINDS) -> int
     metric, sign = choose_metric(task, config.metric)
     if config.dry_run:
         return report_plan(config, encoder, task, data)
-    folder = Path(config.runs_dir) / config.name
+    folder = run_folder(config.runs_dir, config.name)
     folder.mkdir(parents=True, exist_ok=True)
     rejects.write(folder / "rejects.jsonl")
 
@@ -114,7 +117,9 @@ def main(config: FinetuneConfig, kinds: Mapping[str, type[Task]] = KINDS) -> int
         model = read_model(folder / f"seed-{best}")
         card = (folder / f"seed-{best}" / "model" / "README.md").read_text(encoding="utf-8")
         write_directory(folder / "model", model, card)
-        print(f"best seed by dev {metric}: {best}; its model is in {folder}/model")
+        print(f"best seed by dev {metric}: {best}; its model is in {address(folder)}/model")
+    if setup.parallel.is_first_process:
+        publish(folder)
     return 0
 
 
@@ -208,8 +213,8 @@ def report_best(
         scores |= {f"{name} {k}": v for k, v in task.score(examples, predictions).items()}
         reports[name] = make_report(task, examples, encoded, predictions)
     if setup.parallel.is_first_process:
-        folder, step = run.folder, extra["step"]
-        write_report(folder / "evaluation" / str(step), str(folder), reports)
+        folder, shown, step = run.folder, address(run.folder), extra["step"]
+        write_report(folder / "evaluation" / str(step), shown, reports)
         model = PretrainedModel(
             encoder.config,
             task.architecture,
@@ -230,7 +235,7 @@ def report_best(
         for name, report in reports.items():
             for line in report["warnings"]:
                 run.log.info(f"warning: {name}: {line}")
-        run.log.info(f"report in {folder}/evaluation/{step}, model in {folder}/model")
+        run.log.info(f"report in {shown}/evaluation/{step}, model in {shown}/model")
     return scores
 
 

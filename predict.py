@@ -12,7 +12,6 @@ import dataclasses
 import json
 import sys
 from collections.abc import Iterable, Iterator
-from pathlib import Path
 from typing import Annotated
 
 import tyro
@@ -25,6 +24,7 @@ from bert_jax.labelled.inputs import Input, InputColumns, InputFormat, read_inpu
 from bert_jax.labelled.outputs import Summary, as_json, as_tsv, open_output
 from bert_jax.labelled.progress import Progress
 from bert_jax.nn.execution import Dtype
+from bert_jax.remote.addresses import local_path
 
 CHUNK = 4096  # inputs that are sorted by length and predicted together
 CHUNK_CHARS = 1 << 26  # a chunk of long inputs has fewer of them
@@ -66,6 +66,7 @@ class PredictConfig:
 
 def main(config: PredictConfig) -> int:
     """Read inputs, predict, write the predictions; return the exit code."""
+    answers = None if config.answers is None else local_path(config.answers)
     model = bert_jax.load(config.model, dtype=config.dtype)
     if model.task is None:
         model.require_mlm()
@@ -96,8 +97,8 @@ def main(config: PredictConfig) -> int:
             summary.check(config.max_rejected)
     except BrokenPipeError:  # the reader closed the output: `python predict.py … | head`
         return 0
-    if config.answers is not None:
-        write_text(Path(config.answers), json.dumps(summary.answers, ensure_ascii=False) + "\n")
+    if answers is not None:
+        write_text(answers, json.dumps(summary.answers, ensure_ascii=False) + "\n")
     summary.report(model.max_length, is_tsv)
     return 0
 

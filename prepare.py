@@ -37,6 +37,8 @@ from bert_jax.errors import report_user_errors
 from bert_jax.filesystem import lock_folder
 from bert_jax.reading.cleaning import Findings
 from bert_jax.reading.sources import ReadOptions, find_sources, group_parts
+from bert_jax.remote.reading import fetch_name
+from bert_jax.remote.writing import local_output
 from bert_jax.tokenizer.new_words import add_words
 from bert_jax.tokenizer.opening import open_tokenizer
 from bert_jax.tokenizer.rules import MAX_WORD_CHARS, Casing
@@ -46,6 +48,12 @@ from bert_jax.tokenizer.vocabulary import train_vocab
 
 def main(config: PrepareConfig, console: Console | None = None) -> dict:
     """Prepare a corpus, write it to `config.output`, and return the data report."""
+    with local_output(config.output) as output:
+        return prepare(replace(config, output=str(output)), console or Console())
+
+
+def prepare(config: PrepareConfig, console: Console) -> dict:
+    """Prepare a corpus, write it to the local folder `config.output`, and return the report."""
     output = Path(config.output)
     findings = Findings()
     stopwatch = Stopwatch()
@@ -60,7 +68,8 @@ def main(config: PrepareConfig, console: Console | None = None) -> dict:
         documents=config.documents,
     )
     bundle_options = BundleOptions(bundle_bytes, config.eval_share, config.seed, 1 + config.nsp)
-    sources = find_sources(config.inputs, read_options, findings, output)
+    inputs = [fetch_name(name) for name in config.inputs]
+    sources = find_sources(inputs, read_options, findings, output)
     corpus = Corpus(group_parts(sources), read_options, bundle_options)
     texts = corpus.texts(sample_findings := Findings())
     sample = take_sample(texts, config.sentences, config.language, sample_findings)
@@ -72,7 +81,7 @@ def main(config: PrepareConfig, console: Console | None = None) -> dict:
         remove_if_unfinished(output, config.lengths),
     ):
         report = write_data(config, corpus, sample, findings, stopwatch)
-    print_report(report, console or Console())
+    print_report(report, console)
     return report
 
 
@@ -154,7 +163,7 @@ def make_tokenizer(config: PrepareConfig, corpus: Corpus) -> Tokenizer:
         check_documents(corpus)
     if config.add_tokens is None:
         return tokenizer
-    extended = add_words(tokenizer, config.add_tokens)
+    extended = add_words(tokenizer, fetch_name(config.add_tokens))
     print(
         f"{config.add_tokens}: {extended.vocab_size - tokenizer.vocab_size:,} new words, ids from "
         f"{tokenizer.vocab_size:,}; the others are tokens already"

@@ -30,6 +30,8 @@ from bert_jax.filesystem import copy_files
 from bert_jax.interop.huggingface import PretrainedModel
 from bert_jax.models.functional import merge_pretrained, missing_parts
 from bert_jax.pretrained import read_model
+from bert_jax.remote.addresses import address
+from bert_jax.remote.writing import publish
 from bert_jax.reports.plan import make_plan, plan_warnings
 from bert_jax.tasks.planning import Work, describe_time, plan_run
 from bert_jax.tasks.pretraining import Baselines, data_identity, mean_metrics
@@ -58,6 +60,7 @@ from bert_jax.training.numerics import set_numerics
 from bert_jax.training.parallel import DataParallel, start_processes
 from bert_jax.training.processes import agree
 from bert_jax.training.run import Run, open_run, report_preemption
+from bert_jax.training.rundir import run_folder
 from bert_jax.training.runlog import read_metrics
 from bert_jax.training.step import TrainState
 from configs.pretrain import RUNS
@@ -83,7 +86,7 @@ def main(config: PretrainConfig) -> int:
     config, train_rows, eval_rows = open_rows(config, data, encoder_rows)
     config = decay_run(config)
     tokenizer, nsp = data.tokenizer, data.nsp and config.nsp is None
-    folder = Path(config.runs_dir) / config.name
+    folder = run_folder(config.runs_dir, config.name)
 
     # --- Model, objective, optimizer, step -----------------------------------------------------
     parallel = DataParallel(config.parallel)
@@ -140,7 +143,8 @@ def main(config: PretrainConfig) -> int:
     if parallel.is_first_process:
         plot_loss(read_metrics(folder / "metrics.jsonl"), folder / LOSS_PLOT, baselines.panels)
         took = describe_time(config, run.start_step, began)
-        print(f"done: {outcome.step:,} steps{took}; curves in {folder / LOSS_PLOT}")
+        publish(folder)
+        print(f"done: {outcome.step:,} steps{took}; curves in {address(folder / LOSS_PLOT)}")
         print(f"to train for longer, start a new run: {extend_command(folder)}")
     return 0
 

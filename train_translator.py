@@ -11,7 +11,6 @@ import json
 import sys
 from collections.abc import Sequence
 from dataclasses import replace
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import jax
@@ -46,6 +45,7 @@ from bert_jax.training.optimizers import make_optimizer, warmup_warning
 from bert_jax.training.parallel import DataParallel, start_processes
 from bert_jax.training.processes import require_agreement
 from bert_jax.training.run import Run, open_run, report_preemption
+from bert_jax.training.rundir import run_folder
 from bert_jax.training.runlog import read_metrics
 from bert_jax.training.step import TrainState, make_eval_step, make_state_init, make_train_step
 from configs.train_translator import RUNS
@@ -107,7 +107,7 @@ def main(config: TrainTranslatorConfig) -> int:
         return Evaluation(values, criterion=-values[config.metric])
 
     # --- Train: start fresh, or resume from the newest good checkpoint --------------------------
-    folder = Path(config.runs_dir) / config.name
+    folder = run_folder(config.runs_dir, config.name)
     hashes = {
         "vocabulary": vocabulary.sha256,
         "data": hash_pairs([*encoded["train"], *encoded["dev"]]),

@@ -7,7 +7,6 @@ configuration, 3 data, 4 no usable checkpoint.
 
 import dataclasses
 import sys
-from pathlib import Path
 from typing import Annotated
 
 import tyro
@@ -21,6 +20,7 @@ from bert_jax.lineage.translator import (
     translate_file,
     warn_of_unknown,
 )
+from bert_jax.remote.addresses import local_path
 
 
 @dataclasses.dataclass(frozen=True)
@@ -50,7 +50,7 @@ def main(config: TranslateConfig) -> int:
     translator = load_translator(config.run)
     search = override_search(config, translator)
     if config.align is not None:
-        picture = Path(config.run) / "plots" / "alignment.svg"
+        picture = local_path(config.run) / "plots" / "alignment.svg"
         print(draw_alignment(translator, config.align, search, picture))
         print(f"alignment drawn to {picture}")
     elif config.file == "-" and config.output is None and sys.stdin.isatty():

@@ -19,6 +19,8 @@ from bert_jax.labelled.texts import encode_single, require_single_texts
 from bert_jax.models.new_rows import keep_rows
 from bert_jax.models.pooling import PoolingMode, SentencePooling, require_mode
 from bert_jax.nn.execution import Dtype
+from bert_jax.remote.addresses import as_path
+from bert_jax.remote.reading import fetch
 from bert_jax.tasks.fill_mask import decode_masks, encode_masked
 from bert_jax.tasks.kinds import restore_task
 from bert_jax.tasks.task import Prediction
@@ -253,7 +255,7 @@ def load(
     """Load a trained model: a run of pretrain.py or finetune.py, or a Hugging Face directory.
 
     Args:
-        directory: for example `runs/demo`, or `runs/nsmc/model`.
+        directory: for example `runs/demo`, `runs/nsmc/model` or `gs://bucket/runs/demo`.
         which: checkpoint of a pretraining run: "newest", or "best" by held-out loss.
         dtype: dtype of activations and matrix products; results are float32.
         device: a device, or a platform such as "cpu" or "gpu" for all of its devices. None: all
@@ -277,7 +279,7 @@ def read_model(
         which: as in `load`.
         labels: False ignores the labels of a directory, which an encoder does not need.
     """
-    directory = Path(directory)
+    directory = fetch(as_path(directory))
     if exported := find_directory(directory):
         return read_directory(exported, labels=labels)
     config: PretrainConfig = read_json(PretrainConfig, directory / "config.json")

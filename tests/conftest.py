@@ -29,7 +29,7 @@ import pytest
 from tests.shapes import check_shapes
 
 check_shapes()
-pytest_plugins = ["tests.small_texts", "tests.word_pairs"]
+pytest_plugins = ["tests.small_texts", "tests.word_pairs", "tests.remote.small_store"]
 jax.config.update("jax_numpy_rank_promotion", "raise")
 
 

@@ -6,12 +6,13 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parent.parent
-BASE = {"config", "errors", "filesystem"}
+BASE = {"config", "errors", "filesystem", "remote"}
 DATA = BASE | {"tokenizer", "reading", "corpus", "labelled"}
 MODELS = BASE | {"nn", "models"}
 TASKS = DATA | MODELS | {"drawing", "training", "tasks"}
 ABOVE = TASKS | {"interop", "reports", "inference", "pretrained"}
 ALLOWED = {
+    "remote": BASE,
     "config": BASE,
     "drawing": {"errors", "filesystem", "drawing"},
     "tokenizer": BASE | {"tokenizer"},
@@ -26,7 +27,7 @@ ALLOWED = {
     "reports": TASKS | {"interop", "reports"},
     "lineage": ABOVE | {"lineage"},
 }
-WITHOUT_JAX = ("config", "drawing", "tokenizer", "reading", "corpus", "labelled")
+WITHOUT_JAX = ("remote", "config", "drawing", "tokenizer", "reading", "corpus", "labelled")
 JAX = {"jax", "jaxlib", "flax", "optax", "orbax"}
 LINEAGE_SCRIPTS = {"copytask.py", "train_translator.py", "translate.py"}
 

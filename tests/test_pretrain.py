@@ -232,6 +232,7 @@ def test_new_words_get_embeddings_and_reach_transformers(nano, nano_run, tmp_pat
         (old.params["bert"]["embeddings"]["word"], new.params["bert"]["embeddings"]["word"]),
         (old.params["mlm"]["bias"], new.params["mlm"]["bias"]),
     ):
+        x = np.asarray(x)
         expected = np.concatenate([x, [x[ids].mean(axis=0) for ids in pieces]])
         np.testing.assert_allclose(y, expected, rtol=0, atol=1e-7)
     assert convert.main(convert.ConvertConfig(str(run), str(tmp_path / "hf"))) == 0

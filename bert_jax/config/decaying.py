@@ -1,7 +1,6 @@
 """The run that ends another one early: it decays the learning rate from one of its steps."""
 
 import dataclasses
-from pathlib import Path
 
 from bert_jax.config.pretraining import PretrainConfig, phase_at, phase_spans
 from bert_jax.errors import ConfigError
@@ -47,7 +46,7 @@ def decay_run(config: PretrainConfig) -> PretrainConfig:
     return dataclasses.replace(
         config,
         name=f"{config.name}-{step}+{steps}",
-        extend_from=str(Path(config.runs_dir) / config.name / "checkpoints" / str(step)),
+        extend_from=f"{config.runs_dir}/{config.name}/checkpoints/{step}",
         optimizer=dataclasses.replace(optimizer, schedule="linear", warmup_steps=0),
         loop=dataclasses.replace(config.loop, steps=steps),
         phases=(dataclasses.replace(phase, share=1.0),),

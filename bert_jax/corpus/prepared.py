@@ -11,7 +11,9 @@ from bert_jax.corpus.datasets import REPORT
 from bert_jax.corpus.loader import PretrainingRows
 from bert_jax.corpus.rows import RowFormat
 from bert_jax.errors import ConfigError, DataError, one_line
-from bert_jax.filesystem import read_text
+from bert_jax.filesystem import read_text, write_text
+from bert_jax.remote.addresses import as_path, find_address
+from bert_jax.remote.reading import fetch
 from bert_jax.tokenizer.tokenizer import Tokenizer
 
 MAX_HASHED_BYTES = 1 << 30  # up to this size, `check` compares hashes too
@@ -30,14 +32,14 @@ class PreparedData:
     """A folder that prepare.py finished: its report, tokenizer and rows.
 
     Args:
-        folder: prepare.py's `--output`.
+        folder: prepare.py's `--output`; one in an object store is fetched.
 
     Raises:
         DataError: there is no such folder, or prepare.py did not finish it.
     """
 
     def __init__(self, folder: str | Path):
-        self.folder = Path(folder)
+        self.folder = fetch(as_path(folder))
         self.report = _read_report(self.folder)
         self._datasets = self.report["datasets"]
 
@@ -150,6 +152,8 @@ class PreparedData:
     def check(self) -> None:
         """Compare every shard's size with the report, and its hash if all are less than 1 GB.
 
+        Hashes of rows that were fetched from an object store are compared once in any case.
+
         Raises:
             DataError: a shard is missing, or is not the one that was written.
         """
@@ -160,21 +164,32 @@ class PreparedData:
             for shard in split["shards"]
         ]
         compare_hashes = sum(shard["bytes"] for _, shard in shards) < MAX_HASHED_BYTES
+        is_copy = find_address(self.folder) is not None
+        verified = self.folder.with_name(f"{self.folder.name}.verified")
+        if is_copy and not (verified.exists() and verified.read_text() == self.fingerprint):
+            compare_hashes = True
         for path, shard in shards:
             size = path.stat().st_size if path.is_file() else None
             if size != shard["bytes"]:
                 actual = "is missing" if size is None else f"has {size} bytes"
-                raise DataError(
-                    f"{path} {actual}", f"{shard['bytes']} bytes", f"restore it, or {RERUN}"
-                )
+                raise DataError(f"{path} {actual}", f"{shard['bytes']} bytes", self._discard(path))
             if compare_hashes:
                 digest = hashlib.sha256(path.read_bytes()).hexdigest()
                 if digest != shard["sha256"]:
                     raise DataError(
                         f"{path} has changed: sha256 {digest[:12]}…",
                         f"sha256 {shard['sha256'][:12]}…",
-                        f"restore it, or {RERUN}",
+                        self._discard(path),
                     )
+        if is_copy and compare_hashes:
+            write_text(verified, self.fingerprint)
+
+    def _discard(self, path: Path) -> str:
+        """Remove a damaged file if it is a copy; return the next step for the user."""
+        if find_address(path) is None:
+            return f"restore it, or {RERUN}"
+        path.unlink(missing_ok=True)
+        return f"re-run this command, which fetches it again; if that does not help, {RERUN}"
 
 
 def _read_report(folder: Path) -> dict[str, Any]:

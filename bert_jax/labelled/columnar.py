@@ -13,6 +13,7 @@ from bert_jax.labelled.rejects import Rejects
 from bert_jax.labelled.rows import NumberedRow, Rows, count_rows
 from bert_jax.reading.sources import ReadOptions, load_tfds_builder
 from bert_jax.reading.streams import unreadable_error
+from bert_jax.remote.reading import fetch_name
 
 BATCH_ROWS = 16  # read at a time: a tiny Parquet file can hold rows of any size
 
@@ -26,6 +27,7 @@ def parquet_rows(name: str, rejects: Rejects) -> Rows:
     import pyarrow
     import pyarrow.parquet
 
+    name = fetch_name(name)
     open_regular(name, DataError).close()
     try:
         file = pyarrow.parquet.ParquetFile(name)

@@ -2,6 +2,7 @@
 
 import io
 import itertools
+import os
 import sys
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -11,6 +12,7 @@ from bert_jax.errors import DataError
 from bert_jax.filesystem import open_regular
 from bert_jax.reading.encodings import advise_conversion, refuse_marks
 from bert_jax.reading.streams import READ_ERRORS, decompress, unreadable_error
+from bert_jax.remote.reading import fetch_name
 
 MAX_LINE_BYTES = 8 << 20
 MAX_JSON_FILE_BYTES = 512 << 20  # of one JSON text
@@ -33,7 +35,7 @@ class LineReader:
     """The lines of a file; opened, or refused, when it is built.
 
     Args:
-        name: a file, also .gz or .xz; "-" is standard input.
+        name: a file or the address of one, also .gz or .xz; "-" is standard input.
 
     Raises:
         DataError: no such file, or not a regular one; while iterating, a damaged one, or one in
@@ -47,7 +49,7 @@ class LineReader:
         self._lines = self._read()
         self._peeked: list[Line] = []
         if name != "-":
-            self._size = Path(name).stat().st_size
+            self._size = os.fstat(self._raw.fileno()).st_size
 
     def fraction(self) -> float | None:
         """Return the part of the file that was read, from 0 to 1; None for standard input."""
@@ -102,6 +104,7 @@ def open_decompressed(name: str) -> tuple[BinaryIO, BinaryIO]:
             return text, text
         binary = io.BufferedReader(io.FileIO(sys.stdin.fileno(), closefd=False))
         return binary, binary
+    name = fetch_name(name)
     if not Path(name).exists():
         raise DataError(f"{name} does not exist", "a file", "check the path")
     raw = open_regular(name, DataError)

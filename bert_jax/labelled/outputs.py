@@ -6,11 +6,11 @@ import json
 import os
 import sys
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any, TextIO
 
 from bert_jax.errors import ConfigError, DataError, os_error_reason
 from bert_jax.labelled.inputs import Input, main_text
+from bert_jax.remote.addresses import local_path
 
 PREFIX = "predicted_"
 ERRORS_SHOWN = 3
@@ -71,7 +71,7 @@ def open_output(name: str) -> Iterator[TextIO]:
     The file is written as NAME.partial and gets its name once it is complete; if it cannot be
     completed, nothing is left of it.
     """
-    path = Path(name)
+    path = local_path(name)
     is_regular_file = name != "-" and (path.is_file() or not path.exists())
     if is_regular_file:
         path = path.resolve()

@@ -19,6 +19,8 @@ from bert_jax.lineage.bitext_batches import append_end
 from bert_jax.lineage.config import SearchConfig, TrainTranslatorConfig
 from bert_jax.lineage.subwords import END, Subwords
 from bert_jax.lineage.translation import build_translator
+from bert_jax.remote.addresses import as_path, local_path
+from bert_jax.remote.reading import fetch
 from bert_jax.training.checkpoint_arrays import load_params
 from bert_jax.training.identity import require_saved_model
 from bert_jax.training.parallel import DataParallel
@@ -142,7 +144,7 @@ def load_translator(run: str | Path, which: str = "best") -> Translator:
         >>> load_translator("runs/dates").translate(["september 27, 1994"])
         ['1994-09-27']
     """
-    run = Path(run)
+    run = fetch(as_path(run))
     if not (run / "config.json").is_file():
         raise ConfigError(
             f"{run} is no run of train_translator.py: it has no config.json",
@@ -178,7 +180,7 @@ def translate_file(
         output: file to write; None is standard output.
         search: how translations are searched for.
     """
-    if output is not None and not Path(output).parent.is_dir():
+    if output is not None and not local_path(output).parent.is_dir():
         raise ConfigError(
             f"{output}: there is no folder {Path(output).parent}",
             "a file in a folder that exists",

@@ -3,7 +3,6 @@
 import functools
 from collections.abc import Mapping
 from dataclasses import replace
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import jax
@@ -14,6 +13,7 @@ from bert_jax.corpus.prepared import PreparedData
 from bert_jax.errors import ConfigError, DataError
 from bert_jax.models.architectures import architecture
 from bert_jax.models.functional import build, count_parameters
+from bert_jax.remote.addresses import as_path
 from bert_jax.reports.programs import describe_compilation
 from bert_jax.tasks.pretraining import data_identity, pretraining_architecture
 from bert_jax.tasks.pretraining_programs import (
@@ -173,7 +173,7 @@ def read_run(config: PretrainConfig, encoder_rows: int) -> PlannedRun:
     rows = {phase.length: data.rows(phase.length, "train") for phase in config.phases}
     num_rows = {length: len(rows_of_length) for length, rows_of_length in rows.items()}
     config = decay_run(config.with_steps(num_rows))
-    folder = Path(config.runs_dir) / config.name
+    folder = as_path(config.runs_dir) / config.name
     return PlannedRun(
         config,
         data.tokenizer,

@@ -3,7 +3,6 @@
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import fields
-from pathlib import Path
 from typing import Protocol
 
 import jax
@@ -17,6 +16,7 @@ from bert_jax.errors import ConfigError
 from bert_jax.filesystem import write_bytes
 from bert_jax.models.functional import Params, merge_pretrained
 from bert_jax.models.new_rows import add_rows
+from bert_jax.remote.addresses import WRITTEN, as_path
 from bert_jax.tokenizer.new_words import pieces_of_new_tokens
 from bert_jax.tokenizer.tokenizer import Tokenizer
 from bert_jax.training.processes import share_array
@@ -145,7 +145,7 @@ def start_embeddings(
         content = safetensors.numpy.save(
             {"bert.embeddings.word_embeddings.weight": word}, metadata={"format": "pt"}
         )
-        write_bytes(Path(config.runs_dir) / config.name / START_FILE, content)
+        write_bytes(as_path(config.runs_dir, WRITTEN) / config.name / START_FILE, content)
         log(
             f"word embeddings start as PPMI vectors: {made.known.sum():,} of {len(word):,}, from "
             f"{made.num_pairs:,} pairs in {made.num_rows:,} rows of {rows.row_format.length} "

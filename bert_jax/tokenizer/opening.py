@@ -3,6 +3,8 @@
 from pathlib import Path
 
 from bert_jax.errors import ConfigError
+from bert_jax.remote.addresses import as_path
+from bert_jax.remote.reading import fetch
 from bert_jax.tokenizer.directory import JSON, VOCAB
 from bert_jax.tokenizer.rules import MAX_WORD_CHARS, Casing
 from bert_jax.tokenizer.tokenizer import Tokenizer
@@ -26,7 +28,7 @@ def open_tokenizer(
     Raises:
         ConfigError: it cannot be read, or the folder's tokenizer has another casing than is asked.
     """
-    path = Path(path)
+    path = fetch(as_path(path))
     casing = Casing(lowercase, strip_accents)
     if not path.is_dir():
         return Tokenizer(read_vocab(path), casing, (), max_word_chars or MAX_WORD_CHARS)

@@ -15,7 +15,16 @@ from typing import Any
 
 import jax
 
-from bert_jax.errors import CheckpointError, ConfigError, one_line, os_error_as_user_error
+from bert_jax.errors import (
+    CheckpointError,
+    ConfigError,
+    UserError,
+    one_line,
+    os_error_as_user_error,
+)
+from bert_jax.remote.addresses import find_address
+from bert_jax.remote.reading import fetch_step
+from bert_jax.remote.writing import publish
 from bert_jax.training.checkpoint_arrays import ArrayStore, find_non_finite
 from bert_jax.training.checkpoint_hashes import (
     BadStep,
@@ -29,7 +38,7 @@ from bert_jax.training.checkpoint_hashes import (
     remove_leftovers,
     remove_unfinished,
     set_aside,
-    verify_files,
+    verify_step,
     write_manifest,
 )
 from bert_jax.training.identity import ResumeRules, require_same_run
@@ -71,7 +80,7 @@ class Checkpoints:
         self._identity, self._kept = dict(identity), (keep_last, keep_every)
         self._rules, self._allow_unverified, self._log = rules, allow_unverified, log
         self._first = jax.process_index() == 0
-        self._store = ArrayStore()
+        self._store = ArrayStore(shared=find_address(self.folder) is None)
         self._thread: threading.Thread | None = None
         self._failures, self._error = 0, ""
         self._remedy = "a folder that can be written", "see the reason"
@@ -165,8 +174,9 @@ class Checkpoints:
             self._log("to use them, stop this run, make the files readable, and resume")
 
     def _read(self, step: int, abstract_state: Any) -> Any:
+        directory = fetch_step(self.folder / str(step))
         try:
-            return self._store.read(self.folder / str(step), abstract_state)
+            return self._store.read(directory, abstract_state)
         except ConfigError:
             raise
         except Exception as error:
@@ -235,13 +245,18 @@ class Checkpoints:
             raise
         self._unreadable.discard(step)
         prune_steps(self.folder, *self._kept, self._unreadable, self._log)
+        publish(self.folder.parent)  # the whole run, whose log is as new as its checkpoint
 
     def _failed(self, step: int, error: Exception) -> None:
-        self._failures += 1
+        # A run in an object store that another machine has taken over ends at once.
+        self._failures += MAX_FAILURES if isinstance(error, ConfigError) else 1
         if self._first:
             remove_unfinished(self.folder, step)
         self._error = f"step {step} was not saved: {one_line(error)}"
-        if isinstance(error, OSError):
+        if isinstance(error, UserError):
+            self._error = f"step {step} was not saved: {error.lines[0]}"
+            self._remedy = error.lines[1:]
+        elif isinstance(error, OSError):
             _, expected, fix = os_error_as_user_error(error).lines
             self._remedy = expected, fix.split(", or ")[0]  # not "another folder": it is this run
         self._log(
@@ -274,7 +289,7 @@ class Checkpoints:
                 manifest = read_manifest(self.folder, step)
                 source = f"checkpoint {step} in {self.folder}"
                 require_same_run(source, manifest["identity"], self._identity, self._rules)
-                verify_files(self.folder / str(step), manifest)
+                verify_step(self.folder / str(step), manifest)
                 return {"step": step, "extra": manifest["extra"]}
             except BadStep as reason:
                 bad[step] = str(reason)

@@ -17,25 +17,39 @@ from typing import Any
 import jax
 import numpy as np
 import orbax.checkpoint as ocp
+from orbax.checkpoint._src.metadata.array_metadata_store import Store as ArrayMetadataStore
+from orbax.checkpoint._src.metadata.array_metadata_store import Validator
+from orbax.checkpoint.options import MultiprocessingOptions
+from orbax.checkpoint.type_handlers import create_type_handler_registry
 
 from bert_jax.errors import CheckpointError, ConfigError, one_line
+from bert_jax.remote.reading import fetch
 from bert_jax.training.checkpoint_hashes import (
     BadStep,
     criterion,
     none_good,
     read_manifests,
-    verify_files,
+    verify_step,
 )
 
 _OS_ERROR = re.compile(r"os_error_code='(\d+)'")  # in TensorStore's errors
 
 
 class ArrayStore:
-    """Asynchronous store of pytrees of global arrays; all processes call it together."""
+    """Asynchronous store of pytrees of global arrays; all processes call it together.
 
-    def __init__(self) -> None:
+    Args:
+        shared: all processes of the job see the same folders. False: each one has its own, so that
+            process 0 saves replicated arrays alone, and each process reads all of them.
+    """
+
+    def __init__(self, shared: bool = True) -> None:
         _silence_failed_saves()
-        self._orbax = ocp.AsyncCheckpointer(ocp.PyTreeCheckpointHandler())
+        self._shared = shared or jax.process_count() == 1
+        if self._shared:
+            self._orbax = ocp.AsyncCheckpointer(ocp.PyTreeCheckpointHandler())
+        else:
+            self._orbax = _make_checkpointer_of_one()
         self._saving = Path()
 
     def save(self, directory: Path, state: Any) -> None:
@@ -46,6 +60,8 @@ class ArrayStore:
         """
         self._saving = directory
         stored = {k: x for k, x in _flatten(state).items() if x.size}  # Orbax: no empty arrays
+        if not self._shared and jax.process_index() > 0:
+            return
         with _os_errors(directory):
             self._orbax.save(directory, args=ocp.args.PyTreeSave(stored))
 
@@ -82,6 +98,30 @@ class ArrayStore:
                 restored[name] = jax.numpy.zeros(x.shape, x.dtype)
         leaves = [jax.device_put(restored[name], x.sharding) for name, x in abstract.items()]
         return jax.tree.unflatten(jax.tree.structure(abstract_state), leaves)
+
+
+class _OneProcess(Validator):
+    """No check that every process has written: one writes for all."""
+
+    def validate_all_array_metadatas(self, *args: Any, **options: Any) -> None:
+        pass
+
+
+def _make_checkpointer_of_one() -> ocp.AsyncCheckpointer:
+    """Make a checkpointer that waits for no other process, and writes replicated arrays whole."""
+    number = jax.process_index()
+    alone = MultiprocessingOptions(
+        primary_host=number, active_processes={number}, barrier_sync_key_prefix=f"{number}"
+    )
+    whole = ocp.type_handlers.ArrayHandler(
+        primary_host=number, use_replica_parallel=False, array_metadata_store=ArrayMetadataStore()
+    )
+    handler = ocp.PyTreeCheckpointHandler(
+        multiprocessing_options=alone,
+        type_handler_registry=create_type_handler_registry((jax.Array, whole)),
+        array_metadata_validator=_OneProcess(),
+    )
+    return ocp.AsyncCheckpointer(handler, multiprocessing_options=alone)
 
 
 @contextlib.contextmanager
@@ -211,6 +251,8 @@ def load_params(
         CheckpointError: no step is good.
     """
     folder = Path(folder).absolute()
+    if folder.name != "checkpoints":
+        fetch(folder)  # in a job of several processes, only the first has the newest steps
     folder = folder / "checkpoints" if (folder / "checkpoints").is_dir() else folder
     bad: dict[int, str] = {}
     good = read_manifests(folder, bad)
@@ -219,7 +261,7 @@ def load_params(
         order.sort(key=lambda step: criterion(good[step]))
     for step in order:
         try:
-            verify_files(folder / str(step), good[step])
+            verify_step(folder / str(step), good[step])
             params = read_params(folder / str(step))
             if name := find_non_finite(params):
                 raise BadStep(f"{name} holds NaN or Inf")

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from bert_jax.errors import one_line, os_error_reason
+from bert_jax.remote.reading import fetch_again, fetch_step
 
 
 class BadStep(Exception):
@@ -199,6 +200,22 @@ def verify_files(directory: Path, manifest: Mapping[str, Any]) -> None:
     for name, about in manifest["files"].items():
         if hashes.get(name) != about:
             raise BadStep(f"file {name} was changed: its SHA-256 is not the one in the manifest")
+
+
+def verify_step(directory: Path, manifest: Mapping[str, Any]) -> None:
+    """Verify a step; of one in an object store, a copy that may be damaged is fetched once more.
+
+    Raises:
+        BadStep: as `verify_files`.
+        DataError: the store cannot be read.
+    """
+    fetch_step(directory)
+    try:
+        verify_files(directory, manifest)
+    except BadStep:
+        if not fetch_again(directory):
+            raise
+        verify_files(directory, manifest)
 
 
 def _checksum(manifest: Mapping[str, Any]) -> str:

@@ -6,10 +6,12 @@ from pathlib import Path
 
 import jax
 
+from bert_jax.remote.addresses import WRITTEN, as_path
+
 FOLDER = ".compiled"
 
 
-def use_compilation_cache(runs_dir: str | Path) -> None:
+def use_compilation_cache(runs_dir: str) -> None:
     """Keep JAX's persistent compilation cache beside the runs, unless one is chosen already.
 
     `JAX_COMPILATION_CACHE_DIR` names another folder, `JAX_ENABLE_COMPILATION_CACHE=false` turns it
@@ -17,7 +19,7 @@ def use_compilation_cache(runs_dir: str | Path) -> None:
     """
     if jax.config.values["jax_compilation_cache_dir"] is not None:
         return
-    folder = Path(runs_dir).absolute() / FOLDER
+    folder = as_path(runs_dir, WRITTEN).absolute() / FOLDER
     if jax.default_backend() == "cpu":
         folder /= f"cpu-{_cpu_kind()}"
     jax.config.update("jax_compilation_cache_dir", str(folder))

@@ -14,6 +14,8 @@ import optax
 from bert_jax.config import Phase, PretrainConfig, divide_steps, flatten, rows_read
 from bert_jax.errors import CheckpointError, ConfigError, DivergedError
 from bert_jax.filesystem import read_json_object, write_text
+from bert_jax.remote.addresses import address, as_path, find_address
+from bert_jax.remote.reading import fetch, fetch_step
 from bert_jax.training.checkpoint_arrays import ArrayStore, find_non_finite
 from bert_jax.training.checkpoint_hashes import (
     BadStep,
@@ -22,7 +24,7 @@ from bert_jax.training.checkpoint_hashes import (
     list_steps,
     none_good,
     read_manifests,
-    verify_files,
+    verify_step,
 )
 from bert_jax.training.step import TrainState
 
@@ -87,24 +89,23 @@ def open_extension(
     """
     if not config.extend_from:
         return Extension()
-    source = Path(config.extend_from)
-    run, step = split_step(source)
+    run, step = split_step(as_path(config.extend_from))
     if list_steps(folder / "checkpoints") and (folder / RECORD).is_file():
         record = _read_record(folder / RECORD)
         _check_same_source(run, record, folder)
         return record
-    if run.resolve() == folder.resolve():
+    if address(run.resolve()) == address(folder.resolve()):
         raise ConfigError(
-            f"--extend-from {source} is the directory of the new run itself",
+            f"--extend-from {config.extend_from} is the directory of the new run itself",
             "a run of another name",
             "pass --name with the new run's name",
         )
-    step, manifest = _newest_good(run, step, log)
+    step, manifest = _newest_good(fetch(run), step, log)
     identity = manifest["identity"]
-    _check_compatible(config, identity, source, hashes)
+    _check_compatible(config, identity, address(run), hashes)
     same_data = identity.get("data") == hashes["data"]
     rows = _rows_read(identity, step) if same_data and identity["seed"] == str(config.seed) else {}
-    return Extension(str(run), step, _hash_state(manifest), rows)
+    return Extension(address(run), step, _hash_state(manifest), rows)
 
 
 def split_step(source: Path) -> tuple[Path, int | None]:
@@ -131,17 +132,17 @@ def extend_state(fresh: TrainState, extension: Extension) -> TrainState:
     """
     if not extension.run or isinstance(fresh.step, jax.core.Tracer):
         return fresh
-    directory = (Path(extension.run) / "checkpoints" / str(extension.step)).absolute()
-    store = ArrayStore()
+    directory = as_path(extension.run).absolute() / "checkpoints" / str(extension.step)
+    store = ArrayStore(shared=find_address(directory) is None)
     try:
-        extended: TrainState = store.read(directory, fresh)
+        extended: TrainState = store.read(fetch_step(directory), fresh)
     finally:
         store.close()
     if name := find_non_finite(extended):
         raise CheckpointError(
             f"{directory}: {name} holds NaN or Inf",
             "a finite state",
-            f"pass an earlier step: --extend-from {directory.parent}/STEP",
+            f"pass an earlier step: --extend-from {address(directory.parent)}/STEP",
         )
     opt_state = reset_schedule(extended.opt_state)
     return fresh._replace(step=extended.step, params=extended.params, opt_state=opt_state)
@@ -161,7 +162,7 @@ def reset_schedule(opt_state: Any) -> Any:
 
 def extend_command(source: Path) -> str:
     """Return the options of a new run of the same model that continues from a run or checkpoint."""
-    return f"--name NEW --extend-from {source}"
+    return f"--name NEW --extend-from {address(source)}"
 
 
 @contextlib.contextmanager
@@ -181,8 +182,7 @@ def advise_after_divergence(folder: Path) -> Iterator[None]:
             advice = f"{start}, under another --name (no checkpoint of this one was evaluated)"
         else:
             advice = f"{start}: {extend_command(folder / 'checkpoints' / str(best))}"
-        wrong = error.lines[0]
-        raise DivergedError(wrong, "finite losses and gradients", advice) from None
+        raise DivergedError(error.lines[0], "finite losses and gradients", advice) from None
 
 
 def _hash_state(manifest: Mapping[str, Any]) -> str:
@@ -191,12 +191,13 @@ def _hash_state(manifest: Mapping[str, Any]) -> str:
 
 def _check_same_source(run: Path, record: Extension, folder: Path) -> None:
     """Raise ConfigError if another run than the recorded one is there; it may have been moved."""
-    if not run.is_dir() or run.resolve() == Path(record.run).resolve():
+    if not run.is_dir() or run.resolve() == as_path(record.run).resolve():
         return
     manifest = read_manifests(run / "checkpoints", {}).get(record.step)
     if manifest is None or _hash_state(manifest) != record.state:
         raise ConfigError(
-            f"--extend-from {run}, but {folder} extends {record.run} at step {record.step:,}",
+            f"--extend-from {address(run)}, but {address(folder)} extends {record.run} at step"
+            f" {record.step:,}",
             "the run that was extended at the start",
             f"pass --extend-from {record.run}, or give a new run another --name",
         )
@@ -223,7 +224,7 @@ def _newest_good(
     folder, bad = run / "checkpoints", {}
     if not folder.is_dir():
         raise ConfigError(
-            f"{run} holds no run to extend: {folder} is missing",
+            f"{address(run)} holds no run to extend: {address(folder)} is missing",
             "the directory of a run of pretrain.py",
             "check --extend-from",
         )
@@ -232,7 +233,7 @@ def _newest_good(
         try:
             if candidate not in manifests:
                 raise BadStep("there is no such step (--keep-every keeps steps for good)")
-            verify_files(folder / str(candidate), manifests[candidate])
+            verify_step(folder / str(candidate), manifests[candidate])
         except (BadStep, OSError) as reason:
             bad[candidate] = str(reason)
             continue
@@ -245,18 +246,17 @@ def _newest_good(
 def _check_compatible(
     config: PretrainConfig,
     identity: Mapping[str, str | None],
-    source: Path,
+    run: str,
     hashes: Mapping[str, str | None],
 ) -> None:
     """Raise ConfigError if the state of a run of `identity` is not one of this configuration."""
     if "masking.rate" not in identity:
         raise ConfigError(
-            f"{source} is not a run of pretrain.py", "a pretraining run", "check --extend-from"
+            f"{run} is not a run of pretrain.py", "a pretraining run", "check --extend-from"
         )
-    run, _ = split_step(source)  # tokenizer and --encoder are those of a run, not of a step
     if identity.get("tokenizer") != hashes["tokenizer"]:
         raise ConfigError(
-            f"{config.data} has a different vocabulary or casing from {source}",
+            f"{config.data} has a different vocabulary or casing from {run}",
             "text prepared with the vocabulary of the run to extend",
             f"re-run prepare.py with --vocab {run}",
         )
@@ -268,7 +268,7 @@ def _check_compatible(
         elif config.nsp is False:
             given, fix = "is read with --nsp False", "pass --nsp True"
         raise ConfigError(
-            f"{config.data} {given}, but {source} was trained {saved}",
+            f"{config.data} {given}, but {run} was trained {saved}",
             "the objective of the run to extend",
             f"{fix}, or take its weights alone: --encoder {run}",
         )
@@ -277,7 +277,7 @@ def _check_compatible(
         is_state = name.startswith("model.") or name in ("vocab_multiple", "optimizer.name")
         if is_state and name not in MAY_DIFFER and saved is not None and saved != given:
             raise ConfigError(
-                f"{name} = {given}, but {source} has {saved}",
+                f"{name} = {given}, but {run} has {saved}",
                 "the model and the optimizer of the run to extend",
                 f"pass --{name.replace('_', '-')} {json.loads(saved)}",
             )

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 from bert_jax.config.files import flatten
 from bert_jax.config.resume import default_identity
 from bert_jax.errors import ConfigError
+from bert_jax.remote.addresses import address
 from bert_jax.training.rundir import versions
 
 Identity = Mapping[str, str | None]
@@ -19,8 +20,8 @@ _PATHS = {"data", "encoder", "extend_from", "train", "dev", "test", "runs_dir", 
 def other_run_advice(folder: Path) -> str:
     """Return the advice for a pretraining run, which another one can extend."""
     return (
-        f"pass the saved values, or give a new run another --name; with --extend-from {folder} it "
-        "continues from this state"
+        "pass the saved values, or give a new run another --name; with --extend-from "
+        f"{address(folder)} it continues from this state"
     )
 
 

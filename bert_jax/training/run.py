@@ -17,11 +17,12 @@ from bert_jax.config import (
 from bert_jax.errors import EXIT_PREEMPTED
 from bert_jax.filesystem import write_text
 from bert_jax.models.functional import count_parameters
+from bert_jax.remote.addresses import address
 from bert_jax.training.checkpoint import Checkpoints
 from bert_jax.training.identity import OTHER_RUN_ADVICE, ResumeRules, job_identity
 from bert_jax.training.parallel import DataParallel
 from bert_jax.training.processes import agree, require_agreement
-from bert_jax.training.rundir import redact, require_utf8, run_lock
+from bert_jax.training.rundir import publishing, redact, require_utf8, run_lock
 from bert_jax.training.runlog import Log, RunLog, print_or_discard
 from bert_jax.training.step import TrainState
 from bert_jax.training.trackers import WandbTracker
@@ -109,6 +110,7 @@ def open_run(
         opening.enter_context(Watchdog(loop.watchdog_seconds, folder / "train.log"))
         require_agreement(job_identity(config, hashes))
         stack.enter_context(run_lock(folder))
+        stack.enter_context(publishing(folder))
         tracker = WandbTracker(config.wandb, config) if config.wandb else None
         log = stack.enter_context(RunLog(folder, loop.steps, config.tensorboard, tracker))
         checkpoints = stack.enter_context(
@@ -127,7 +129,8 @@ def open_run(
         agree(lambda: write_text(folder / "config.json", redact(to_json(config))))
         log.resume(start_step)
         size, devices = count_parameters(state.params), parallel.num_devices
-        log.info(f"{folder}: {size:,} parameters on {devices} device(s), from step {start_step:,}")
+        about = f"{size:,} parameters on {devices} device(s), from step {start_step:,}"
+        log.info(f"{address(folder)}: {about}")
         accumulation_steps = getattr(config, "accumulation_steps", 1)
         shares = {"devices": devices, "accumulation_steps": accumulation_steps}
         if extra.get("shares", shares) != shares:

@@ -16,6 +16,9 @@ import jax
 
 from bert_jax.errors import ConfigError
 from bert_jax.filesystem import lock_folder
+from bert_jax.remote.addresses import READ, WRITTEN, as_path, find_address
+from bert_jax.remote.reading import open_output, refresh
+from bert_jax.remote.writing import claim, publish
 from bert_jax.training.processes import agree
 
 _SECRET_OPTION = re.compile(r"^(--?[\w.-]*(?:key|token|secret|password))(=.*)?$", re.IGNORECASE)
@@ -87,6 +90,44 @@ def run_lock(folder: Path) -> Iterator[None]:
 
         agree(lock)
         yield
+
+
+def run_folder(runs_dir: str, name: str) -> Path:
+    """Return a run's directory; of one in an object store, an up-to-date copy.
+
+    All processes of a job call it together. Process 0 has a copy to write to, which it publishes;
+    the others, which may be on other machines, have one to read.
+
+    Raises:
+        ConfigError: another process of this machine writes to it.
+        DataError: the store cannot be read.
+    """
+    folder = as_path(runs_dir, WRITTEN) / name
+    if find_address(folder) is not None:
+        agree(lambda: open_output(folder))
+        if jax.process_index() > 0:
+            folder = as_path(runs_dir, READ) / name
+            refresh(folder)
+    return folder
+
+
+@contextlib.contextmanager
+def publishing(folder: Path) -> Iterator[None]:
+    """Publish a run, if it is in an object store, when the body ends, also by an error.
+
+    Process 0 does it, and names itself as the one that writes.
+    """
+    if jax.process_index() > 0:
+        yield
+        return
+    claim(folder)
+    try:
+        yield
+    except BaseException:
+        with contextlib.suppress(Exception):  # the error that is being raised says more
+            publish(folder)
+        raise
+    publish(folder)
 
 
 def require_utf8(folder: Path) -> None:
