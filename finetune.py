@@ -40,6 +40,7 @@ from bert_jax.tasks.search import Trials, describe_trials, make_grid, search
 from bert_jax.tasks.splits import Data, hash_inputs, read_splits
 from bert_jax.tasks.task import Task, choose_metric
 from bert_jax.training.checkpoint_arrays import load_params
+from bert_jax.training.compilation_cache import use_compilation_cache
 from bert_jax.training.early_stopping import stopped_early
 from bert_jax.training.fit import Evaluation, fit
 from bert_jax.training.machine import choose_machine
@@ -76,6 +77,7 @@ def main(config: FinetuneConfig, kinds: Mapping[str, type[Task]] = KINDS) -> int
     metric, sign = choose_metric(task, config.metric)
     if config.dry_run:
         return report_plan(config, encoder, task, data)
+    use_compilation_cache(config.runs_dir)
     folder = run_folder(config.runs_dir, config.name)
     folder.mkdir(parents=True, exist_ok=True)
     rejects.write(folder / "rejects.jsonl")

@@ -38,6 +38,7 @@ from bert_jax.lineage.translator import VOCABULARY, Translator
 from bert_jax.nn.execution import DEFAULT_EXECUTION, Execution, choose_execution, device_platform
 from bert_jax.reports.programs import report_training
 from bert_jax.training.checkpoint_arrays import load_params
+from bert_jax.training.compilation_cache import use_compilation_cache
 from bert_jax.training.fit import Evaluation, fit, sum_metrics
 from bert_jax.training.machine import choose_machine
 from bert_jax.training.numerics import set_numerics
@@ -87,6 +88,7 @@ def main(config: TrainTranslatorConfig) -> int:
         batches = translation_batches(encoded["train"], batching, config.seed)
         one_epoch = itertools.islice(batches, steps_per_epoch(encoded["train"], batching))
         return report_training(train_step, init_train_state, one_epoch, parallel, machine)
+    use_compilation_cache(config.runs_dir)
     search_greedily = make_searcher(
         merge, replace(config.search, num_beams=1), config.model.max_positions, parallel
     )

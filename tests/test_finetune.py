@@ -400,7 +400,9 @@ def test_unusable_data_is_refused(nano_run, tmp_path, train, dev, message):
 def test_overlap_of_training_and_held_out_data_is_logged(nano_run, tmp_path, capsys):
     config = make("classification", tmp_path, nano_run, dry_run=True)
     assert finetune.main(replace(config, dev=config.train)) == 0
-    assert "24 examples of the dev data are also in the training data" in capsys.readouterr().out
+    printed = capsys.readouterr().out
+    assert "24 examples of the dev data are also in the training data" in printed
+    assert "rows of 64 tokens: fits: 0.00 of " in printed
 
 
 @dataclasses.dataclass(frozen=True)

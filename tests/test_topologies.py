@@ -91,6 +91,7 @@ def test_every_preset_fits_a_tpu_slice(name, topology, tmp_path):
 
 
 @needs_cuda
+@pytest.mark.gpu
 @pytest.mark.heavy
 @pytest.mark.parametrize("name", sorted(RUNS))
 def test_every_preset_fits_a_gpu(name, tmp_path):
@@ -100,6 +101,17 @@ def test_every_preset_fits_a_gpu(name, tmp_path):
         fused = [call for call in read_custom_calls(step.executable.as_text()) if "fmha" in call]
         without_dropout = config.model.attention_probs_dropout_prob == 0
         assert bool(fused) == (without_dropout and config.dtype == "bfloat16")
+
+
+@needs_cuda
+@pytest.mark.gpu
+def test_a_small_model_on_eight_gpus_sums_gradients_in_half_the_bytes(tmp_path):
+    config = replace(
+        RUNS["small"](), data=str(tmp_path), phases=(Phase(128, 64),), gradient_dtype="bfloat16"
+    )
+    num_parameters, (step,), _ = compile_for(config, "h100:8")
+    assert 2 * num_parameters <= check_program(step).num_bytes < 2 * 1.05 * num_parameters
+    assert any("fmha" in call for call in read_custom_calls(step.executable.as_text()))
 
 
 @needs_tpu

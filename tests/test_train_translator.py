@@ -44,6 +44,14 @@ def test_it_learns_and_reports_its_scores(trained):
     assert len(rows) == 31
 
 
+def test_a_dry_run_compiles_the_largest_batches_and_trains_nothing(config, tmp_path, capsys):
+    assert train_translator.main(replace(config, runs_dir=str(tmp_path), dry_run=True)) == 0
+    printed = capsys.readouterr().out
+    assert ": fits: 0.00 of " in printed
+    assert " all-reduce, 0 MB; 0 asynchronous" in printed
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_resuming_is_as_if_never_interrupted(config, trained, tmp_path):
     again = replace(config, runs_dir=str(tmp_path), name="words")
     shutil.copytree(trained, tmp_path / "words")

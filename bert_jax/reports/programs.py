@@ -19,6 +19,7 @@ from bert_jax.training.machine import Machine
 from bert_jax.training.parallel import DataParallel
 
 HostBatch = dict[str, np.ndarray]
+FUSED = ("mha", "tpu_custom_call")  # in the names of fused attention kernels: cuDNN's, Pallas'
 
 
 def describe_compilation(compilation: Compilation) -> list[str]:
@@ -26,11 +27,12 @@ def describe_compilation(compilation: Compilation) -> list[str]:
     lines = [str(compilation)]
     if compilation.executable is not None:
         program = compilation.executable.as_text() or ""
-        attention = ", ".join(name for name in read_custom_calls(program) if "fmha" in name)
+        calls = read_custom_calls(program)
+        attention = ", ".join(name for name in calls if any(part in name for part in FUSED))
         lines.append(f"  collectives: {read_collectives(program)}")
         lines.append(f"  attention: {attention or 'XLA'}")
-        if calls := read_host_calls(program):
-            lines.append(f"  waits for the host: {', '.join(calls)}")
+        if waits := read_host_calls(program):
+            lines.append(f"  waits for the host: {', '.join(waits)}")
     return lines
 
 
