@@ -56,9 +56,11 @@ class LocalSide:
 
 
 def exact(config):
-    """Return a run without dropout, in float32, whose learning rate rises at once."""
-    model = dataclasses.replace(config.model, hidden_dropout_prob=0.0)
-    optimizer = dataclasses.replace(config.optimizer, warmup_steps=2, learning_rate=1e-2)
+    """Return a run without dropout, in float32, in which every part of a step weighs much."""
+    model = dataclasses.replace(config.model, hidden_dropout_prob=0.0, initializer_range=0.3)
+    optimizer = dataclasses.replace(
+        config.optimizer, warmup_steps=2, learning_rate=1e-2, weight_decay=1.0
+    )
     return dataclasses.replace(config, model=model, optimizer=optimizer, dtype="float32")
 
 
@@ -71,7 +73,7 @@ def test_both_sides_train_the_same(tmp_path, data):
     _, theirs = make_theirs(dataclasses.asdict(config), tmp_path / "rows.npz")
     losses = [(ours(1), theirs(1)) for _ in range(6)]
     for our_loss, their_loss in losses:
-        assert our_loss == pytest.approx(their_loss, abs=2e-5)
+        assert our_loss == pytest.approx(their_loss, abs=1e-4)
     assert len({round(loss, 4) for loss, _ in losses}) == 6
     assert about["bytes_said"] > 0
 
