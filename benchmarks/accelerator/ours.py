@@ -17,6 +17,7 @@ from bert_jax.tasks.pretraining_batches import training_batches
 from bert_jax.tasks.pretraining_programs import (
     build_programs,
     choose_pretraining_execution,
+    decide_accumulation,
     phase_programs,
     phase_shapes,
 )
@@ -57,8 +58,9 @@ class Pretraining:
         self.parallel = DataParallel(num_devices=1)
         self.execution = choose_pretraining_execution(self.config, self.parallel)
         programs = build_programs(self.config, data.tokenizer, nsp, self.parallel)
-        training = programs.make_training(self.config)
         shapes = phase_shapes(self.config, {t: x.row_format.max_sequences for t, x in rows.items()})
+        self.config = decide_accumulation(self.config, programs, shapes, self.parallel, nsp)
+        training = programs.make_training(self.config)
         ((training_step, _),) = phase_programs(
             self.config, programs, shapes, self.parallel, nsp, training
         )
@@ -125,7 +127,8 @@ def make_ours(
     about = {
         "platform": device_platform(),
         "device": jax.devices()[0].device_kind,
-        "about": f"jax {jax.__version__}, {run.execution.attention} attention",
+        "about": f"jax {jax.__version__}, {run.execution.attention} attention, "
+        f"{run.config.num_microbatches} accumulation steps",
         "work": measure_work(masked)._asdict(),
         "compile_seconds": run.compilation.seconds,
         "bytes_said": run.compilation.memory,

@@ -14,7 +14,7 @@ import pytest
 from benchmarks.accelerator import __main__ as command
 from benchmarks.accelerator import attention, duel, same_bits, table, task_rates
 from benchmarks.accelerator.ours import make_ours
-from benchmarks.accelerator.sizes import TOY, adamw_run, prepare_rows
+from benchmarks.accelerator.sizes import TOY, adamw_run, prepare_rows, preset_run
 from benchmarks.accelerator.stages import STAGES, Stage
 from benchmarks.accelerator.table import Row
 from bert_jax.config import BertConfig, PretrainConfig, read_json
@@ -123,6 +123,13 @@ def test_a_race_measures_both_sides(tmp_path, data, monkeypatch):
         assert mfu == pytest.approx(speed)  # of 1 TFLOP/s
     assert rows["bert_jax, PyTorch = 1"].value == 1
     assert 0 < rows["first loss, difference"].value < duel.LOSS_TOLERANCE
+
+
+def test_the_preset_is_built_as_it_stands(data):
+    about, steps = make_ours(preset_run(TOY, TOY.phases[1], data), None)
+    assert steps(1) > 0
+    assert about["about"].endswith("xla attention, 1 accumulation steps")
+    assert 0.25 < about["work"]["predicted"] < 0.35  # 30 % at the first step
 
 
 def test_flops_by_the_usual_formula():
