@@ -9,14 +9,22 @@ from importlib.metadata import entry_points
 
 import jax
 import pytest
+from jax._src import compilation_cache
 
 import pretrain
 from bert_jax.config import Phase
 from bert_jax.models.architectures import architecture
 from bert_jax.models.functional import build, count_parameters
 from bert_jax.reports.plan import compile_phases, read_run
-from bert_jax.training.ahead import read_collectives, read_custom_calls, read_host_calls
+from bert_jax.training.ahead import (
+    Program,
+    compile_ahead,
+    read_collectives,
+    read_custom_calls,
+    read_host_calls,
+)
 from bert_jax.training.machine import absent_machine
+from bert_jax.training.parallel import DataParallel
 from configs.pretrain import RUNS
 
 needs_tpu = pytest.mark.skipif(
@@ -33,6 +41,25 @@ needs_cuda = pytest.mark.skipif(
 def usual_flags(monkeypatch):
     """Compile with XLA's own settings: those of the other tests save time, not memory."""
     monkeypatch.setenv("XLA_FLAGS", "")
+
+
+@needs_tpu
+def test_programs_of_absent_machines_stay_out_of_the_cache(tmp_path, monkeypatch):
+    writes = []
+    monkeypatch.setattr(compilation_cache, "put_executable_and_time", lambda *x: writes.append(x))
+    before = jax.config.values["jax_persistent_cache_min_compile_time_secs"]
+    jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
+    try:
+        machine = absent_machine("v5e:2x4")
+        parallel = DataParallel(devices=machine.devices)
+        sharded = parallel.shard(lambda state, batch: (state + batch.sum(), {}))
+        shapes = jax.ShapeDtypeStruct((3,), "float32"), jax.ShapeDtypeStruct((16, 2), "float32")
+        shapes = parallel.state_shapes(shapes[0]), parallel.batch_shapes(shapes[1])
+        for _ in range(2):
+            assert compile_ahead(Program("step", sharded, shapes), machine).fits
+    finally:
+        jax.config.update("jax_persistent_cache_min_compile_time_secs", before)
+    assert writes == []
 
 
 def compile_for(config, topology):

@@ -1,10 +1,11 @@
 """Compile programs before they run, for the devices at hand or for a machine that is absent."""
 
+import contextlib
 import math
 import re
 import time
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Any, NamedTuple
 
 import jax
@@ -89,7 +90,8 @@ def compile_ahead(program: Program, machine: Machine) -> Compilation:
     arguments = sum(map(_bytes_on_a_device, jax.tree.leaves(program.shapes)))
     lowered = program.function.lower(*program.shapes)
     try:
-        executable = lowered.compile()
+        with _uncached() if machine.is_absent else contextlib.nullcontext():
+            executable = lowered.compile()
     except jax.errors.JaxRuntimeError as error:
         refusal = parse_refusal(str(error))
         if refusal is None:
@@ -175,3 +177,18 @@ def read_host_calls(program: str) -> list[str]:
 def _bytes_on_a_device(x: Any) -> int:
     shape = x.sharding.shard_shape(x.shape) if getattr(x, "sharding", None) else x.shape
     return math.prod(shape) * x.dtype.itemsize
+
+
+@contextlib.contextmanager
+def _uncached() -> Iterator[None]:
+    """Keep what is compiled out of JAX's cache on disk: programs of absent machines cannot be read.
+
+    JAX caches no program that compiles in less than a number of seconds.
+    """
+    name = "jax_persistent_cache_min_compile_time_secs"
+    seconds = jax.config.values[name]
+    jax.config.update(name, math.inf)
+    try:
+        yield
+    finally:
+        jax.config.update(name, seconds)

@@ -30,6 +30,8 @@ class Machine(NamedTuple):
     devices: tuple[jax.Device, ...]
     memory: int | None
     """Bytes of a device that programs may use; None if unknown."""
+    is_absent: bool = False
+    """True if programs can be compiled for it, but not run."""
 
     @property
     def platform(self) -> str:
@@ -153,7 +155,7 @@ def _tpu_machine(topology: str) -> Machine:
         devices = topologies.get_topology_desc(topology, platform="tpu", **options).devices
     except Exception as error:
         raise _no_compiler(topology, "libtpu", 'pip install "jax[tpu]"', error) from None
-    return Machine(topology, tuple(devices), _tpu_memory(devices[0]))
+    return Machine(topology, tuple(devices), _tpu_memory(devices[0]), is_absent=True)
 
 
 def _tpu_memory(device: jax.Device) -> int | None:
@@ -199,7 +201,7 @@ def _gpu_machine(topology: str, gpu: Gpu, count: int) -> Machine:
         install = 'pip install "jax[cuda12]"'
         raise _no_compiler(topology, "JAX's CUDA plugin", install, error) from None
     share = float(os.environ.get("XLA_PYTHON_CLIENT_MEM_FRACTION", "0.75"))
-    return Machine(topology, tuple(devices), int(gpu.memory * share))
+    return Machine(topology, tuple(devices), int(gpu.memory * share), is_absent=True)
 
 
 def _target_config(gpu: Gpu) -> str:
