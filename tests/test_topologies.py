@@ -106,8 +106,10 @@ def test_gradients_summed_in_bfloat16_are_half_the_bytes(tmp_path):
 
 @needs_tpu
 @pytest.mark.heavy
-@pytest.mark.parametrize("name", sorted(RUNS))
-@pytest.mark.parametrize("topology", ["v5e:2x4", "v4:2x2x1"])
+@pytest.mark.parametrize(
+    ("name", "topology"),
+    [(name, "v5e:2x4") for name in sorted(RUNS)] + [("base", "v4:2x2x1"), ("large", "v4:2x2x1")],
+)
 def test_every_preset_fits_a_tpu_slice(name, topology, tmp_path):
     config = replace(RUNS[name](), data=str(tmp_path))
     num_parameters, steps, evaluations = compile_for(config, topology)

@@ -99,9 +99,9 @@ class PretrainConfig:
     deterministic: MayDiffer[bool] = False
     """On GPUs: the same bits from every run on the same devices, at some cost of speed. CPUs and
     TPUs need no such option."""
-    attention: MayDiffer[Literal["auto", "xla", "cudnn", "triton", "splash"]] = "auto"
-    """Attention kernel; "auto": cuDNN on GPUs where supported, else XLA. "triton" (GPUs) and
-    "splash" (TPUs) are Pallas' kernels, which take less memory; not timed on a device yet."""
+    attention: MayDiffer[Literal["auto", "xla", "cudnn", "splash"]] = "auto"
+    """Attention kernel; "auto": cuDNN on GPUs where supported, else XLA. "splash" (TPUs), a kernel
+    of Pallas, takes less memory; not timed on a device yet."""
     remat: MayDiffer[bool] = False
     """Recompute each layer in the backward pass: less memory, about a third more time."""
     unroll: MayDiffer[bool] = False

@@ -9,8 +9,8 @@ from bert_jax.errors import ConfigError
 
 Dtype = Literal["float32", "bfloat16"]
 MatmulPrecision = Literal["auto", "float32", "default"]
-AttentionKernel = Literal["xla", "cudnn", "triton", "splash"]
-KERNEL_PLATFORMS: dict[str, str] = {"cudnn": "cuda", "triton": "cuda", "splash": "tpu"}
+AttentionKernel = Literal["xla", "cudnn", "splash"]
+KERNEL_PLATFORMS: dict[str, str] = {"cudnn": "cuda", "splash": "tpu"}
 """Platform of each fused attention kernel."""
 AUTO_KERNELS: dict[str, AttentionKernel] = {"cuda": "cudnn"}
 """Fused attention kernel that "auto" takes on a platform."""

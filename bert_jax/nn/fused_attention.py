@@ -9,7 +9,7 @@ from jaxtyping import Array, Bool, Float
 
 from bert_jax.nn.layout import SequenceIds
 
-LANES = 128  # both Pallas kernels are called with blocks that divide multiples of it
+LANES = 128  # splash attention works on blocks of a multiple of it
 
 
 def cudnn_attention(
@@ -25,34 +25,6 @@ def cudnn_attention(
     """
     mask = jnp.broadcast_to(mask, (*mask.shape[:2], q.shape[1], k.shape[1]))  # as cuDNN wants
     return jax.nn.dot_product_attention(q, k, v, mask=mask, implementation="cudnn")
-
-
-def triton_attention(
-    q: Float[Array, "B T H K"],
-    k: Float[Array, "B T H K"],
-    v: Float[Array, "B T H K"],
-    ids: SequenceIds,
-    *,
-    interpret: bool = False,
-) -> Float[Array, "B T H K"]:
-    """Attend by Pallas' Triton kernel, on NVIDIA GPUs; T must be a multiple of 128.
-
-    `interpret=True` runs it on any platform, slowly. With blocks of 64, all its kernels fit the
-    registers of an H100 (K = 64); with the defaults, 128, the forward kernel spills.
-    """
-    from jax.experimental.pallas.ops.gpu.attention import BlockSizes, mha
-
-    block = 64
-    sizes = BlockSizes(block, block, block, block, block, block)
-    return mha(
-        q,
-        k,
-        v,
-        ids.queries,
-        sm_scale=1 / math.sqrt(q.shape[-1]),
-        block_sizes=sizes,
-        interpret=interpret,
-    )
 
 
 def splash_attention(
@@ -91,8 +63,5 @@ def splash_attention(
     return context_BHTK.transpose(0, 2, 1, 3)
 
 
-SEQUENCE_KERNELS: dict[str, Callable[..., Array]] = {
-    "triton": triton_attention,
-    "splash": splash_attention,
-}
+SEQUENCE_KERNELS: dict[str, Callable[..., Array]] = {"splash": splash_attention}
 """Kernels that take the sequence ids of packed rows instead of a mask."""

@@ -43,15 +43,15 @@ def dot_product_attention(
     Equation 1 of Vaswani et al. 2017.
 
     Scores and softmax are float32. "xla" is used instead where the kernel asked for does not apply:
-    all others have no dropout on attention probabilities (a key and a rate above 0); "triton" and
-    "splash" need sequence ids, as many queries as keys, and a multiple of 128 of them.
+    all others have no dropout on attention probabilities (a key and a rate above 0); "splash"
+    needs sequence ids, as many queries as keys, and a multiple of 128 of them.
 
     Args:
         q: queries.
         k: keys.
         v: values.
         mask: true where a query attends to a key, or `SequenceIds`.
-        implementation: "xla", "cudnn", "triton" or "splash", from `choose_execution`.
+        implementation: "xla", "cudnn" or "splash", from `choose_execution`.
         key: PRNG key of dropout; None in evaluation.
         dropout_rate: share of attention probabilities that is dropped.
     """

@@ -32,7 +32,6 @@ def test_settings_are_static():
         ("auto", "cuda", "bfloat16", 0.0, "cudnn", "cudnn"),
         ("cudnn", "cuda", "bfloat16", 0.0, "cudnn", "cudnn"),
         ("xla", "cuda", "bfloat16", 0.0, "xla", "xla"),
-        ("triton", "cuda", "bfloat16", 0.0, "triton", "triton"),
         ("splash", "tpu", "bfloat16", 0.0, "splash", "splash"),
         ("auto", "cuda", "float32", 0.0, "xla", "xla"),
         ("auto", "cuda", "bfloat16", 0.1, "xla", "cudnn"),

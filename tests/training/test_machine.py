@@ -71,5 +71,5 @@ def test_slices_have_their_devices_and_memory(topology, num_devices, kind, memor
     machine = absent_machine(topology)
     assert machine.platform == "tpu"
     assert [device.device_kind for device in machine.devices] == [kind] * num_devices
-    assert machine.memory == int(memory * GIB)
+    assert machine.memory == pytest.approx(memory * GIB, rel=0.001)  # differs between versions
     assert jax.default_backend() == "cpu"
