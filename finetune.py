@@ -59,7 +59,7 @@ from configs.finetune import RUNS
 def main(config: FinetuneConfig, kinds: Mapping[str, type[Task]] = KINDS) -> int:
     """Fine-tune from one seed or several; return the exit code."""
     set_numerics(config.dtype, config.matmul_precision, config.deterministic)
-    if config.distributed:
+    if config.distributed and not config.dry_run:
         start_processes()
 
     # --- Encoder and data ---------------------------------------------------------------------

@@ -33,10 +33,11 @@ from bert_jax.corpus.rows import RowFormat
 from bert_jax.corpus.sample import Sample, check_documents, take_sample, training_texts
 from bert_jax.corpus.tally import Tally
 from bert_jax.corpus.workers import build_with_workers, count_cores
-from bert_jax.errors import report_user_errors
+from bert_jax.errors import ConfigError, report_user_errors
 from bert_jax.filesystem import lock_folder
 from bert_jax.reading.cleaning import Findings
 from bert_jax.reading.sources import ReadOptions, find_sources, group_parts
+from bert_jax.remote.addresses import is_address
 from bert_jax.remote.reading import fetch_name
 from bert_jax.remote.writing import local_output
 from bert_jax.tokenizer.new_words import add_words
@@ -48,6 +49,12 @@ from bert_jax.tokenizer.vocabulary import train_vocab
 
 def main(config: PrepareConfig, console: Console | None = None) -> dict:
     """Prepare a corpus, write it to `config.output`, and return the data report."""
+    if config.beam.runner is not None and is_address(config.output):
+        raise ConfigError(
+            f"--output {config.output} with --beam.runner {config.beam.runner}",
+            "a folder that all workers share: each of them writes its shards there",
+            "pass such a folder, and copy it to the store afterwards",
+        )
     with local_output(config.output) as output:
         return prepare(replace(config, output=str(output)), console or Console())
 

@@ -5,7 +5,6 @@ checkpoint, 5 diverged, 6 watchdog, 75 saved after a signal (re-run the command)
 before training or for the second time, 141 output closed by its reader.
 """
 
-import itertools
 import sys
 import time
 from collections.abc import Callable, Mapping
@@ -33,14 +32,13 @@ from bert_jax.pretrained import read_model
 from bert_jax.remote.addresses import address
 from bert_jax.remote.writing import publish
 from bert_jax.reports.plan import make_plan, plan_warnings
+from bert_jax.tasks.accumulation import decide_accumulation
 from bert_jax.tasks.planning import Work, describe_time, plan_run
 from bert_jax.tasks.pretraining import Baselines, data_identity, mean_metrics
 from bert_jax.tasks.pretraining_batches import evaluation_batches, training_batches
 from bert_jax.tasks.pretraining_programs import (
     build_programs,
-    decide_accumulation,
-    phase_programs,
-    phase_shapes,
+    remaining_programs,
 )
 from bert_jax.tasks.starting import adapt_vocabulary, require_same_shape, start_embeddings
 from bert_jax.training.ahead import compile_all
@@ -59,6 +57,7 @@ from bert_jax.training.machine import choose_machine, machine_at_hand
 from bert_jax.training.numerics import set_numerics
 from bert_jax.training.parallel import DataParallel, start_processes
 from bert_jax.training.processes import agree
+from bert_jax.training.profiling import require_steps
 from bert_jax.training.run import Run, open_run, report_preemption
 from bert_jax.training.rundir import run_folder
 from bert_jax.training.runlog import read_metrics
@@ -91,18 +90,19 @@ def main(config: PretrainConfig) -> int:
     # --- Model, objective, optimizer, step -----------------------------------------------------
     parallel = DataParallel(config.parallel)
     trained, news = adapt_vocabulary(encoder, tokenizer, config) if encoder else ({}, [])
-    programs = build_programs(config, tokenizer, nsp, parallel)
-    shapes = phase_shapes(config, {t: x.row_format.max_sequences for t, x in train_rows.items()})
-    config = decide_accumulation(config, programs, shapes, parallel, nsp)
+    max_sequences = {t: rows.row_format.max_sequences for t, rows in train_rows.items()}
+    programs = build_programs(config, tokenizer, nsp, parallel, max_sequences)
+    config, chosen = decide_accumulation(config, programs, folder)
     work = Work(programs.make_training, programs.eval_step, train_rows, eval_rows)
     config, plan = plan_run(config, folder, work, parallel, began)
     if config.dry_run:
         print("\n".join(plan))
         return report_plan(replace(config, budget=None), encoder_rows)
-    train_step, init_train_state, schedule = training = programs.make_training(config)
+    require_steps(config.loop)
+    training = programs.make_training(config)
 
     def new_state() -> TrainState:
-        state = init_train_state(programs.init_key, programs.dropout_key)
+        state = training.init_state(programs.init_key, programs.dropout_key)
         state = state._replace(params=merge_pretrained(state.params, trained))
         state = start_embeddings(state, config, train_rows, tokenizer, news.append)
         return extend_state(state, extension)
@@ -119,10 +119,10 @@ def main(config: PretrainConfig) -> int:
         agree(lambda: extension.save(folder))
         notes = plan_warnings(config, count_rows(train_rows), held_out=bool(eval_rows))
         notes += baselines.label_warnings() + describe_new_parts(config, run.state, trained)
-        for line in [*plan, *extension.describe(), *news, str(baselines), *notes]:
+        for line in [*chosen, *plan, *extension.describe(), *news, str(baselines), *notes]:
             run.log.info(line)
-        ahead = phase_programs(config, programs, shapes, parallel, nsp, training)
-        for compilation in compile_all(itertools.chain(*ahead), machine_at_hand()):
+        ahead = remaining_programs(config, programs, training, run.start_step, bool(eval_rows))
+        for compilation in compile_all(ahead, machine_at_hand()):
             run.log.info(str(compilation))
         batches = training_batches(
             config, train_rows, run.start_step, parallel.process, extension.rows_before
@@ -130,9 +130,9 @@ def main(config: PretrainConfig) -> int:
         with advise_after_divergence(folder):
             outcome = fit(
                 run,
-                train_step,
+                training.train_step,
                 batches,
-                schedule=schedule,
+                schedule=training.schedule,
                 evaluate=make_evaluate(config, run, programs.eval_step, eval_rows, baselines),
                 add_metrics=add_throughput(config, parallel.num_devices),
             )

@@ -55,7 +55,7 @@ from configs.train_translator import RUNS
 def main(config: TrainTranslatorConfig) -> int:
     """Train one model; return the exit code."""
     set_numerics(config.dtype)
-    if config.distributed:
+    if config.distributed and not config.dry_run:
         start_processes()
     if config.metric == "bleu":
         corpus_bleu(["a"], ["a"], config.bleu_tokenize)  # fail now if sacrebleu is not installed

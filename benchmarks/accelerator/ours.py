@@ -13,13 +13,12 @@ from bert_jax.config import PretrainConfig, read_json
 from bert_jax.corpus.phases import open_rows
 from bert_jax.corpus.prepared import PreparedData
 from bert_jax.nn.execution import device_platform
+from bert_jax.tasks.accumulation import decide_accumulation
 from bert_jax.tasks.pretraining_batches import training_batches
 from bert_jax.tasks.pretraining_programs import (
     build_programs,
     choose_pretraining_execution,
-    decide_accumulation,
     phase_programs,
-    phase_shapes,
 )
 from bert_jax.training.ahead import compile_ahead, does_not_fit
 from bert_jax.training.feeding import MAX_IN_FLIGHT, feed, look_ahead
@@ -57,13 +56,12 @@ class Pretraining:
         nsp = data.nsp and self.config.nsp is None
         self.parallel = DataParallel(num_devices=1)
         self.execution = choose_pretraining_execution(self.config, self.parallel)
-        programs = build_programs(self.config, data.tokenizer, nsp, self.parallel)
-        shapes = phase_shapes(self.config, {t: x.row_format.max_sequences for t, x in rows.items()})
-        self.config = decide_accumulation(self.config, programs, shapes, self.parallel, nsp)
+        max_sequences = {t: x.row_format.max_sequences for t, x in rows.items()}
+        programs = build_programs(self.config, data.tokenizer, nsp, self.parallel, max_sequences)
+        folder = Path(self.config.runs_dir) / self.config.name
+        self.config, _ = decide_accumulation(self.config, programs, folder)
         training = programs.make_training(self.config)
-        ((training_step, _),) = phase_programs(
-            self.config, programs, shapes, self.parallel, nsp, training
-        )
+        ((training_step, _),) = phase_programs(self.config, programs, training)
         self.compilation = compile_ahead(training_step, machine_at_hand())
         if not self.compilation.fits:
             raise does_not_fit(self.compilation)

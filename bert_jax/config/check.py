@@ -56,6 +56,6 @@ def require_dry_run(topology: str | None, dry_run: bool) -> None:
     if topology and not dry_run:
         raise ConfigError(
             f"--topology {topology} is given without --dry-run",
-            "--dry-run True, which compiles for a machine that is absent",
-            "pass --dry-run True, or leave out --topology",
+            "--dry-run, which compiles for a machine that is absent",
+            "pass --dry-run, or leave out --topology",
         )

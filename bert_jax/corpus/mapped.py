@@ -55,7 +55,10 @@ class MappedShards:
                 data = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
             if hashlib.sha256(data).hexdigest() != sha256:
                 return
-            self._chunk_start = _find_record(data, self._size)
+            start = _find_record(data, self._size)
+            if self._chunk_start not in (0, start):  # another layout than that of mapped shards
+                return
+            self._chunk_start = start
             self._files[shard], self._bytes[shard] = data, memoryview(data)
             some = np.array([0, num_rows // 2, num_rows - 1])
             reader = ArrayRecordReader(str(path), options="readahead_buffer_size:0")

@@ -59,8 +59,13 @@ def list_local(path: Path) -> Files:
     """Return the files of a folder, or a file itself as ""."""
     walk = os.walk(path)
     paths = [path] if path.is_file() else [Path(at, n) for at, _, names in walk for n in names]
-    stats = {"" if p == path else p.relative_to(path).as_posix(): p.stat() for p in paths}
-    return {name: (about.st_size, about.st_mtime_ns) for name, about in stats.items()}
+    files: Files = {}
+    for each in paths:
+        with contextlib.suppress(FileNotFoundError):  # removed meanwhile, or a link to nothing
+            about = each.stat()
+            name = "" if each == path else each.relative_to(path).as_posix()
+            files[name] = about.st_size, about.st_mtime_ns
+    return files
 
 
 def join(root: str, name: str) -> str:

@@ -31,7 +31,8 @@ def claim(folder: Path) -> None:
 def publish(path: Path) -> None:
     """Store what has changed in a file or folder, manifests last.
 
-    Steps that a run has removed from its checkpoints are removed from the store; nothing else is.
+    Steps that a run has removed from its checkpoints are removed from the store, while the run has
+    claimed it; nothing else is.
 
     Raises:
         ConfigError: another machine has claimed the folder, or it was removed from the store.
@@ -40,7 +41,7 @@ def publish(path: Path) -> None:
     if find_address(path) is None:
         return
     with open_store(path) as (store, root):
-        _require_claim(path, store, root)
+        claimed = _require_claim(path, store, root)
         stored = list_stored(store, root)
         here = {name: x for name, x in list_local(path).items() if _is_finished(name)}
         changed = [name for name, about in here.items() if stored.get(name) != about]
@@ -50,6 +51,7 @@ def publish(path: Path) -> None:
         _put(path, store, root, [name for name in changed if _LAST.fullmatch(name)], here)
         steps = {name: match[1] for name in stored if (match := _STEP.fullmatch(name))}
         gone = [name for name, step in steps.items() if f"{step}.manifest.json" not in here]
+        gone = gone if claimed else []  # without a claim they may be another machine's
         for first in (True, False):  # the manifests, then their files
             if names := [name for name in gone if bool(_LAST.fullmatch(name)) == first]:
                 store.rm([join(root, name) for name in names])
@@ -74,11 +76,15 @@ def _put(path: Path, store: Any, root: str, names: list[str], here: Files) -> No
         store.pipe(batch)
 
 
-def _require_claim(path: Path, store: Any, root: str) -> None:
-    """Raise ConfigError if this process has claimed a folder, and another one has since."""
+def _require_claim(path: Path, store: Any, root: str) -> bool:
+    """Return whether this process has claimed a folder.
+
+    Raises:
+        ConfigError: it has, and another one has since.
+    """
     own = (path / LOCK).read_bytes() if (path / LOCK).is_file() else b""
     if not own:
-        return
+        return False
     try:
         stored = store.cat_file(join(root, LOCK))
     except FileNotFoundError:
@@ -89,6 +95,7 @@ def _require_claim(path: Path, store: Any, root: str) -> None:
             "one process per folder; the one that began last goes on",
             "stop the other one and re-run this command, or choose another folder or name",
         )
+    return True
 
 
 @contextlib.contextmanager

@@ -1,5 +1,6 @@
 """The plan of a pretraining run (`--dry-run`): parameters, steps, and its programs, compiled."""
 
+import contextlib
 import functools
 from collections.abc import Mapping
 from dataclasses import replace
@@ -15,13 +16,11 @@ from bert_jax.models.architectures import architecture
 from bert_jax.models.functional import build, count_parameters
 from bert_jax.remote.addresses import as_path
 from bert_jax.reports.programs import describe_compilation
+from bert_jax.tasks.accumulation import compile_training_steps, fewest_accumulation_steps
 from bert_jax.tasks.pretraining import data_identity, pretraining_architecture
 from bert_jax.tasks.pretraining_programs import (
     build_programs,
-    compile_training_steps,
-    fewest_accumulation_steps,
     phase_programs,
-    phase_shapes,
 )
 from bert_jax.tokenizer.rules import SPECIAL_TOKENS
 from bert_jax.tokenizer.tokenizer import Tokenizer
@@ -185,7 +184,7 @@ def read_run(config: PretrainConfig, encoder_rows: int) -> PlannedRun:
     )
 
 
-class PhasePrograms(NamedTuple):
+class CompiledPhases(NamedTuple):
     """The programs of a run's phases, compiled."""
 
     phases: list[list[Compilation]]
@@ -198,11 +197,10 @@ class PhasePrograms(NamedTuple):
         return all(compilation.fits for phase in self.phases for compilation in phase)
 
 
-def compile_phases(run: PlannedRun, machine: Machine) -> tuple[PretrainConfig, PhasePrograms]:
+def compile_phases(run: PlannedRun, machine: Machine) -> tuple[PretrainConfig, CompiledPhases]:
     """Compile every phase's programs; return the configuration with its accumulation steps."""
     # pmap is a jitted shard_map itself, but takes no devices that are absent.
     parallel = DataParallel(devices=machine.devices)
-    shapes = phase_shapes(run.config, run.max_sequences)
 
     compiled: dict[Any, Compilation] = {}
 
@@ -213,39 +211,42 @@ def compile_phases(run: PlannedRun, machine: Machine) -> tuple[PretrainConfig, P
         return compiled[key]
 
     def fit(config: PretrainConfig) -> PretrainConfig:
-        programs = build_programs(config, run.tokenizer, run.nsp, parallel)
+        programs = build_programs(config, run.tokenizer, run.nsp, parallel, run.max_sequences)
 
         def compile_longest(config: PretrainConfig) -> list[Compilation]:
             compile_program = functools.partial(compile_once, config)
-            return compile_training_steps(
-                config, programs, shapes, parallel, run.nsp, compile_program
-            )
+            return compile_training_steps(config, programs, compile_program)
 
         return fewest_accumulation_steps(config, compile_longest, parallel.num_devices)
 
     def compile_run(config: PretrainConfig) -> list[list[Compilation]]:
         for phase in config.phases:
             parallel.check_batch_size(phase.batch_size, config.num_microbatches)
-        programs = build_programs(config, run.tokenizer, run.nsp, parallel)
-        phases = phase_programs(config, programs, shapes, parallel, run.nsp)
+        programs = build_programs(config, run.tokenizer, run.nsp, parallel, run.max_sequences)
+        phases = phase_programs(config, programs)
         return [[compile_once(config, program) for program in phase] for phase in phases]
 
+    def advise(config: PretrainConfig) -> list[str]:
+        """Find options with which everything fits, by compiling."""
+        for candidate in (config, replace(config, remat=True)):
+            with contextlib.suppress(ConfigError):
+                fitting = fit(candidate)
+                compilations = [each for phase in compile_run(fitting) for each in phase]
+                if all(each.fits for each in compilations):
+                    options = f"--accumulation-steps {fitting.num_microbatches}"
+                    options += " --remat" if fitting.remat and not config.remat else ""
+                    lines = [f"  {each}" for each in compilations]
+                    return [f"a phase does not fit; with {options} all do:", *lines]
+        return ["nothing tried makes every phase fit: pass a smaller batch, or take more devices"]
+
     config = run.config
+    for phase in config.phases:
+        parallel.check_batch_size(phase.batch_size)
     if config.accumulation_steps == "auto":
         config = fit(config)
         chosen = f"--accumulation-steps auto: {config.num_microbatches}"
-        return config, PhasePrograms(compile_run(config), [chosen])
-    result = PhasePrograms(compile_run(config), [])
+        return config, CompiledPhases(compile_run(config), [chosen])
+    result = CompiledPhases(compile_run(config), [])
     if result.fit:
         return config, result
-    try:
-        fitting = fit(config)
-    except ConfigError:
-        fitting = fit(replace(config, remat=True))
-    options = f"--accumulation-steps {fitting.num_microbatches}" + (
-        " --remat True" if fitting.remat and not config.remat else ""
-    )
-    advice = [f"a phase does not fit; with {options} all do:"]
-    for phase in compile_run(fitting):
-        advice += [f"  {compilation}" for compilation in phase]
-    return config, PhasePrograms(result.phases, advice)
+    return config, CompiledPhases(result.phases, advise(config))

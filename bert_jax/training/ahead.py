@@ -12,6 +12,7 @@ import jax
 
 from bert_jax.errors import ConfigError
 from bert_jax.training.machine import Machine, parse_refusal
+from bert_jax.training.processes import everywhere
 
 # Bytes of an element, by its type in XLA's programs.
 ELEMENT_BYTES = {"f64": 8, "s64": 8, "u64": 8, "f32": 4, "s32": 4, "u32": 4, "bf16": 2, "f16": 2}
@@ -28,6 +29,8 @@ class Program(NamedTuple):
     """As `DataParallel.shard` returns it."""
     shapes: tuple[Any, ...]
     """Its arguments: arrays, or their `jax.ShapeDtypeStruct`s with shardings."""
+    resident: Any = ()
+    """What else stays on the devices while it runs, likewise."""
 
 
 class Compilation(NamedTuple):
@@ -37,9 +40,9 @@ class Compilation(NamedTuple):
     seconds: float
     """Time to trace and compile it."""
     arguments: int
-    """Bytes of its arguments."""
+    """Bytes of its arguments, and of what else stays on the device while it runs."""
     temporaries: int
-    """Bytes of everything else that it needs at the same time; all of it, where it was refused."""
+    """Bytes of everything else that it needs at the same time."""
     available: int | None
     """Bytes that programs may use; None if unknown."""
     refused: bool
@@ -87,7 +90,8 @@ class Collectives(NamedTuple):
 def compile_ahead(program: Program, machine: Machine) -> Compilation:
     """Compile a program for a machine; a later call of the function does not compile it again."""
     began = time.monotonic()
-    arguments = sum(map(_bytes_on_a_device, jax.tree.leaves(program.shapes)))
+    resident = sum(map(_bytes_on_a_device, jax.tree.leaves(program.resident)))
+    arguments = resident + sum(map(_bytes_on_a_device, jax.tree.leaves(program.shapes)))
     lowered = program.function.lower(*program.shapes)
     try:
         with _uncached() if machine.is_absent else contextlib.nullcontext():
@@ -96,9 +100,11 @@ def compile_ahead(program: Program, machine: Machine) -> Compilation:
         refusal = parse_refusal(str(error))
         if refusal is None:
             raise
-        temporaries, available = refusal
+        temporaries = refusal.needed - (arguments if refusal.has_arguments else 0)
         seconds = time.monotonic() - began
-        return Compilation(program.name, seconds, arguments, temporaries, available, True, None)
+        return Compilation(
+            program.name, seconds, arguments, temporaries, refusal.available, True, None
+        )
     stats = executable.memory_analysis()
     temporaries = (
         stats.temp_size_in_bytes
@@ -109,7 +115,7 @@ def compile_ahead(program: Program, machine: Machine) -> Compilation:
     return Compilation(
         program.name,
         time.monotonic() - began,
-        stats.argument_size_in_bytes,
+        stats.argument_size_in_bytes + resident,
         temporaries,
         machine.memory,
         False,
@@ -118,15 +124,15 @@ def compile_ahead(program: Program, machine: Machine) -> Compilation:
 
 
 def compile_all(programs: Iterable[Program], machine: Machine) -> list[Compilation]:
-    """Compile programs before the first of them runs.
+    """Compile programs before the first of them runs; all processes of a job call it together.
 
     Raises:
-        ConfigError: one of them needs more memory than the machine has.
+        ConfigError: one of them needs more memory than the machine has, in any process.
     """
     compilations = []
     for program in programs:
         compilation = compile_ahead(program, machine)
-        if not compilation.fits:
+        if not everywhere(compilation.fits):
             raise does_not_fit(compilation)
         compilations.append(compilation._replace(executable=None))
     return compilations
@@ -138,7 +144,7 @@ def does_not_fit(compilation: Compilation) -> ConfigError:
     return ConfigError(
         f"{compilation.name} needs {compilation.memory / 1e9:.2f} GB on a device",
         f"at most {available:.2f} GB, which is what programs may use of it",
-        "pass --accumulation-steps auto, --remat True, or a smaller batch",
+        "pass --accumulation-steps auto, --remat, or a smaller batch",
     )
 
 

@@ -12,11 +12,10 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax.experimental import topologies
+from jax.experimental import multihost_utils, topologies
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from bert_jax.errors import ConfigError
-from bert_jax.nn.execution import device_platform
 
 GPUS_PER_NODE = 8
 UNITS = {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30, "T": 1 << 40}
@@ -32,11 +31,6 @@ class Machine(NamedTuple):
     """Bytes of a device that programs may use; None if unknown."""
     is_absent: bool = False
     """True if programs can be compiled for it, but not run."""
-
-    @property
-    def platform(self) -> str:
-        """Platform: "cpu", "tpu", "cuda" or "rocm"."""
-        return device_platform(self.devices[0])
 
     def __str__(self) -> str:
         memory = f", {self.memory / 1e9:.2f} GB each" if self.memory else ""
@@ -95,15 +89,20 @@ def choose_machine(topology: str | None) -> Machine:
     return absent_machine(topology) if topology else machine_at_hand()
 
 
-def machine_at_hand(devices: list[jax.Device] | None = None) -> Machine:
-    """Return the devices of this process's job, with the memory that programs may use."""
-    devices = devices or jax.devices()
+def machine_at_hand() -> Machine:
+    """Return the devices of this job, with the memory that programs may use.
+
+    All processes of the job call it together, and get the least memory of them all.
+    """
+    devices = jax.devices()
     local = jax.local_devices()[0]
     stats = local.memory_stats() or {}
     memory = stats.get("bytes_limit")
     if memory is None and local.platform == "cpu":
         total = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
         memory = total // jax.local_device_count()
+    if memory is not None and jax.process_count() > 1:
+        memory = int(np.min(multihost_utils.process_allgather(np.float64(memory))))
     return Machine(devices[0].device_kind, tuple(devices), memory)
 
 
@@ -122,7 +121,7 @@ def absent_machine(topology: str) -> Machine:
     kind, _, shape = topology.lower().partition(":")
     if kind in GPUS and shape.isdecimal() and int(shape) > 0:
         return _gpu_machine(topology, GPUS[kind], int(shape))
-    if re.fullmatch(r"v\d+[a-z]*:\d+(x\d+)*", topology.lower()):
+    if re.fullmatch(r"v\d+[a-z]*:\d+(x\d+)+", topology.lower()):
         return _tpu_machine(topology.lower())
     raise ConfigError(
         f"--topology {topology!r} is not a machine",
@@ -166,17 +165,36 @@ def _tpu_memory(device: jax.Device) -> int | None:
         jax.jit(lambda x: x + 1).lower(too_large).compile()
     except jax.errors.JaxRuntimeError as error:
         if refusal := parse_refusal(str(error)):
-            return refusal[1]
+            return refusal.available
     return None
 
 
-def parse_refusal(message: str) -> tuple[int, int] | None:
-    """Return the bytes that a program needs and those there are, if the compiler refused it."""
+class Refusal(NamedTuple):
+    """Why a compiler refused a program."""
+
+    needed: int
+    """Bytes."""
+    available: int
+    """Bytes."""
+    has_arguments: bool
+    """True if what is needed includes the program's arguments."""
+
+
+def parse_refusal(message: str) -> Refusal | None:
+    """Read how much memory a program needs, if the compiler's message says that it is too much."""
     size = r"([\d.]+)([KMGT]?)B?"
-    for pattern in rf"\({size}\) exceeds available HBM \({size}\)", rf"Used {size} of {size} hbm":
+    patterns = {
+        rf"\({size}\) exceeds available HBM \({size}\)": False,
+        rf"Used {size} of {size} hbm": True,
+    }
+    for pattern, has_arguments in patterns.items():
         if match := re.search(pattern, message):
             needed, unit, available, other_unit = match.groups()
-            return int(float(needed) * UNITS[unit]), int(float(available) * UNITS[other_unit])
+            return Refusal(
+                int(float(needed) * UNITS[unit]),
+                int(float(available) * UNITS[other_unit]),
+                has_arguments,
+            )
     return None
 
 

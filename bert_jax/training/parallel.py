@@ -61,6 +61,11 @@ class DataParallel:
         """True in process 0, which writes files."""
         return jax.process_index() == 0
 
+    @property
+    def compiles_ahead(self) -> bool:
+        """False for pmap in several processes: it cannot be lowered from shapes."""
+        return self.mode == "shard_map" or jax.process_count() == 1
+
     def check_batch_size(self, batch_size: int, accumulation_steps: int = 1) -> None:
         """Raise ConfigError if a global batch cannot be split over devices and accumulation."""
         parts = self.num_devices * accumulation_steps

@@ -45,6 +45,13 @@ def agree(work: Callable[[], Any]) -> Any:
     return answer["result"]
 
 
+def everywhere(holds: bool) -> bool:
+    """Return whether something holds in every process; all processes call it together."""
+    if jax.process_count() == 1:
+        return holds
+    return bool(np.all(multihost_utils.process_allgather(np.int32(holds))))
+
+
 def share_array(work: Callable[[], np.ndarray], like: np.ndarray) -> np.ndarray:
     """Run `work` on process 0; return its array, the same bits on every process.
 

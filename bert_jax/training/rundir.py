@@ -117,10 +117,10 @@ def publishing(folder: Path) -> Iterator[None]:
 
     Process 0 does it, and names itself as the one that writes.
     """
+    agree(lambda: claim(folder))
     if jax.process_index() > 0:
         yield
         return
-    claim(folder)
     try:
         yield
     except BaseException:

@@ -43,12 +43,32 @@ def test_a_run_is_published_with_its_manifests_last_and_without_what_is_unfinish
 def test_steps_that_are_removed_are_removed_from_the_store(store):
     run = as_path("memory://bucket/runs/x", WRITTEN)
     write_run(run, 4, 8)
+    (run / "LOCK").write_text("this machine")
+    claim(run)
     publish(run)
     (run / "checkpoints" / "4.manifest.json").unlink()
     publish(run)
     assert names(store, "/bucket/runs/x") == [
-        "checkpoints/8.manifest.json", "checkpoints/8/d", "metrics.jsonl",
+        "LOCK", "checkpoints/8.manifest.json", "checkpoints/8/d", "metrics.jsonl",
     ]  # fmt: skip
+
+
+def test_without_a_claim_no_step_of_another_machine_is_removed(store):
+    run = as_path("memory://bucket/runs/x", WRITTEN)
+    write_run(run, 4, 8)
+    publish(run)
+    (run / "checkpoints" / "4.manifest.json").unlink()
+    (run / "LOCK").write_text("")  # as it is once the run has ended
+    publish(run)
+    assert "checkpoints/4.manifest.json" in names(store, "/bucket/runs/x")
+
+
+def test_a_link_to_nothing_is_left_out(store):
+    run = as_path("memory://bucket/runs/x", WRITTEN)
+    write_run(run, 4)
+    (run / "debug.log").symlink_to(run / "gone")
+    publish(run)
+    assert "metrics.jsonl" in names(store, "/bucket/runs/x")
 
 
 def test_of_two_machines_only_the_one_that_claimed_last_publishes(store, tmp_path, monkeypatch):

@@ -7,11 +7,10 @@ from bert_jax.config import MaskingConfig, Phase, phase_spans
 from bert_jax.corpus.phases import open_rows
 from bert_jax.corpus.prepared import PreparedData
 from bert_jax.errors import ConfigError
+from bert_jax.tasks.accumulation import fewest_accumulation_steps
 from bert_jax.tasks.pretraining_batches import evaluation_batches, training_batches
 from bert_jax.tasks.pretraining_programs import (
     batch_shapes,
-    fewest_accumulation_steps,
-    phase_shapes,
 )
 from bert_jax.training.ahead import Compilation
 from tests.nano import make_nano
@@ -24,15 +23,15 @@ def test_the_shapes_to_compile_for_are_those_of_the_batches(prepared, tmp_path, 
         make_nano(prepared, tmp_path), nsp=nsp, masking=MaskingConfig(final_rate=final_rate)
     )
     config, rows, held_out = open_rows(config, PreparedData(prepared))
-    shapes = phase_shapes(config, {t: x.row_format.max_sequences for t, x in rows.items()})
     has_labels = config.nsp is None
-    for span, shape in zip(phase_spans(config), shapes, strict=True):
+    for span in phase_spans(config):
         batches = (
             next(training_batches(config, rows, span.start, (0, 1))),
             next(evaluation_batches(config, held_out, span.phase, (0, 1))),
         )
         for batch, training in zip(batches, (True, False), strict=True):
-            expected = batch_shapes(config, shape, has_labels, training)
+            pairs = rows[span.phase.length].row_format.max_sequences
+            expected = batch_shapes(config, span.phase, pairs, has_labels, training)
             assert expected == jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype), batch)
 
 

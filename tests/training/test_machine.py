@@ -4,6 +4,7 @@ import jax
 import pytest
 
 from bert_jax.errors import ConfigError
+from bert_jax.nn.execution import device_platform
 from bert_jax.training.machine import absent_machine, machine_at_hand, parse_refusal
 
 GIB = 1 << 30
@@ -11,7 +12,7 @@ GIB = 1 << 30
 
 def test_the_devices_at_hand_share_the_memory_of_the_host():
     machine = machine_at_hand()
-    assert (machine.name, machine.platform, len(machine.devices)) == ("cpu", "cpu", 8)
+    assert (machine.name, len(machine.devices)) == ("cpu", 8)
     assert machine.memory is not None
     assert 1 * GIB / 8 < machine.memory < 100_000 * GIB
 
@@ -33,7 +34,7 @@ def test_the_devices_at_hand_share_the_memory_of_the_host():
     ],
 )
 def test_a_refusal_says_what_is_needed_and_what_there_is(message, sizes):
-    expected = None if sizes is None else tuple(int(size * GIB) for size in sizes)
+    expected = sizes and (*(int(size * GIB) for size in sizes), "Used" in message)
     assert parse_refusal(message) == expected
 
 
@@ -41,6 +42,7 @@ def test_a_refusal_says_what_is_needed_and_what_there_is(message, sizes):
     ("topology", "said"),
     [
         ("v5e", "is not a machine"),
+        ("v5e:1", "is not a machine"),
         ("h100:0", "is not a machine"),
         ("potato:8", "is not a machine"),
         ("h100:12", "12 GPUs do not fill nodes of 8"),
@@ -69,7 +71,7 @@ def test_a_slice_that_the_compiler_does_not_know_is_refused():
 def test_slices_have_their_devices_and_memory(topology, num_devices, kind, memory):
     pytest.importorskip("libtpu")
     machine = absent_machine(topology)
-    assert machine.platform == "tpu"
+    assert device_platform(machine.devices[0]) == "tpu"
     assert [device.device_kind for device in machine.devices] == [kind] * num_devices
     assert machine.memory == pytest.approx(memory * GIB, rel=0.001)  # differs between versions
     assert jax.default_backend() == "cpu"
