@@ -12,7 +12,6 @@ from flax import nnx
 from jax import Array
 from jaxtyping import Float, Int, PRNGKeyArray
 
-import pretrain
 from bert_jax.config import BertConfig, PretrainConfig
 from bert_jax.models.bert import Bert
 from bert_jax.models.functional import Params
@@ -23,6 +22,7 @@ from bert_jax.nn.initializers import truncated_normal
 from bert_jax.nn.layout import RowLayout, block_diagonal_mask, row_layout
 from bert_jax.nn.linear import Linear, activate
 from bert_jax.nn.transformer import EncoderLayer, apply_layers, stack_layers
+from bert_jax.tasks import pretraining_programs
 from bert_jax.tasks.losses import MLM_EPSILON, binary_cross_entropy, masked_language_model_sums
 from bert_jax.tasks.pretraining import make_pretraining_objectives
 from bert_jax.tokenizer.tokenizer import Tokenizer
@@ -35,8 +35,11 @@ DETECTION_WEIGHT = 50.0  # λ
 def replaced_objective() -> ExitStack:
     """Replace MLM by replaced-token detection in pretrain.py, while the context lasts."""
     stack = ExitStack()
-    stack.enter_context(patch.object(pretrain, "architecture", lambda name: Electra))
-    stack.enter_context(patch.object(pretrain, "make_pretraining_objectives", make_objectives))
+    for name, value in (
+        ("architecture", lambda name: Electra),
+        ("make_pretraining_objectives", make_objectives),
+    ):
+        stack.enter_context(patch.object(pretraining_programs, name, value))
     return stack
 
 

@@ -21,6 +21,8 @@ from bert_jax.nn.transformer import (
     packed_mask,
     stack_layers,
 )
+from bert_jax.training.ahead import Program, compile_ahead
+from bert_jax.training.machine import Machine
 
 KERNELS = pytest.mark.parametrize("name", SEQUENCE_KERNELS)
 
@@ -97,8 +99,10 @@ def test_splash_attention_compiles_for_a_tpu_and_keeps_no_probabilities(monkeypa
             attend = functools.partial(dot_product_attention, implementation=implementation)
             return jax.vjp(lambda q, k, v: attend(q, k, v, mask), q, k, v)[1](slope)
 
+        machine = Machine("v5e", (tpu,), None, is_absent=True)
         with jax.numpy_rank_promotion("allow"):
-            return jax.jit(run).lower(x, x, x, ids, x).compile().as_text()
+            compiled = compile_ahead(Program("run", jax.jit(run), (x, x, x, ids, x)), machine)
+        return compiled.executable.as_text()
 
     splash = program("splash")
     assert splash.count('custom_call_target="tpu_custom_call"') == 2  # forward and backward
