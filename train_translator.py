@@ -5,6 +5,7 @@ texts; translate.py uses the trained model. Re-run the same command to resume. E
 those of pretrain.py.
 """
 
+import functools
 import hashlib
 import itertools
 import json
@@ -48,7 +49,7 @@ from bert_jax.training.processes import require_agreement
 from bert_jax.training.run import Run, open_run, report_preemption
 from bert_jax.training.rundir import run_folder
 from bert_jax.training.runlog import read_metrics
-from bert_jax.training.step import TrainState, make_eval_step, make_state_init, make_train_step
+from bert_jax.training.step import make_eval_step, make_state_init, make_train_step
 from configs.train_translator import RUNS
 
 
@@ -67,9 +68,9 @@ def main(config: TrainTranslatorConfig) -> int:
 
     # --- Model, objective, optimizer, step -----------------------------------------------------
     machine = choose_machine(config.topology)
-    parallel = DataParallel(config.parallel)
-    if config.dry_run:
-        parallel = DataParallel(devices=machine.devices)
+    parallel = DataParallel(
+        "shard_map" if config.dry_run else config.parallel, None, machine.devices
+    )
     if config.batch_size is not None:
         parallel.check_batch_size(config.batch_size)
     batching = Batching(
@@ -93,9 +94,6 @@ def main(config: TrainTranslatorConfig) -> int:
         merge, replace(config.search, num_beams=1), config.model.max_positions, parallel
     )
 
-    def new_state() -> TrainState:
-        return init_train_state(init_key, dropout_key)
-
     def evaluate(params: Any, step: int) -> Evaluation:
         num_rows = -(-SEARCH_ROWS // parallel.num_devices) * parallel.num_devices
         held_out = translation_eval_batches(encoded["dev"], num_rows, parallel.process)
@@ -118,15 +116,9 @@ def main(config: TrainTranslatorConfig) -> int:
     require_agreement({"test data": hash_pairs(encoded["test"]) if "test" in encoded else None})
     if config.batch_tokens is not None:  # the number of rows depends on the devices that share them
         hashes["devices"] = str(parallel.num_devices)
+    new_state = functools.partial(init_train_state, init_key, dropout_key)
     with open_run(folder, config, config.loop, new_state, parallel=parallel, hashes=hashes) as run:
-        if parallel.is_first_process:
-            vocabulary.save(folder / VOCABULARY)
-            data.rejects.write(folder / "rejects.jsonl")
-        for line in describe_data(data):
-            run.log.info(line)
-        if warning := warmup_warning(config.optimizer, config.loop.steps):
-            run.log.info(warning)
-        run.log.info(f"{steps_per_epoch(encoded['train'], batching):,} steps per epoch")
+        begin(config, run, data, batching)
         outcome = fit(
             run,
             train_step,
@@ -181,6 +173,18 @@ def read_data(config: TrainTranslatorConfig) -> Data:
             split_pairs, vocabulary, config.model.max_positions, config.source_length, rejects
         )
     return data
+
+
+def begin(config: TrainTranslatorConfig, run: Run, data: Data, batching: Batching) -> None:
+    """Save the vocabulary and the rejected rows, and log what the run trains on."""
+    if run.parallel.is_first_process:
+        data.vocabulary.save(run.folder / VOCABULARY)
+        data.rejects.write(run.folder / "rejects.jsonl")
+    for line in describe_data(data):
+        run.log.info(line)
+    if warning := warmup_warning(config.optimizer, config.loop.steps):
+        run.log.info(warning)
+    run.log.info(f"{steps_per_epoch(data.encoded['train'], batching):,} steps per epoch")
 
 
 def describe_data(data: Data) -> list[str]:
