@@ -6,13 +6,15 @@ what it needs in its own process.
 
 import dataclasses
 import itertools
-import os
 import time
 from collections.abc import Callable, Sequence
 from typing import Annotated, Any, Literal
 
 import numpy as np
 import tyro
+
+from bert_jax.corpus.workers import count_cores
+from task_versions import about_jax, about_torch
 
 LABELS = ("bad", "good")
 LEARNING_RATE, WEIGHT_DECAY, EPS = 5e-5, 0.01, 1e-6
@@ -92,7 +94,7 @@ def predict_theirs(options: Options, folder: str, texts: Sequence[str]) -> tuple
     import torch
     import transformers
 
-    torch.set_num_threads(num_cores())
+    torch.set_num_threads(count_cores())
     tokenizer: Any = transformers.AutoTokenizer.from_pretrained(folder)
     transformers.utils.logging.disable_progress_bar()
     model: Any = transformers.BertForSequenceClassification.from_pretrained(folder).eval()
@@ -189,7 +191,7 @@ def finetune_theirs(
 
     from bert_jax.tokenizer.tokenizer import Tokenizer
 
-    torch.set_num_threads(num_cores())
+    torch.set_num_threads(count_cores())
     transformers.utils.logging.disable_progress_bar()
     model: Any = transformers.BertForSequenceClassification.from_pretrained(folder).train()
     encoded = encode(options, texts, Tokenizer.load(folder))
@@ -284,27 +286,3 @@ def trainer_batches(
         windows = [order[i : i + 50 * size] for i in range(0, len(order), 50 * size)]
         order = [i for window in windows for i in sorted(window, key=lambda i: -len(texts[i][0]))]
     return [[texts[i] for i in order[start : start + size]] for start in range(0, len(order), size)]
-
-
-def num_cores() -> int:
-    """Return the number of cores that this process may use."""
-    return len(os.sched_getaffinity(0))
-
-
-def about_jax(batches: Sequence[dict[str, np.ndarray]]) -> str:
-    """Describe versions, shapes, and the share of tokens that are not padding."""
-    import jax
-
-    shapes = {batch["tokens"].shape for batch in batches}
-    full = sum(b["lengths"].sum() for b in batches) / sum(b["tokens"].size for b in batches)
-    return f"jax {jax.__version__}, {len(shapes)} shapes of batches, {full:.0%} full"
-
-
-def about_torch(model: Any) -> str:
-    """Describe versions, attention and threads."""
-    import torch
-    import transformers
-
-    attention = model.config._attn_implementation
-    versions = f"transformers {transformers.__version__}, torch {torch.__version__}"
-    return f"{versions}, {attention} attention, {torch.get_num_threads()} threads"
