@@ -85,7 +85,7 @@ def test_in_bfloat16_fused_attention_is_as_exact_as_xla(name):
 
 @pytest.mark.heavy
 def test_splash_attention_compiles_for_a_tpu_and_keeps_no_probabilities(monkeypatch):
-    pytest.importorskip("libtpu")
+    pytest.importorskip("libtpu", reason="libtpu, of the [tpu] extra, compiles for TPUs")
     for name in ("TPU_SKIP_MDS_QUERY", "ALLOW_MULTIPLE_LIBTPU_LOAD"):
         monkeypatch.setenv(name, "1")
     tpu = topologies.get_topology_desc("v5e:2x2", platform="tpu").devices[0]

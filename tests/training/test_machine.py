@@ -54,7 +54,7 @@ def test_what_is_no_machine_is_refused_by_name(topology, said):
 
 
 def test_a_slice_that_the_compiler_does_not_know_is_refused():
-    pytest.importorskip("libtpu")
+    pytest.importorskip("libtpu", reason="libtpu, of the [tpu] extra, compiles for TPUs")
     with pytest.raises(ConfigError, match=r"cannot compile for v9:2x4: .*v9"):
         absent_machine("v9:2x4")
 
@@ -69,7 +69,7 @@ def test_a_slice_that_the_compiler_does_not_know_is_refused():
     ],
 )
 def test_slices_have_their_devices_and_memory(topology, num_devices, kind, memory):
-    pytest.importorskip("libtpu")
+    pytest.importorskip("libtpu", reason="libtpu, of the [tpu] extra, compiles for TPUs")
     machine = absent_machine(topology)
     assert device_platform(machine.devices[0]) == "tpu"
     assert [device.device_kind for device in machine.devices] == [kind] * num_devices
