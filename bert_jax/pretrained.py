@@ -48,7 +48,7 @@ class Model:
         self.config, self.tokenizer = saved.config, saved.tokenizer
         self.architecture, self.labels = saved.architecture, saved.labels
         self._inference = Inference(saved, dtype, choose_devices(device))
-        self.params = self._inference.params
+        self.params, self.merge = self._inference.params, self._inference.merge
         self.task = restore_task(saved.architecture, saved.labels, saved.problem_type, saved.task)
         positions = saved.config.max_position_embeddings
         kind, about = self.task.kind if self.task else None, saved.task or {}
@@ -61,7 +61,7 @@ class Model:
     @property
     def model(self) -> Any:
         """The Flax module with its parameters."""
-        return self._inference.merge(self.params)
+        return self.merge(self.params)
 
     def encode(self, texts: Sequence[str], batch_size: int = 32) -> list[Float[np.ndarray, "T D"]]:
         """Return a contextual vector for every token of every text, [CLS] and [SEP] included.

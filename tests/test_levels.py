@@ -25,7 +25,9 @@ ALLOWED = {
     "interop": MODELS | {"tokenizer", "interop"},
     "tasks": TASKS,
     "reports": TASKS | {"interop", "reports"},
-    "lineage": ABOVE | {"lineage"},
+    "inspection": ABOVE | {"inspection"},
+    "lineage": ABOVE | {"inspection", "lineage"},
+    "explorer": ABOVE | {"inspection", "lineage", "explorer"},
 }
 WITHOUT_JAX = ("remote", "config", "drawing", "tokenizer", "reading", "corpus", "labelled")
 JAX = {"jax", "jaxlib", "flax", "optax", "orbax"}
@@ -66,11 +68,19 @@ def test_data_and_configurations_never_import_jax(folder):
 
 
 def test_only_its_scripts_import_the_lineage():
-    library = [p for p in (ROOT / "bert_jax").rglob("*.py") if "lineage" not in p.parts]
+    above = {"lineage", "explorer"}
+    library = [p for p in (ROOT / "bert_jax").rglob("*.py") if not above & {*p.parts}]
     scripts = [p for p in ROOT.glob("*.py") if p.name not in LINEAGE_SCRIPTS]
     configs = [p for p in (ROOT / "configs").glob("*.py") if p.name not in LINEAGE_SCRIPTS]
     for path in [*library, *scripts, *configs]:
         assert "lineage" not in rooms(path), path
+
+
+def test_only_its_script_imports_the_explorer():
+    library = [p for p in (ROOT / "bert_jax").rglob("*.py") if "explorer" not in p.parts]
+    scripts = [p for p in ROOT.glob("*.py") if p.name != "explore.py"]
+    for path in [*library, *scripts, *(ROOT / "configs").glob("*.py")]:
+        assert "explorer" not in rooms(path), path
 
 
 def test_nothing_imports_a_script_or_configs():

@@ -1,0 +1,133 @@
+"""A model's name on the command line → the views that apply to it."""
+
+import importlib
+import importlib.util
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from bert_jax.errors import CheckpointError, ConfigError
+from bert_jax.explorer.view import View
+from bert_jax.filesystem import read_json_object
+from bert_jax.interop.huggingface import find_directory
+from bert_jax.pretrained import load
+from bert_jax.remote.addresses import as_path
+from bert_jax.remote.reading import fetch
+
+# A name is a module of views/ with a function NAME_view(model) -> View, or None where the model
+# cannot do it. Each kind of model has its own class of `model`.
+VIEWS = {
+    "bert": (  # bert_jax.pretrained.Model
+        "fill",
+        "classify",
+        "tag",
+        "answer",
+        "attention",
+        "vectors",
+    ),
+    "translator": (  # bert_jax.lineage.translator.Translator
+        "translate",
+    ),
+    "memory": (  # Path of a run of copytask.py
+        "heads",
+    ),
+    "run": (  # Path of a run, of every kind
+        "run",
+    ),
+}
+
+
+class Opened(NamedTuple):
+    """What the page shows."""
+
+    name: str
+    """Of the model, as it was given."""
+    about: str
+    """A line: what kind of model it is, and how large."""
+    views: list[View]
+
+
+def open_views(name: str) -> Opened:
+    """Load a model and return its views.
+
+    Args:
+        name: a run of pretrain.py, finetune.py, train_translator.py or copytask.py, a directory of
+            Hugging Face, or the address of one in an object store.
+
+    Raises:
+        UserError: there is no model, or nothing that can be shown of it.
+    """
+    folder = fetch(as_path(name))
+    kind, is_run = kind_of(folder)
+    views: list[View] = []
+    about, error = "a run without a checkpoint", None
+    try:
+        model, about = LOADERS[kind](name)
+        views += make_views(kind, model)
+    except CheckpointError as reason:  # a run that has just begun has curves to show
+        error = reason
+    if is_run:
+        views += make_views("run", folder)
+    if not views:
+        raise error or ConfigError(
+            f"{name}: there is no view for {about}",
+            "a model that predicts words, classes, tags or answers, or a translator",
+            "use another model",
+        )
+    return Opened(name, about, views)
+
+
+def kind_of(folder: Path) -> tuple[str, bool]:
+    """Return the kind of model in a folder, a key of VIEWS, and whether the folder is a run.
+
+    Raises:
+        ConfigError: there is no model.
+    """
+    is_run = (folder / "metrics.jsonl").is_file() and (folder / "config.json").is_file()
+    if is_run:
+        fields = read_json_object(folder / "config.json").keys()
+        if "source_length" in fields:
+            return "translator", True
+        if "criterion_sizes" in fields:
+            return "memory", True
+    find_directory(folder)  # raises an error for a folder that holds no model
+    return "bert", is_run
+
+
+def make_views(kind: str, model: Any) -> Iterator[View]:
+    """Yield the views that apply to a model."""
+    for name in VIEWS[kind]:
+        module = f"bert_jax.explorer.views.{name}"
+        if importlib.util.find_spec(module) is None:
+            continue
+        view = getattr(importlib.import_module(module), f"{name}_view")(model)
+        if view is not None:
+            yield view
+
+
+def open_bert(name: str) -> tuple[Any, str]:
+    """Load a BERT, pretrained or fine-tuned."""
+    model = load(name)
+    config = model.config
+    size = f"{config.num_hidden_layers} layers, {config.num_attention_heads} heads"
+    return model, f"{model.architecture}, {size}, {config.hidden_size} wide"
+
+
+def open_translator(name: str) -> tuple[Any, str]:
+    """Load a translation model."""
+    from bert_jax.lineage.translator import load_translator
+
+    translator = load_translator(name)
+    return translator, f"translation by {translator.config.model.kind}"
+
+
+def open_memory(name: str) -> tuple[Any, str]:
+    """Return the folder of a run of copytask.py."""
+    return fetch(as_path(name)), "a network with a memory"
+
+
+LOADERS: dict[str, Callable[[str], tuple[Any, str]]] = {
+    "bert": open_bert,
+    "translator": open_translator,
+    "memory": open_memory,
+}

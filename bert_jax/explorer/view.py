@@ -1,0 +1,43 @@
+"""A view of the page: a tab that asks questions of a model."""
+
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
+
+from bert_jax.errors import DataError
+
+Json = dict[str, Any]
+MAX_CHARS = 20_000  # of a text; a model's longest input is a fraction of it
+
+
+class View(NamedTuple):
+    """A tab of the page.
+
+    Requests come from a browser: `answer` checks them, and raises a UserError for a bad one.
+    """
+
+    name: str
+    """Of its script, static/views/NAME.js, and of its address, /api/NAME."""
+    title: str
+    """On its tab."""
+    about: Json
+    """What the page needs at once: examples, labels, limits."""
+    answer: Callable[[Json], Json]
+    """Answer one request; one at a time, in any thread."""
+    to_save: Callable[[Sequence[str]], list[Json]]
+    """Texts → the requests whose answers a saved page holds."""
+    prepare: Callable[[], object] = tuple
+    """Compile what the first requests need; called once, in the background."""
+
+
+def text_of(request: Json, name: str = "text") -> tuple[str, str | None]:
+    """Return a text of a request, at most MAX_CHARS of it, and a notice if it was cut.
+
+    Raises:
+        DataError: it is absent, or no text.
+    """
+    text = request.get(name)
+    if not isinstance(text, str):
+        raise DataError(f"{name} = {str(text)[:40]!r}", "a text", "reload the page")
+    if len(text) <= MAX_CHARS:
+        return text, None
+    return text[:MAX_CHARS], f"The text was cut after {MAX_CHARS:,} characters."
