@@ -6,10 +6,11 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from bert_jax.errors import CheckpointError, ConfigError
+from bert_jax.errors import ConfigError, UserError, warn
 from bert_jax.explorer.view import View
 from bert_jax.filesystem import read_json_object
 from bert_jax.interop.huggingface import find_directory
+from bert_jax.models.functional import count_parameters
 from bert_jax.pretrained import load
 from bert_jax.remote.addresses import as_path
 from bert_jax.remote.reading import fetch
@@ -59,18 +60,18 @@ def open_views(name: str) -> Opened:
     """
     folder = fetch(as_path(name))
     kind, is_run = kind_of(folder)
-    views: list[View] = []
-    about, error = "a run without a checkpoint", None
+    views, error = [*make_views("run", folder)] if is_run else [], None
+    about = f"{name} has no checkpoint yet"
     try:
         model, about = LOADERS[kind](name)
-        views += make_views(kind, model)
-    except CheckpointError as reason:  # a run that has just begun has curves to show
+        views = [*make_views(kind, model), *views]
+    except UserError as reason:  # a run that has just begun has curves to show
         error = reason
-    if is_run:
-        views += make_views("run", folder)
+        if views:
+            warn(f"only the views of the run: {reason.lines[0]}")
     if not views:
         raise error or ConfigError(
-            f"{name}: there is no view for {about}",
+            f"{name} ({about}): there is no view of it",
             "a model that predicts words, classes, tags or answers, or a translator",
             "use another model",
         )
@@ -109,8 +110,11 @@ def open_bert(name: str) -> tuple[Any, str]:
     """Load a BERT, pretrained or fine-tuned."""
     model = load(name)
     config = model.config
-    size = f"{config.num_hidden_layers} layers, {config.num_attention_heads} heads"
-    return model, f"{model.architecture}, {size}, {config.hidden_size} wide"
+    size = f"{config.num_hidden_layers} layers of {config.hidden_size}"
+    heads = f"{config.num_attention_heads} heads"
+    parameters = f"{count_parameters(model.params):,} parameters"
+    tokens = f"{model.tokenizer.vocab_size:,} tokens"
+    return model, f"{model.architecture}: {size}, {heads}, {parameters}, {tokens}"
 
 
 def open_translator(name: str) -> tuple[Any, str]:
@@ -118,7 +122,7 @@ def open_translator(name: str) -> tuple[Any, str]:
     from bert_jax.lineage.translator import load_translator
 
     translator = load_translator(name)
-    return translator, f"translation by {translator.config.model.kind}"
+    return translator, f"a translator by {translator.config.model.kind}"
 
 
 def open_memory(name: str) -> tuple[Any, str]:

@@ -9,6 +9,7 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 import uvicorn
@@ -16,13 +17,15 @@ from selenium import webdriver
 from selenium.webdriver.chrome.options import Options
 from selenium.webdriver.chrome.service import Service
 from selenium.webdriver.chrome.webdriver import WebDriver
+from selenium.webdriver.support.ui import WebDriverWait
 
 from bert_jax.explorer.opening import Opened, open_views
 from bert_jax.explorer.server import listen, make_application, page_address
 
 ROOT = Path(__file__).parent.parent.parent
-ENCODER = str(ROOT / "examples/nsmc_encoder")
-CLASSIFIER = str(ROOT / "examples/nsmc_classifier")
+ENCODER, CLASSIFIER = (
+    os.path.relpath(ROOT / "examples" / name) for name in ("nsmc_encoder", "nsmc_classifier")
+)
 TOKEN = "token-of-the-tests"
 DESKTOP, PHONE = (1280, 900), (390, 844)
 CHROMIUM = ("chromium", "chromium-browser", "google-chrome")
@@ -104,3 +107,8 @@ def screenshot(browser: WebDriver, name: str) -> None:
     if folder := os.environ.get("EXPLORER_SCREENSHOTS"):
         Path(folder).mkdir(parents=True, exist_ok=True)
         browser.save_screenshot(str(Path(folder) / f"{name}.png"))
+
+
+def wait(browser: WebDriver, condition: Callable[[], Any], seconds: float = 30) -> Any:
+    """Wait until a condition holds; return its value."""
+    return WebDriverWait(browser, seconds, 0.05).until(lambda _: condition())

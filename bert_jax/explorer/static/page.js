@@ -25,6 +25,11 @@ const KOREAN = {
   "Views": "보기",
   "Skip to the view": "본문으로 건너뛰기",
   "The text was cut after {n} characters.": "글이 너무 길어 {n}자에서 잘랐습니다.",
+  "{name}: {l} layers of {d}, {h} heads, {p} parameters, {v} tokens":
+    "{name}: {d}차원 {l}층, 헤드 {h}개, 매개변수 {p}개, 토큰 {v}개",
+  "a translator by {kind}": "번역 모델 ({kind})",
+  "a network with a memory": "기억 장치가 있는 신경망",
+  "{model} has no checkpoint yet": "아직 체크포인트가 없습니다",
   "This view failed to load.": "이 보기를 불러오지 못했습니다.",
   "the script of the view": "이 보기의 스크립트",
   "reload the page": "페이지를 다시 불러오십시오",
@@ -34,11 +39,14 @@ const data = JSON.parse(document.getElementById("explorer").textContent);
 let dictionary = KOREAN;
 let shown = 0; // counts what was shown: a view that loads late does not replace a newer one
 
+const SVG_TAGS = new Set(
+  ["svg", "circle", "defs", "g", "line", "path", "polygon", "polyline", "rect", "text", "tspan"]);
+
 // --- Parts of views -----------------------------------------------------------------------------
 
 // Make an element. Attributes named on… are listeners, true ones are set, false and null left out.
 export function element(tag, attributes = {}, ...children) {
-  const node = tag === "svg" || svgTags.has(tag)
+  const node = SVG_TAGS.has(tag)
     ? document.createElementNS("http://www.w3.org/2000/svg", tag)
     : document.createElement(tag);
   for (const [name, value] of Object.entries(attributes ?? {})) {
@@ -47,16 +55,14 @@ export function element(tag, attributes = {}, ...children) {
     else if (name === "value") node.value = value;
     else node.setAttribute(name, value === true ? "" : value);
   }
-  node.append(...children.flat().filter((child) => child !== null && child !== undefined));
+  node.append(...children.flat(Infinity).filter((child) => child !== null && child !== undefined));
   return node;
 }
 
-const svgTags = new Set(["circle", "g", "line", "path", "polyline", "polygon", "rect", "text", "title"]
-  .filter((tag) => tag !== "title"));
-
 // Return a text in the page's language; {name} in it becomes values.name.
 export function say(text, values = {}) {
-  const found = language() === "ko" ? dictionary[text] ?? fromPattern(text) ?? text : text;
+  const own = Object.hasOwn(dictionary, text) ? dictionary[text] : fromPattern(text);
+  const found = language() === "ko" ? own ?? text : text;
   return found.replace(/\{(\w+)\}/g, (all, name) => values[name] ?? all);
 }
 
@@ -84,13 +90,11 @@ export function percent(value) {
   return `${(100 * value).toFixed(value < 0.1 ? 1 : 0)} %`;
 }
 
-// Show values from 0 to 1 as bars: [{ label, value, detail, onClick, isMarked, title }].
-export function bars(rows) {
-  const largest = Math.max(...rows.map((row) => row.value), 1e-9);
-  const scale = largest > 0.5 ? 1 : 1 / Math.max(2 * largest, 0.05);
-  return element("ol", { class: "bars" }, rows.map((row) => {
+// Show values as bars: [{ label, value, detail, onClick, isMarked, title }]; a full bar is `max`.
+export function bars(rows, { max = 1 } = {}) {
+  const list = element("ol", { class: "bars" }, rows.map((row, index) => {
     const fill = element("span", { class: "bar-fill" });
-    fill.style.width = `${Math.min(100, 100 * row.value * scale)}%`;
+    fill.style.width = `${Math.min(100, (100 * row.value) / max)}%`;
     const parts = [
       element("span", { class: "bar-label" }, row.label),
       element("span", { class: "bar-track", "aria-hidden": "true" }, fill),
@@ -98,9 +102,44 @@ export function bars(rows) {
     ];
     const kind = `bar${row.isMarked ? " is-marked" : ""}`;
     return element("li", {}, row.onClick
-      ? element("button", { type: "button", class: kind, title: row.title, onclick: row.onClick }, parts)
+      ? element("button", { type: "button", class: kind, title: row.title, onclick: row.onClick, "data-key": row.key ?? `bar ${index}` }, parts)
       : element("div", { class: kind, title: row.title }, parts));
   }));
+  rove(list, "button.bar");
+  return list;
+}
+
+// Let arrow keys, Home and End move among the buttons of a container, which is one stop of Tab.
+// Call it again when they change.
+export function rove(container, selector) {
+  const items = () => [...container.querySelectorAll(selector)];
+  const choose = (item) => items().forEach((other) => { other.tabIndex = other === item ? 0 : -1; });
+  choose(items().find((item) => item === document.activeElement) ?? items()[0]);
+  if (container.dataset.roves) return;
+  container.dataset.roves = "true";
+  container.addEventListener("focusin", (event) => {
+    const item = event.target.closest(selector);
+    if (item) choose(item);
+  });
+  container.addEventListener("keydown", (event) => {
+    const all = items();
+    const at = all.indexOf(document.activeElement);
+    const to = {
+      ArrowRight: at + 1, ArrowDown: at + 1, ArrowLeft: at - 1, ArrowUp: at - 1, Home: 0, End: all.length - 1,
+    }[event.key];
+    if (at < 0 || to === undefined) return;
+    event.preventDefault();
+    all[Math.max(0, Math.min(to, all.length - 1))].focus();
+  });
+}
+
+// Replace a container's children; the keyboard stays where it was, by the elements' data-key.
+export function refill(container, ...children) {
+  const key = container.contains(document.activeElement) ? document.activeElement.dataset.key : undefined;
+  container.replaceChildren(...children.flat().filter((child) => child !== null && child !== undefined));
+  if (key === undefined) return;
+  const next = [...container.querySelectorAll("[data-key]")].find((item) => item.dataset.key === key);
+  next?.focus();
 }
 
 // Show a text that a person should see, or an error's three lines.
@@ -242,7 +281,6 @@ async function showView() {
   const [about, state] = readFragment();
   const number = ++shown;
   const container = document.getElementById("view");
-  document.title = `${say(about.title)} · ${data.model}`;
   let module;
   try {
     module = await import(`explorer/views/${about.name}.js`);
@@ -256,12 +294,13 @@ async function showView() {
   dictionary = { ...KOREAN, ...module.korean };
   states[about.name] = state;
   showTabs(about.name);
-  document.title = `${say(about.title)} · ${data.model}`;
+  document.title = `${titleOf(about)} · ${data.model}`;
   const view = {
     ...about, ask: makeAsk(about.name), isSaved: Boolean(data.saved), texts: data.saved?.texts ?? [],
     state, remember: (changes) => {
       if (number !== shown) return;
       Object.assign(states[about.name], changes);
+      showTabs(about.name);
       history.replaceState(null, "", address(about.name, states[about.name]));
     },
   };
@@ -274,12 +313,18 @@ async function showView() {
 
 const titles = {}; // Korean titles of tabs, from the views' dictionaries
 
+// A text goes along to a view that has not been open yet.
 function showTabs(chosen) {
+  const { text = null } = states[chosen];
   const tabs = data.views.map((view) => element("a", {
-    href: address(view.name, states[view.name] ?? {}),
+    href: address(view.name, states[view.name] ?? { text }),
     "aria-current": view.name === chosen ? "page" : null,
-  }, language() === "ko" ? titles[view.name] ?? view.title : view.title));
+  }, titleOf(view)));
   document.getElementById("tabs").replaceChildren(...tabs);
+}
+
+function titleOf(view) {
+  return (language() === "ko" && titles[view.name]) || view.title;
 }
 
 function isDark() {
@@ -306,7 +351,7 @@ function makeHeader() {
   });
   return element("header", {},
     element("div", { class: "brand" },
-      element("h1", {}, data.model), element("p", { class: "about" }, data.about)),
+      element("h1", {}, data.model.split(/(?<=[/])/).flatMap((part) => [part, element("wbr")])), element("p", { class: "about", id: "about" })),
     element("div", { class: "tools" }, tongue, theme),
     element("nav", { id: "tabs" }));
 }
@@ -320,6 +365,7 @@ function setLanguage(name) {
   document.getElementById("theme").title = say("Light or dark");
   document.getElementById("tabs").setAttribute("aria-label", say("Views"));
   document.getElementById("skip").textContent = say("Skip to the view");
+  document.getElementById("about").textContent = say(data.about);
 }
 
 export async function start() {

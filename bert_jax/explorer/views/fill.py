@@ -1,31 +1,30 @@
 """Fill the blank: hide words of a text, and see what the model expects there."""
 
+import math
 from collections.abc import Iterable, Sequence
 from typing import Any
 
 from bert_jax.errors import DataError
-from bert_jax.explorer.view import Json, View, text_of
+from bert_jax.explorer.view import MAX_CHARS, Json, View, text_of
 from bert_jax.inspection.blanks import (
     MAX_BLANKS,
     MAX_PIECES,
     Blank,
     BlankFiller,
-    Candidate,
     Filled,
     Piece,
     group_words,
     split_pieces,
 )
 from bert_jax.pretrained import Model
+from bert_jax.tasks.fill_mask import MASK
 from bert_jax.tokenizer.tokenizer import Tokenizer
 
-EXAMPLES = {
-    "en": [
-        "The film was so good that I watched it again.",
-        "She opened the door and walked into the room.",
-    ],
-    "ko": ["이 영화는 정말 재미있게 봤습니다.", "배우들의 연기가 좋아서 다시 보고 싶다."],
-}
+EXAMPLES = (
+    ("The film was so good that I watched it again.", "She opened the door and went in."),
+    ("이 영화는 정말 재미있게 봤습니다.", "배우들의 연기가 좋아서 다시 보고 싶다."),
+)
+MAX_SAVED_WORDS = 100  # of a text: a saved page can hide each of them alone
 
 
 def fill_view(model: Model) -> View | None:
@@ -46,9 +45,9 @@ def fill_view(model: Model) -> View | None:
             cut = f"The model reads {filler.max_pieces:,} pieces; the rest of the text is left out."
         filled = filler.fill(pieces, blanks)
         return {
-            "words": [[place(piece, text) for piece in w] for w in group_words(pieces, tokenizer)],
+            "words": show_words(text, pieces, tokenizer),
             "blanks": [
-                describe(text, pieces, blank, expected, tokenizer)
+                show_blank(text, pieces, blank, expected, tokenizer)
                 for blank, expected in zip(blanks, filled, strict=True)
             ],
             "notice": " ".join(note for note in [cut, *notices] if note) or None,
@@ -57,7 +56,8 @@ def fill_view(model: Model) -> View | None:
     def to_save(texts: Sequence[str]) -> list[Json]:
         requests = []
         for text in texts:
-            words = group_words(split_pieces(text, tokenizer)[: filler.max_pieces], tokenizer)
+            pieces = split_pieces(text[:MAX_CHARS], tokenizer)[: filler.max_pieces]
+            words = group_words(pieces, tokenizer)[:MAX_SAVED_WORDS]
             blanks = [[[word[0].start, word[-1].end, 0]] for word in words]
             requests += [{"text": text, "blanks": hidden} for hidden in [[], *blanks]]
         return requests
@@ -70,22 +70,19 @@ def fill_view(model: Model) -> View | None:
     about = {
         "examples": choose_examples(tokenizer),
         "max_pieces": MAX_PIECES,
-        "max_blanks": MAX_BLANKS,
+        "max_saved_words": MAX_SAVED_WORDS,
     }
     return View("fill", "Fill the blank", about, answer, to_save, prepare)
 
 
 def choose_examples(tokenizer: Tokenizer) -> list[str]:
-    """Return the examples that a vocabulary covers, by language; English ones if it has none."""
-    known = [
-        [text for text in texts if tokenizer.unk_id not in tokenizer.encode(text)]
-        for texts in EXAMPLES.values()
-    ]
-    num_pieces = [sum(len(tokenizer.encode(text)) for text in texts) for texts in known]
-    shortest = sorted(
-        (n / sum(map(len, t)), t) for n, t in zip(num_pieces, known, strict=True) if t
-    )
-    return [text for _, texts in shortest for text in texts] or EXAMPLES["en"]
+    """Return the examples of the language that a vocabulary has the longest pieces of."""
+
+    def num_pieces(texts: Sequence[str]) -> float:
+        ids = [id for text in texts for id in tokenizer.encode(text)]
+        return math.inf if tokenizer.unk_id in ids else len(ids) / len("".join(texts))
+
+    return list(min(EXAMPLES, key=num_pieces))
 
 
 def read_blanks(request: Json) -> list[tuple[int, int, int]]:
@@ -130,55 +127,85 @@ def choose_blanks(
     return [found[first] for first in sorted(found)[:MAX_BLANKS]], sorted(set(notices))
 
 
-def place(piece: Piece, text: str) -> Json:
-    """Return a piece as the page shows it."""
-    return {"text": text[piece.start : piece.end], "start": piece.start, "end": piece.end}
+def show_words(text: str, pieces: Sequence[Piece], tokenizer: Tokenizer) -> list[list[Json]]:
+    """Return the pieces of each word as the page shows them, none over another.
+
+    Pieces may share a character: an uncased model splits a Hangul syllable.
+    """
+    words, shown = [], 0
+    for word in group_words(pieces, tokenizer):
+        words.append([])
+        for piece in word:
+            start = max(piece.start, shown)
+            if start < piece.end:
+                unknown = {"unknown": True} if piece.id == tokenizer.unk_id else {}
+                words[-1].append({"start": start, "end": piece.end} | unknown)
+                shown = piece.end
+    return [word for word in words if word]
 
 
-def describe(
+def show_blank(
     text: str, pieces: Sequence[Piece], blank: Blank, filled: Filled, tokenizer: Tokenizer
 ) -> Json:
     """Return a blank and its candidates as the page shows them."""
     start, end = pieces[blank.first].start, pieces[blank.last - 1].end
+    after = text[end:]
+    if blank.last < len(pieces) and tokenizer.is_continuation[pieces[blank.last].id]:
+        after = ""  # it joins the candidate
     hidden = filled.hidden and {
         "text": text[start:end],
         "probability": filled.hidden.probability,
         "rank": filled.rank,
     }
-    candidates = [put_in(text, start, end, c, tokenizer) for c in filled.candidates]
-    is_written = blank.last - blank.first == 1 and pieces[blank.first].id == tokenizer.mask_id
     return {
         "start": start,
         "end": end,
         "pieces": blank.num_masks,
-        "is_written": is_written,
         "hidden": hidden,
-        "candidates": candidates,
+        "is_written": text[start:end] == MASK,
+        "candidates": [
+            {"end": end, "probability": candidate.probability}
+            | put_in(text[:start], after, candidate.ids, tokenizer)
+            for candidate in filled.candidates
+        ],
     }
 
 
-def put_in(text: str, start: int, end: int, candidate: Candidate, tokenizer: Tokenizer) -> Json:
-    """Return a candidate, and what to write from which character on, up to `end`, to put it in.
+def put_in(before: str, after: str, ids: Sequence[int], tokenizer: Tokenizer) -> Json:
+    """Return a candidate's text, what to write for it, and from which character on.
 
-    A piece that continues a word ("##ing") joins the word before it; another one is apart from a
-    letter before it.
+    A piece that continues a word ("##ing") joins the word before it; one that does not is apart
+    from a letter that it would join.
+
+    Args:
+        before: the text before the blank.
+        after: the text that it must not join.
+        ids: the candidate's pieces.
+        tokenizer: of the model.
     """
-    tokens = tokenizer.tokens(candidate.ids)
-    written = ""
-    for number, (id, token) in enumerate(zip(candidate.ids, tokens, strict=True)):
-        continues = bool(tokenizer.is_continuation[id])
-        written += token[2:] if continues else f" {token}" if number else token
-    joins = bool(tokenizer.is_continuation[candidate.ids[0]])
-    before = text[:start]
-    if joins:
-        start = len(before.rstrip())
-    elif before and before[-1].isalnum() and written[:1].isalnum():
+    continues = [bool(tokenizer.is_continuation[id]) for id in ids]
+    parts = [
+        token[2:] if joins else f" {token}"
+        for token, joins in zip(tokenizer.tokens(ids), continues, strict=True)
+    ]
+    written = "".join(parts).lstrip()
+    label = f"##{written}" if continues[0] else written
+    if continues[0]:
+        before = before.rstrip()
+    elif would_join(before, written):
         written = f" {written}"
-    label = f"##{written}" if joins else written.strip()
-    return {
-        "text": label,
-        "start": start,
-        "end": end,
-        "insert": written,
-        "probability": candidate.probability,
-    }
+    if would_join(written, after):
+        written += " "
+    return {"text": label, "insert": written, "start": len(before)}
+
+
+def would_join(left: str, right: str) -> bool:
+    """Return whether two texts, one after the other, share a word where they meet."""
+    pair = left[-1:] + right[:1]
+    return len(pair) == 2 and all(c.isalnum() and not is_ideograph(c) for c in pair)
+
+
+def is_ideograph(character: str) -> bool:
+    """Return whether a character is a word by itself for BERT's tokenizer."""
+    code = ord(character)
+    return 0x3400 <= code <= 0x9FFF or 0xF900 <= code <= 0xFAFF or 0x20000 <= code <= 0x2FA1F

@@ -4,7 +4,7 @@
 // "as many as are hidden". The text keeps the words that are hidden.
 
 import {
-  bars, choices, element, errorBox, isReplaced, notice, percent, say, switcher, textBox,
+  bars, choices, element, errorBox, isReplaced, notice, percent, refill, rove, say, switcher, textBox,
 } from "explorer/page.js";
 
 export const korean = {
@@ -16,7 +16,6 @@ export const korean = {
   "Words": "단어",
   "Pieces": "조각",
   "Blank {n}": "빈칸 {n}",
-  "Show the words again": "모두 다시 보이기",
   "Show it again": "다시 보이기",
   "Pieces of the blank": "빈칸의 조각 수",
   "One piece fewer": "조각 하나 적게",
@@ -26,7 +25,7 @@ export const korean = {
   "Put in “{word}”": "“{word}” 넣기",
   "Hidden: {word}": "가린 말: {word}",
   "rank {rank}, {p}": "{rank}위, {p}",
-  "no candidate like it: another number of pieces": "조각 수가 달라 비교할 수 없음",
+  "Not in the vocabulary: the model sees [UNK]": "어휘에 없는 말: 모델에는 [UNK]로 보입니다",
   "A word is one or more pieces of the vocabulary. A blank stands for as many pieces as it hides; candidates have that many, found from left to right, with the product of their probabilities.":
     "단어는 어휘의 조각 하나 이상으로 이루어집니다. 빈칸은 가린 조각 수만큼의 자리이고, 후보도 같은 수의 조각을 왼쪽부터 찾은 것이며 확률은 조각 확률의 곱입니다.",
   "## continues the word before it.": "##는 앞말에 붙는 조각입니다.",
@@ -35,7 +34,6 @@ export const korean = {
   "A text has at most {n} blanks; the rest are left as they are.": "빈칸은 {n}개까지입니다. 나머지는 그대로 둡니다.",
   "Type a sentence above.": "위에 문장을 써 보십시오.",
   "Sentence": "문장",
-  "hidden": "가림",
 };
 
 export function show(container, view) {
@@ -53,6 +51,8 @@ export function show(container, view) {
   });
   const sentence = element("div", { class: "sentence", role: "group", "aria-label": say("Sentence") });
   const results = element("div", { class: "results" });
+  const spoken = element("p", { class: "spoken", role: "status" });
+  let focusAt = null; // the character of the word that was put in
   container.append(...[
     view.isSaved ? null : box,
     choices(view.isSaved ? say("Texts") : say("Try"), examples, (example) => {
@@ -70,7 +70,7 @@ export function show(container, view) {
           unit = value;
           update();
         }))),
-    sentence, results,
+    sentence, spoken, results,
   ].filter(Boolean));
   update();
 
@@ -80,79 +80,95 @@ export function show(container, view) {
       unit: unit === "piece" ? unit : null,
     });
     results.classList.add("is-busy");
-    let answer;
     try {
-      answer = await view.ask({ text, blanks });
+      const answer = await view.ask({ text, blanks });
+      if (isExample && hideLongest(answer)) return;
+      showSentence(answer);
+      showResults(answer);
     } catch (error) {
       if (isReplaced(error)) return;
-      results.classList.remove("is-busy");
-      results.replaceChildren(errorBox(error));
-      return;
-    }
-    if (isExample && answer.words.length) {
-      isExample = false;
-      const [longest] = answer.words.map(span).sort((a, b) => (b[1] - b[0]) - (a[1] - a[0]));
-      blanks = answer.blanks.length ? [] : [[...longest, 0]];
-      if (blanks.length) return update();
+      refill(results, errorBox(error));
     }
     results.classList.remove("is-busy");
-    showSentence(answer);
-    showResults(answer);
+  }
+
+  function hideLongest(answer) {
+    isExample = false;
+    const words = answer.words.slice(0, view.about.max_saved_words).map(span);
+    if (!words.length || answer.blanks.length) return false;
+    blanks = [[...words.reduce((best, word) => word[1] - word[0] > best[1] - best[0] ? word : best), 0]];
+    update();
+    return true;
   }
 
   function showSentence(answer) {
-    const focused = document.activeElement?.dataset?.start;
     const parts = [];
     let end = 0;
     const characters = [...text];
     for (const word of answer.words) {
-      const space = characters.slice(end, word[0].start).join("");
-      if (space) parts.push(space);
+      parts.push(characters.slice(end, word[0].start).join(""));
+      const isUnknown = word.some((piece) => piece.unknown);
       for (const [start, stop] of unit === "piece" ? word.map((p) => [p.start, p.end]) : [span(word)]) {
         const number = answer.blanks.findIndex((blank) => blank.start < stop && start < blank.end);
         if (number < 0) {
-          parts.push(wordButton(characters.slice(start, stop).join(""), start, stop, word.length));
+          parts.push(wordButton(characters.slice(start, stop).join(""), start, stop, isUnknown));
         } else if (answer.blanks[number].start >= start) {
           parts.push(blankButton(answer.blanks[number], number));
+          const rest = stop - answer.blanks[number].end; // of a word that is hidden in part
+          if (rest > 0) parts.push(characters.slice(stop - rest, stop).join(""));
         }
       }
       end = word.at(-1).end;
     }
-    sentence.replaceChildren(...parts);
-    if (!answer.words.length) sentence.replaceChildren(element("span", { class: "hint" }, say("Type a sentence above.")));
-    if (focused !== undefined) sentence.querySelector(`[data-start="${focused}"]`)?.focus();
+    refill(sentence, ...parts.filter((part) => part !== ""));
+    if (!answer.words.length) {
+      refill(sentence, element("span", { class: "hint" }, say("Type a sentence above.")));
+    }
+    rove(sentence, ".word");
+    if (focusAt !== null) sentence.querySelector(`[data-key="${focusAt}"]`)?.focus();
+    focusAt = null;
   }
 
-  function wordButton(label, start, end) {
+  function wordButton(label, start, end, isUnknown) {
     return element("button", {
-      type: "button", class: unit === "piece" ? "word is-piece" : "word", "data-start": start,
+      type: "button", "data-key": start,
+      class: `word${unit === "piece" ? " is-piece" : ""}${isUnknown ? " is-unknown" : ""}`,
+      title: isUnknown ? say("Not in the vocabulary: the model sees [UNK]") : null,
       onclick: () => {
-        blanks = view.isSaved ? [[start, end, 0]] : [...blanks, [start, end, 0]].sort((a, b) => a[0] - b[0]);
+        const others = view.isSaved ? [] : blanks;
+        blanks = [...others, [start, end, 0]].sort((a, b) => a[0] - b[0]);
         update();
       },
     }, label);
   }
 
   function blankButton(blank, number) {
+    const again = blank.is_written ? "" : ` (${say("Show it again")})`;
     return element("button", {
-      type: "button", class: "word is-blank", "data-start": blank.start, "aria-pressed": "true",
-      title: blank.hidden?.text,
-      "aria-label": `${say("Blank {n}", { n: number + 1 })}${blank.is_written ? "" : ` (${say("Show it again")})`}`,
+      type: "button", class: "word is-blank", "data-key": blank.start, "aria-pressed": "true",
+      title: blank.is_written ? null : `${say("Show it again")}: ${[...text].slice(blank.start, blank.end).join("")}`,
+      "aria-label": `${say("Blank {n}", { n: number + 1 })}${again}`,
       onclick: () => {
-        blanks = blanks.filter(([start, end]) => end <= blank.start || blank.end <= start);
+        blanks = without(blank);
         update();
       },
     }, element("span", { class: "blank-number" }, String(number + 1)));
   }
 
+  function without(blank) {
+    return blanks.filter(([start, end]) => end <= blank.start || blank.end <= start);
+  }
+
   function showResults(answer) {
-    results.replaceChildren(...[
+    const best = answer.blanks.map((blank, i) => blank.candidates.slice(0, 1).map((candidate) =>
+      `${say("Blank {n}", { n: i + 1 })}: ${candidate.text} ${percent(candidate.probability)}`)).flat();
+    spoken.textContent = best.join(", ");
+    refill(results,
       notice(answer.notice),
-      element("div", { class: "cards" }, answer.blanks.map((blank, number) => card(blank, number, answer))),
+      element("div", { class: "cards" }, answer.blanks.map(card)),
       answer.blanks.length ? element("p", { class: "hint" },
         say("A word is one or more pieces of the vocabulary. A blank stands for as many pieces as it hides; candidates have that many, found from left to right, with the product of their probabilities."),
-        " ", say("## continues the word before it.")) : null,
-    ].filter(Boolean));
+        " ", say("## continues the word before it.")) : null);
   }
 
   function card(blank, number) {
@@ -160,8 +176,9 @@ export function show(container, view) {
       label: candidate.text, value: candidate.probability,
       isMarked: blank.hidden?.text === candidate.text,
       title: view.isSaved ? null : say("Put in “{word}”", { word: candidate.text }),
-      onClick: view.isSaved ? null : () => putIn(blank, candidate, number),
+      onClick: view.isSaved ? null : () => putIn(blank, candidate), key: `${number} ${candidate.text}`,
     }));
+    const largest = Math.max(...rows.map((row) => row.value));
     const hidden = blank.hidden && element("p", { class: "hidden-word" },
       say("Hidden: {word}", { word: blank.hidden.text }), " · ",
       blank.hidden.rank === null ? percent(blank.hidden.probability)
@@ -169,18 +186,17 @@ export function show(container, view) {
     return element("section", { class: "card", "aria-label": say("Blank {n}", { n: number + 1 }) },
       element("div", { class: "row spread" },
         element("h2", {}, element("span", { class: "blank-number" }, String(number + 1))),
-        view.isSaved ? null : stepper(blank)),
-      bars(rows), hidden);
+        view.isSaved ? null : stepper(blank, number)),
+      bars(rows, { max: Math.max(0.25, largest) }), hidden);
   }
 
-  function stepper(blank) {
+  function stepper(blank, number) {
     const count = blank.pieces === 1 ? say("1 piece") : say("{n} pieces", { n: blank.pieces });
     const step = (change, sign, label) => element("button", {
-      type: "button", class: "icon small", "aria-label": label, title: label,
+      type: "button", class: "icon small", "aria-label": label, title: label, "data-key": `${number} ${sign}`,
       disabled: blank.pieces + change < 1 || blank.pieces + change > view.about.max_pieces,
       onclick: () => {
-        blanks = blanks.filter(([start, end]) => end <= blank.start || blank.end <= start);
-        blanks = [...blanks, [blank.start, blank.end, blank.pieces + change]].sort((a, b) => a[0] - b[0]);
+        blanks = [...without(blank), [blank.start, blank.end, blank.pieces + change]].sort((a, b) => a[0] - b[0]);
         update();
       },
     }, sign);
@@ -192,9 +208,9 @@ export function show(container, view) {
     const characters = [...text];
     const value = characters.slice(0, candidate.start).join("") + candidate.insert
       + characters.slice(candidate.end).join("");
-    blanks = moveBlanks(
-      blanks.filter(([start, end]) => end <= blank.start || blank.end <= start), text, value);
+    blanks = moveBlanks(without(blank), text, value);
     text = value;
+    focusAt = candidate.start + candidate.insert.length - candidate.insert.trimStart().length;
     box.setText(text);
     update();
   }
