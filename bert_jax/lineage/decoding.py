@@ -73,6 +73,17 @@ def greedy_search(
     return jax.lax.while_loop(is_running, advance, loop)[-1]
 
 
+class SearchSize(NamedTuple):
+    """Size of a beam search."""
+
+    max_length: int
+    """Most tokens T of a hypothesis, at least the largest limit."""
+    num_beams: int
+    """Unfinished hypotheses K that are kept at every step."""
+    num_best: int = 1
+    """Finished hypotheses N that are kept and returned."""
+
+
 def beam_search(
     step: Step,
     state: Any,
@@ -83,10 +94,7 @@ def beam_search(
     num_beams: int,
     penalties: Penalties,
 ) -> tuple[Int[Array, "B T"], Float[Array, "B"]]:
-    """Keep the `num_beams` most probable unfinished hypotheses, and the best finished one.
-
-    A sentence is done once no unfinished hypothesis could still beat its best finished one, even if
-    all further tokens had probability 1. At its limit a hypothesis can only end.
+    """Return the best hypothesis of each sentence, and its score.
 
     Args:
         step: see above.
@@ -97,23 +105,43 @@ def beam_search(
         special: start, end and padding.
         num_beams: hypotheses kept at every step, K.
         penalties: of the score by which finished hypotheses are compared.
+    """
+    size = SearchSize(max_length, num_beams)
+    best, scores = search_n_best(step, state, limits, source_mask, size, special, penalties)
+    return best[:, 0], scores[:, 0]
+
+
+def search_n_best(
+    step: Step,
+    state: Any,
+    limits: Int[Array, "B"],
+    source_mask: Bool[Array, "B S"],
+    size: SearchSize,
+    special: SpecialTokens,
+    penalties: Penalties,
+) -> tuple[Int[Array, "B N T"], Float[Array, "B N"]]:
+    """Keep the K most probable unfinished hypotheses, and the N best finished ones.
+
+    A sentence is done once no unfinished hypothesis could still beat the last of its N, even if all
+    further tokens had probability 1. At its limit a hypothesis can only end. Arguments are those of
+    `beam_search`.
 
     Returns:
-        The best hypothesis of each sentence, and its score.
+        Hypotheses from the best on, and their scores, -inf where fewer than N ended.
     """
-    num_rows, k = limits.shape[0], num_beams
+    num_rows, k = limits.shape[0], size.num_beams
     rows = jnp.arange(num_rows)[:, None]
 
     def flat(x_BK: Array) -> Array:
         return x_BK.reshape(num_rows * k, *x_BK.shape[2:])
 
     def is_running(loop):
-        t, _, log_p_BK, _, _, _, best_score_B, _ = loop
+        t, _, log_p_BK, _, _, _, best_score_BN, _ = loop
         bound_B = log_p_BK.max(axis=1) / penalties.divisor(limits.astype(jnp.float32))
-        return (t < max_length) & (bound_B > best_score_B).any()
+        return (t < size.max_length) & (bound_B > best_score_BN[:, -1]).any()
 
     def advance(loop):
-        t, state, log_p_BK, tokens_BK, alive_BKT, coverage_BKS, best_score_B, best_BT = loop
+        t, state, log_p_BK, tokens_BK, alive_BKT, coverage_BKS, best_score_BN, best_BNT = loop
         state, logits, alignment = step(state, flat(tokens_BK), t)
         next_BKV = jax.nn.log_softmax(logits).reshape(num_rows, k, -1)
         vocab_size = next_BKV.shape[-1]
@@ -136,10 +164,11 @@ def beam_search(
         score_BC = score_BC + penalties.coverage * cp_BK[rows, parent_BC]
         finished_BC = ended_BC & (jnp.arange(ended_BC.shape[1]) < k)[None]
         score_BC = jnp.where(finished_BC, score_BC, -jnp.inf)
-        winner_B1 = score_BC.argmax(axis=1)[:, None]
-        better_B = score_BC[rows, winner_B1][:, 0] > best_score_B
-        best_score_B = jnp.where(better_B, score_BC.max(axis=1), best_score_B)
-        best_BT = jnp.where(better_B[:, None], hypotheses_BCT[rows, winner_B1][:, 0], best_BT)
+        # Of equal scores the first one stays, so those that ended before come first.
+        score_BC = jnp.concatenate([best_score_BN, score_BC], axis=1)
+        finished_BCT = jnp.concatenate([best_BNT, hypotheses_BCT], axis=1)
+        best_score_BN, best_BN = jax.lax.top_k(score_BC, size.num_best)
+        best_BNT = finished_BCT[rows, best_BN]
 
         log_p_BK, chosen_BK = jax.lax.top_k(jnp.where(ended_BC, -jnp.inf, log_p_BC), k)
         parent_BK = parent_BC[rows, chosen_BK]
@@ -147,10 +176,10 @@ def beam_search(
         state = jax.tree.map(lambda x: x[source_rows], state)
         return (
             t + 1, state, log_p_BK, token_BC[rows, chosen_BK], hypotheses_BCT[rows, chosen_BK],
-            coverage_BKS[rows, parent_BK], best_score_B, best_BT,
+            coverage_BKS[rows, parent_BK], best_score_BN, best_BNT,
         )  # fmt: skip
 
-    loop = _first_beams(state, source_mask, max_length, special, k)
+    loop = _first_beams(state, source_mask, size, special)
     *_, scores, best = jax.lax.while_loop(is_running, advance, loop)
     return best, scores
 
@@ -158,27 +187,26 @@ def beam_search(
 def _first_beams(
     state: Any,
     source_mask: Bool[Array, "B S"],
-    max_length: int,
+    size: SearchSize,
     special: SpecialTokens,
-    num_beams: int,
 ) -> tuple:
-    """Return the variables of `beam_search` before its first step: one hypothesis, and no others.
+    """Return the variables of `search_n_best` before its first step: one hypothesis, and no others.
 
     They are the time, the state, log-probabilities, last tokens, hypotheses and coverage of the
-    beams, and the score and tokens of each sentence's best finished hypothesis.
+    beams, and the scores and tokens of each sentence's best finished hypotheses.
     """
-    num_rows, k = source_mask.shape[0], num_beams
+    num_rows, k, num_best = source_mask.shape[0], size.num_beams, size.num_best
     first_alone_K = jnp.where(jnp.arange(k) == 0, 0.0, -jnp.inf)
-    empty_BKT = jnp.full((num_rows, k, max_length), special.pad, jnp.int32)
+    empty_BCT = jnp.full((num_rows, k + num_best, size.max_length), special.pad, jnp.int32)
     return (
         jnp.zeros((), jnp.int32),
         jax.tree.map(lambda x: jnp.repeat(x, k, axis=0), state),
         jnp.broadcast_to(first_alone_K, (num_rows, k)),
         jnp.full((num_rows, k), special.start, jnp.int32),
-        empty_BKT,
+        empty_BCT[:, :k],
         jnp.zeros((num_rows, k, source_mask.shape[1])),
-        jnp.full((num_rows,), -jnp.inf),
-        empty_BKT[:, 0],
+        jnp.full((num_rows, num_best), -jnp.inf),
+        empty_BCT[:, k:],
     )
 
 

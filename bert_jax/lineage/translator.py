@@ -55,9 +55,9 @@ class Translator:
         parallel: DataParallel | None = None,
     ):
         self.config, self.vocabulary = config, vocabulary
-        self._merge = build_translator(config.model)[1]
+        self.merge = build_translator(config.model)[1]
         self._parallel = parallel or DataParallel(num_devices=1)
-        self._params = self._parallel.put_state(params)
+        self.params = self._parallel.put_state(params)
         self._searchers: dict[SearchConfig, object] = {}
 
     def translate(
@@ -105,7 +105,7 @@ class Translator:
         else:
             predicted = self.vocabulary.encode(list(translations))
         targets = [[*ids, END] for ids in predicted]
-        model = self._merge(jax.tree.map(jnp.asarray, self._parallel.get(self._params)))
+        model = self.merge(jax.tree.map(jnp.asarray, self._parallel.get(self.params)))
         names = self.vocabulary.tokens
         return [
             Alignment(names(source), names(target), weights)
@@ -118,9 +118,9 @@ class Translator:
         search = search or self.config.search
         if search not in self._searchers:
             self._searchers[search] = make_searcher(
-                self._merge, search, self.config.model.max_positions, self._parallel
+                self.merge, search, self.config.model.max_positions, self._parallel
             )
-        return self._searchers[search](self._params, sources)  # type: ignore[operator]
+        return self._searchers[search](self.params, sources)  # type: ignore[operator]
 
     def _check_lengths(self, encoded: Sequence[list[int]], places: Sequence[str]) -> None:
         most = self.config.model.max_positions

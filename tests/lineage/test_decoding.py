@@ -10,10 +10,12 @@ import pytest
 
 from bert_jax.lineage.decoding import (
     Penalties,
+    SearchSize,
     SpecialTokens,
     alignment_weights,
     beam_search,
     greedy_search,
+    search_n_best,
 )
 
 V, END, T = 4, 3, 4
@@ -79,6 +81,25 @@ def test_a_wide_beam_finds_what_exhaustive_search_finds(penalties):
             assert tuple(hypotheses[sentence][: len(best)].tolist()) == best
             assert (np.asarray(hypotheses[sentence][len(best) :]) == 0).all()
             np.testing.assert_allclose(scores[sentence], every[best], atol=1e-5)
+
+
+@pytest.mark.parametrize("penalties", [NO_PENALTY, Penalties(length=0.4, coverage=0.3)])
+def test_the_n_best_are_those_of_exhaustive_search(penalties):
+    step, limits, mask = toy(1), jnp.array([4, 3, 2]), jnp.ones((3, 5), bool)
+    step, size = partial(step, jnp.repeat(jnp.arange(3), 40)), SearchSize(T, 40, 6)
+    state = jnp.zeros(3, jnp.int32)
+
+    hypotheses, scores = search_n_best(step, state, limits, mask, size, SPECIAL, penalties)
+
+    for sentence in range(3):
+        every = {h: score_by_hand(toy(1), sentence, h, penalties)
+                 for h in all_hypotheses(int(limits[sentence]))}  # fmt: skip
+        best = sorted(every, key=every.__getitem__, reverse=True)[:6]
+        expected = [(*h, *[0] * (T - len(h))) for h in best]
+        np.testing.assert_array_equal(hypotheses[sentence][: len(best)], expected)
+        given = [every[h] for h in best]
+        np.testing.assert_allclose(scores[sentence][: len(best)], given, atol=1e-5)
+        assert (np.asarray(scores[sentence][len(best) :]) == -np.inf).all()
 
 
 def test_a_source_token_without_attention_costs_all_hypotheses_alike():

@@ -26,7 +26,7 @@ def test_as_a_library(trained):
 
 def test_short_sources_are_filled_up_with_end_symbols_in_use_too(trained, monkeypatch):
     plain = load_translator(trained)
-    filled = Translator(replace(plain.config, source_length=9), plain.vocabulary, plain._params)
+    filled = Translator(replace(plain.config, source_length=9), plain.vocabulary, plain.params)
     (four,) = plain.vocabulary.encode(["four"])
     searched = []
     monkeypatch.setattr(filled, "_search", lambda _, sources: searched.extend(sources) or sources)
