@@ -203,6 +203,9 @@ def name_given(task: MemoryTaskConfig, given: Float[np.ndarray, "X"], repeats: i
 def make_panel(name: str, steps: list[MemoryStep], weights: Float[np.ndarray, "H T N"]) -> Panel:
     """Return the panel of the heads that read, or of those that write, over the slots they used."""
     used = np.flatnonzero(weights.max(axis=(0, 1)) > USED)
-    rows = [f"{number} {step.name}" for number, step in enumerate(steps, 1)]
+    rows = [
+        f"{number} {step.name}" + (f" ✗{step.num_wrong}" if step.num_wrong else "")
+        for number, step in enumerate(steps, 1)
+    ]
     groups = [int(step.expected is not None) for step in steps]
     return Panel(name, rows, [str(slot) for slot in used], weights[:, :, used], row_groups=groups)

@@ -1,0 +1,42 @@
+"""Attention: where every head of every layer looks, for a text or a pair."""
+
+from collections.abc import Sequence
+
+from bert_jax.explorer.view import Json, View, text_of
+from bert_jax.explorer.views.fill import choose_examples
+from bert_jax.inspection.attention import attention, longest_input
+from bert_jax.pretrained import Model
+
+SEPARATOR = " ||| "  # between the two texts of a pair on the command line
+
+
+def attention_view(model: Model) -> View:
+    """Return the view."""
+
+    def answer(request: Json) -> Json:
+        text, cut = text_of(request)
+        text_b, cut_b = text_of(request, "text_b") if request.get("text_b") else (None, None)
+        found = attention(model, text, text_b)
+        notice = found.notice or cut or cut_b
+        return found._replace(notice=notice).picture().as_json()
+
+    def to_save(texts: Sequence[str]) -> list[Json]:
+        return [split_pair(text) for text in texts]
+
+    def prepare() -> None:
+        for length in (14, 30, 62):  # with [CLS] and [SEP]
+            attention(model, "a " * min(length, longest_input(model) - 2))
+
+    about = {
+        "examples": choose_examples(model.tokenizer),
+        "takes_pairs": model.config.type_vocab_size > 1,
+        "separator": SEPARATOR,
+        "longest": longest_input(model),
+    }
+    return View("attention", "Attention", about, answer, to_save, prepare)
+
+
+def split_pair(text: str) -> Json:
+    """Return the request of a text, or of a pair that is written as "text ||| second text"."""
+    first, separator, second = text.partition(SEPARATOR)
+    return {"text": first, "text_b": second} if separator else {"text": text, "text_b": ""}
