@@ -93,7 +93,7 @@ def attribute(
             np.isin(tokens, [model.tokenizer.cls_id, model.tokenizer.sep_id], invert=True),
             model.tokenizer.mask_id,
             _path(method, steps, max(1, CHUNK_TOKENS // length)),
-            Output(*map(np.int32, output)),
+            np.array(output, np.int32),
         )
     at_baseline, at_text = np.asarray(ends, float).tolist()
     return Attribution(np.asarray(values)[: len(text.tokens)], at_text, at_baseline)
@@ -110,7 +110,7 @@ def _attribute(
     is_word: Bool[Array, " T"],
     mask_id: Int[Array, ""],
     path: Float[Array, "2 C N"],
-    output: Output,
+    output: Int[Array, "3"],
 ) -> tuple[Float[Array, " T"], Float[Array, "2"]]:
     """Return the tokens' contributions, and the outputs for the baseline and for the text."""
     table = nnx.merge(graphdef, state).bert.embeddings.word[...]
@@ -159,18 +159,22 @@ def _path(method: Method, steps: int, chunk: int) -> Float[np.ndarray, "2 C N"]:
 
 
 def _explained(
-    kind: str, logits: Float[Array, "_ C"], length: Int[Array, ""], output: Output
+    kind: str, logits: Float[Array, "_ C"], length: Int[Array, ""], output: Int[Array, "3"]
 ) -> Float[Array, ""]:
-    """Return the number to explain from the logits of one text, [1, C], or of its tokens."""
+    """Return the number to explain from the logits of one text, [1, C], or of its tokens.
+
+    `output` has the fields of an `Output`.
+    """
+    index, token, last_token = output
     if kind == "question_answering":
         is_token = jnp.arange(len(logits)) < length
         starts, ends = jnp.where(is_token, logits.T, EXCLUDED)
-        return log_odds(starts, output.token) + log_odds(ends, output.last_token)
+        return log_odds(starts, token) + log_odds(ends, last_token)
     if kind == "tagging":
-        return log_odds(logits[output.token], output.index)
+        return log_odds(logits[token], index)
     if kind == "classification":
-        return log_odds(logits[0], output.index)
-    return logits[0, output.index]
+        return log_odds(logits[0], index)
+    return logits[0, index]
 
 
 def log_odds(logits: Float[Array, " C"], index: Int[Array, ""]) -> Float[Array, ""]:

@@ -31,6 +31,9 @@ class Target(NamedTuple):
     """First character and last + 1 of an answer in its passage; None: the best answer."""
 
 
+PREDICTED = Target()
+
+
 class Explanation(NamedTuple):
     """Words of a text with their contributions to an output; see `attributions`."""
 
@@ -49,7 +52,7 @@ class Explanation(NamedTuple):
 def explain(
     model: Model,
     example: str | tuple[str, str] | dict[str, Any],
-    target: Target = Target(),
+    target: Target = PREDICTED,
     method: Method = "integrated_gradients",
     steps: int = STEPS,
 ) -> Explanation:

@@ -53,9 +53,7 @@ def join_pieces(
     return words
 
 
-def words_of_texts(
-    texts: Sequence[str], encoded: EncodedText, tokenizer: Tokenizer
-) -> list[Word]:
+def words_of_texts(texts: Sequence[str], encoded: EncodedText, tokenizer: Tokenizer) -> list[Word]:
     """Return the words of [CLS] A [SEP] or [CLS] A [SEP] B [SEP]; those cut off are left out.
 
     Args:
