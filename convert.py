@@ -23,6 +23,7 @@ from bert_jax.models.functional import count_parameters
 from bert_jax.models.new_rows import keep_rows
 from bert_jax.models.pooling import SentencePooling
 from bert_jax.pretrained import read_model
+from bert_jax.progress import Progress
 from bert_jax.remote.reading import fetch_name
 from bert_jax.remote.writing import local_output
 from bert_jax.tokenizer.first_tokens import keep_first_tokens
@@ -83,15 +84,16 @@ def convert(config: ConvertConfig, shown: str) -> None:
         model = rename_labels(model, config.labels)
     if config.vocab_size is not None:
         model = shrink_vocabulary(model, config.vocab_size)
-    if config.to in ("huggingface", "sentence-transformers"):
-        write_directory(output, model, dtype=config.dtype)
-        result = f"{shown}/"
-    elif config.to == "stablehlo":
-        write_stablehlo(model, output)
-        result = f"{shown}: any batch size, up to {model.config.max_position_embeddings} tokens"
-    else:
-        worst = write_onnx(model, output)
-        result = f"{shown}: ONNX Runtime differs by at most {worst:.1e}"
+    with Progress(f"writing {config.to}"):
+        if config.to in ("huggingface", "sentence-transformers"):
+            write_directory(output, model, dtype=config.dtype)
+            result = f"{shown}/"
+        elif config.to == "stablehlo":
+            write_stablehlo(model, output)
+            result = f"{shown}: any batch size, up to {model.config.max_position_embeddings} tokens"
+        else:
+            worst = write_onnx(model, output)
+            result = f"{shown}: ONNX Runtime differs by at most {worst:.1e}"
     print(f"{model.architecture}, {count_parameters(model.params):,} parameters → {result}")
 
 

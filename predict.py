@@ -22,8 +22,9 @@ from bert_jax.errors import ConfigError, report_user_errors
 from bert_jax.filesystem import write_text
 from bert_jax.labelled.inputs import Input, InputColumns, InputFormat, read_inputs
 from bert_jax.labelled.outputs import Summary, as_json, as_tsv, open_output
-from bert_jax.labelled.progress import Progress
+from bert_jax.labelled.progress import RowProgress
 from bert_jax.nn.execution import Dtype
+from bert_jax.progress import Progress
 from bert_jax.remote.addresses import local_path
 
 CHUNK = 4096  # inputs that are sorted by length and predicted together
@@ -80,10 +81,12 @@ def main(config: PredictConfig) -> int:
     as_line = as_tsv if is_tsv else as_json
     summary = Summary()
     try:
-        with open_output(config.output) as output:
+        scrolls_by = config.output == "-" and sys.stdout.isatty()  # the predictions themselves
+        shown = Progress("predictions", unit="rows", shown=not scrolls_by)
+        with open_output(config.output) as output, shown:
             inputs = read_inputs(config.file, config.format, config.columns, model.reading)
             print(inputs.description, file=sys.stderr)
-            progress = Progress(inputs.fraction)
+            progress = RowProgress(shown, inputs.fraction)
             for chunk in chunks(inputs.rows):
                 of_chunk = progress.start_chunk(len(chunk))
                 predictions = model.predict_inputs(
@@ -93,7 +96,6 @@ def main(config: PredictConfig) -> int:
                     output.write(as_line(example, prediction))
                     summary.add(example, prediction)
                 output.flush()
-            progress.end()
             summary.check(config.max_rejected)
     except BrokenPipeError:  # the reader closed the output: `python predict.py … | head`
         return 0

@@ -35,6 +35,7 @@ from bert_jax.corpus.tally import Tally
 from bert_jax.corpus.workers import build_with_workers, count_cores
 from bert_jax.errors import ConfigError, report_user_errors
 from bert_jax.filesystem import lock_folder
+from bert_jax.progress import Progress
 from bert_jax.reading.cleaning import Findings
 from bert_jax.reading.sources import ReadOptions, find_sources, group_parts
 from bert_jax.remote.addresses import is_address
@@ -133,9 +134,11 @@ def write_data(
     else:
         all_stats = build_with_beam(corpus, job, findings, config.beam)
     tally = Tally(tokenizer.vocab_size)
-    with contextlib.closing(all_stats):  # no worker writes on after an error
-        for stats in all_stats:
+    total = corpus.num_bytes / 1e6
+    with contextlib.closing(all_stats), Progress("rows", total, "MB") as progress:
+        for stats in all_stats:  # closed, so that no worker writes on after an error
             tally.add(stats)
+            progress.advance(stats.num_bytes / 1e6)
     tally.check_splits(corpus.bundle_options, findings)
     stopwatch.lap("rows")
 
@@ -160,7 +163,7 @@ def make_tokenizer(config: PrepareConfig, corpus: Corpus) -> Tokenizer:
     casing = Casing(config.lowercase, config.strip_accents)
     max_chars = config.max_word_length or MAX_WORD_CHARS
     if config.vocab is None:
-        texts = partial(training_texts, corpus)
+        texts = partial(training_texts, corpus, "reading for the vocabulary")
         vocab = train_vocab(texts, config.vocab_size, casing, max_chars)
         tokenizer = Tokenizer(vocab, casing, max_word_chars=max_chars)
     else:

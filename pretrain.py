@@ -5,6 +5,7 @@ checkpoint, 5 diverged, 6 watchdog, 75 saved after a signal (re-run the command)
 before training or for the second time, 141 output closed by its reader.
 """
 
+import math
 import sys
 import time
 from collections.abc import Callable, Mapping
@@ -178,7 +179,9 @@ def make_evaluate(
     def evaluate(params: Any, step: int) -> Evaluation:
         phase = phase_at(spans, step)
         held_out = evaluation_batches(config, eval_rows, phase, run.parallel.process)
-        sums = sum_metrics(eval_step, params, held_out, run.parallel)
+        num_rows = min(len(eval_rows[phase.length]), config.eval_rows)
+        num_batches = math.ceil(num_rows / phase.batch_size)
+        sums = sum_metrics(eval_step, params, held_out, run.parallel, num_batches)
         values = mean_metrics(sums)
         if baselines.nsp_majority:
             values["nsp_majority"] = baselines.nsp_majority[phase.length]

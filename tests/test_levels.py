@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parent.parent
-BASE = {"config", "errors", "filesystem", "remote"}
+BASE = {"config", "errors", "filesystem", "progress", "remote"}
 DATA = BASE | {"tokenizer", "reading", "corpus", "labelled"}
 MODELS = BASE | {"nn", "models"}
 TASKS = DATA | MODELS | {"drawing", "training", "tasks"}

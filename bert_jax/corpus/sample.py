@@ -10,6 +10,7 @@ from bert_jax.corpus.census import Census
 from bert_jax.corpus.heldout import assign_split, hash_text
 from bert_jax.corpus.sentences import choose_mode
 from bert_jax.errors import DataError
+from bert_jax.progress import Progress
 from bert_jax.reading.cleaning import Findings
 
 SAMPLE_CHARS = 1 << 20  # of the beginning of the corpus
@@ -73,8 +74,12 @@ def take_sample(
     )
 
 
-def training_texts(corpus: Corpus) -> Iterator[str]:
+def training_texts(corpus: Corpus, title: str = "reading") -> Iterator[str]:
     """Iterate over texts of the training split, sampled down to about VOCAB_BYTES.
+
+    Args:
+        corpus: the corpus, of which all is read.
+        title: name of this pass in the progress that is shown.
 
     Raises:
         DataError: after the last text, if a split will have no rows.
@@ -83,14 +88,16 @@ def training_texts(corpus: Corpus) -> Iterator[str]:
     options = corpus.bundle_options
     census = Census(options)
     numbers = itertools.count()
-    for part in corpus.parts:
-        census.start_part()
-        for member in read_members(part, corpus.read_options, Findings()):
-            census.add(member)
-            sampled = hash_text(f"{member.identity}/{next(numbers)}".encode()) < share * 2**64
-            split = assign_split(member.identity, options.eval_share, options.seed)
-            if sampled and split == "train":
-                yield member.text.decode()
+    with Progress(title, corpus.num_bytes / 1e6, "MB") as progress:
+        for part in corpus.parts:
+            census.start_part()
+            for member in read_members(part, corpus.read_options, Findings()):
+                census.add(member)
+                sampled = hash_text(f"{member.identity}/{next(numbers)}".encode()) < share * 2**64
+                split = assign_split(member.identity, options.eval_share, options.seed)
+                if sampled and split == "train":
+                    yield member.text.decode()
+                progress.advance(len(member.text) / 1e6)
     census.check()
 
 
@@ -104,5 +111,5 @@ def check_documents(corpus: Corpus) -> None:
         DataError: a split will have no rows.
     """
     if corpus.num_bytes <= VOCAB_BYTES:
-        for _ in training_texts(corpus):
+        for _ in training_texts(corpus, "checking documents"):
             pass

@@ -19,6 +19,7 @@ from bert_jax.lineage.decoding import (
     greedy_search,
 )
 from bert_jax.lineage.subwords import END, PAD, START
+from bert_jax.progress import track
 from bert_jax.training.feeding import compute_ahead
 from bert_jax.training.parallel import DataParallel
 from bert_jax.training.step import AXIS, Batch, Params
@@ -84,6 +85,8 @@ def make_searcher(
         batches = [*translation_eval_batches(rows, num_rows, parallel.process)]
         sources_alone = ({"source": batch["source"]} for _, batch in batches)
         results = compute_ahead(lambda batch: step(params, batch), sources_alone, parallel)
+        shown = parallel.is_first_process
+        results = track(results, "translating", len(batches), "batches", shown=shown)
         for (indices, _), tokens in zip(batches, results, strict=True):
             for index, ids in zip(indices, tokens.tolist(), strict=False):
                 ids = ids[: ids.index(END)] if END in ids else ids

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from bert_jax.errors import DataError
 from bert_jax.filesystem import lock_folder
+from bert_jax.progress import Progress
 from bert_jax.remote.addresses import (
     WRITTEN,
     address,
@@ -20,7 +21,15 @@ from bert_jax.remote.addresses import (
     find_address,
     is_address,
 )
-from bert_jax.remote.stores import Files, join, list_local, list_stored, open_store, set_time
+from bert_jax.remote.stores import (
+    Files,
+    join,
+    list_local,
+    list_stored,
+    open_store,
+    report_bytes,
+    set_time,
+)
 
 LOCK = "LOCK"
 STEP_FILE = re.compile(r"((?:.*/)?checkpoints/[^/]+)/.*")
@@ -121,7 +130,9 @@ def _fetch(path: Path) -> Files:
             partial = {n: (path / n).with_name(f"{(path / n).name}.partial") for n in new}
             for to in partial.values():
                 to.parent.mkdir(parents=True, exist_ok=True)
-            store.get([join(root, name) for name in new], [str(partial[name]) for name in new])
+            names, paths = [join(root, name) for name in new], [str(x) for x in partial.values()]
+            with Progress(f"fetching {address(path)}", size / 1e6, "MB") as progress:
+                store.get(names, paths, callback=report_bytes(progress))
             for name in new:
                 set_time(partial[name], stored[name])
                 os.replace(partial[name], path / name)

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from bert_jax.errors import DataError, UserError, one_line
+from bert_jax.progress import Progress
 from bert_jax.remote.addresses import address, find_address
 
 Files = dict[str, tuple[int, int]]
@@ -31,6 +32,21 @@ def open_store(path: Path) -> Iterator[tuple[Any, str]]:
             "a store that can be read and written",
             "check the address, the network and your credentials",
         ) from error
+
+
+def report_bytes(progress: Progress) -> Any:
+    """Return the callback with which a store reports the megabytes that it transfers."""
+    import fsspec.callbacks
+
+    class Bytes(fsspec.callbacks.Callback):
+        def relative_update(self, inc: int = 1) -> None:
+            progress.advance(inc / 1e6)
+
+    class Transfer(fsspec.callbacks.Callback):
+        def branched(self, path_1: str, path_2: str, **kwargs: Any) -> Bytes:
+            return Bytes()
+
+    return Transfer()
 
 
 def list_stored(store: Any, root: str) -> Files:

@@ -8,9 +8,18 @@ from pathlib import Path
 from typing import Any
 
 from bert_jax.errors import ConfigError
+from bert_jax.progress import Progress
 from bert_jax.remote.addresses import WRITTEN, address, as_path, find_address
 from bert_jax.remote.reading import LOCK, STEP_FILE
-from bert_jax.remote.stores import Files, join, list_local, list_stored, open_store, set_time
+from bert_jax.remote.stores import (
+    Files,
+    join,
+    list_local,
+    list_stored,
+    open_store,
+    report_bytes,
+    set_time,
+)
 
 BATCH_BYTES = 1 << 26  # of files that are stored from memory, at the same time
 _STEP = re.compile(r"((?:.*/)?checkpoints/[0-9]+)(?:/.*|\.manifest\.json)")
@@ -65,7 +74,10 @@ def _put(path: Path, store: Any, root: str, names: list[str], here: Files) -> No
     """Store files; small ones from memory, as a log may grow meanwhile."""
     large = [name for name in names if here[name][0] >= BATCH_BYTES or STEP_FILE.fullmatch(name)]
     if large:
-        store.put([str(path / name) for name in large], [join(root, name) for name in large])
+        paths, stored = [str(path / name) for name in large], [join(root, name) for name in large]
+        size = sum(here[name][0] for name in large)
+        with Progress(f"storing {address(path)}", size / 1e6, "MB", summary=False) as progress:
+            store.put(paths, stored, callback=report_bytes(progress))
     batch: dict[str, bytes] = {}
     for name in [name for name in names if name not in {*large}]:
         batch[join(root, name)] = (path / name).read_bytes()

@@ -12,6 +12,7 @@ from bert_jax.labelled.batching import Packing
 from bert_jax.labelled.packed import apply_packed, count_outputs
 from bert_jax.models.architectures import BY_TOKEN
 from bert_jax.nn.execution import Execution
+from bert_jax.progress import Progress
 from bert_jax.tasks.splits import Split
 from bert_jax.tasks.task import Prediction, Task, forward
 from bert_jax.training.feeding import compute_ahead
@@ -51,7 +52,14 @@ def make_predictor(
                 yield outputs
 
         num_outputs = count_outputs(split.encoded, by_token)
-        outputs = apply_packed(apply, split.encoded, num_outputs, batch_size, packing)
+        num_texts = len(split.encoded)
+        with Progress(
+            "evaluating", unit="texts", summary=False, shown=parallel.is_first_process
+        ) as progress:
+            outputs = apply_packed(
+                apply, split.encoded, num_outputs, batch_size, packing,
+                lambda share: progress.update(share * num_texts, share),
+            )  # fmt: skip
         return SplitOutputs(outputs, total / max(count, 1.0))
 
     return predict

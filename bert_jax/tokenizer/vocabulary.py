@@ -17,6 +17,7 @@ from tokenizers import Tokenizer as FastTokenizer
 from tokenizers import models, pre_tokenizers, trainers
 
 from bert_jax.errors import DataError
+from bert_jax.progress import Progress
 from bert_jax.tokenizer.tokenizer import MAX_WORD_CHARS, SPECIAL_TOKENS, Casing
 
 COVERAGE = 0.9998  # share of all characters that the alphabet covers; rarer ones become [UNK]
@@ -68,9 +69,9 @@ def train_vocab(
     )
     # The trainer needs quadratic time for a word.
     too_long = re.compile(rf"[^\W\u3400-\u9fff\uf900-\ufaff]{{{max_word_chars + 1},}}")
-    fast.train_from_iterator(
-        (too_long.sub(" ", b) for b in _join_lines(texts(), TRAIN_CHARS)), trainer
-    )
+    blocks = (too_long.sub(" ", block) for block in _join_lines(texts(), TRAIN_CHARS))
+    with Progress("training the vocabulary"):
+        fast.train_from_iterator(blocks, trainer)
     ids = fast.get_vocab()
     vocab = sorted(ids, key=ids.__getitem__)
     for character in by_frequency(characters):

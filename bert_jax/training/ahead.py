@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 import jax
 
 from bert_jax.errors import ConfigError
+from bert_jax.progress import Progress
 from bert_jax.training.machine import Machine, parse_refusal
 from bert_jax.training.processes import everywhere
 
@@ -89,6 +90,11 @@ class Collectives(NamedTuple):
 
 def compile_ahead(program: Program, machine: Machine) -> Compilation:
     """Compile a program for a machine; a later call of the function does not compile it again."""
+    with Progress(f"compiling {program.name}", summary=False, shown=jax.process_index() == 0):
+        return _compile_ahead(program, machine)
+
+
+def _compile_ahead(program: Program, machine: Machine) -> Compilation:
     began = time.monotonic()
     resident = sum(map(_bytes_on_a_device, jax.tree.leaves(program.resident)))
     arguments = resident + sum(map(_bytes_on_a_device, jax.tree.leaves(program.shapes)))

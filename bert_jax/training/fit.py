@@ -11,6 +11,7 @@ import numpy as np
 
 from bert_jax.config import LoopConfig
 from bert_jax.errors import DivergedError
+from bert_jax.progress import track
 from bert_jax.training.feeding import MAX_IN_FLIGHT, compute_ahead, feed
 from bert_jax.training.parallel import DataParallel
 from bert_jax.training.profiling import Profiler
@@ -122,10 +123,14 @@ def sum_metrics(
     params: Any,
     batches: Iterable[dict[str, np.ndarray]],
     parallel: DataParallel,
+    num_batches: int | None = None,
 ) -> dict[str, tuple[np.ndarray, np.ndarray]]:
-    """Sum each metric's (sum, count) pair over all batches."""
+    """Sum each metric's (sum, count) pair over all batches, whose number is for the progress."""
     totals: dict[str, Any] = {}
-    for sums in compute_ahead(lambda batch: eval_step(params, batch), batches, parallel):
+    results = compute_ahead(lambda batch: eval_step(params, batch), batches, parallel)
+    for sums in track(
+        results, "evaluating", num_batches, "batches", shown=parallel.is_first_process
+    ):
         for name, (total, count) in sums.items():
             total_before, count_before = totals.get(name, (0, 0))
             totals[name] = total_before + total, count_before + count

@@ -23,6 +23,7 @@ import rich.progress
 
 from bert_jax.errors import UserError, one_line, warn
 from bert_jax.filesystem import open_regular, open_to_append, write_text
+from bert_jax.progress import close_display, open_display
 from bert_jax.training.rundir import command_line, environment, redact
 from bert_jax.training.trackers import WandbTracker
 
@@ -108,9 +109,11 @@ class RunLog:
         """Stop the progress bar and close the files."""
         if self._tracker:
             self._tracker.close(failed)
-        for part, end in (self._bar, "stop"), (self._metrics, "close"), (self._board, "close"):
+        if self._bar is not None:
+            self._attempt(close_display)
+        for part in self._metrics, self._board:
             if part is not None:
-                self._attempt(getattr(part, end))
+                self._attempt(part.close)
         self._bar = self._metrics = self._board = None
 
     def _record(self, split: str, step: int, values: Mapping[str, float]) -> None:
@@ -139,18 +142,9 @@ class RunLog:
 
     def _start_bar(self) -> None:
         console = rich.console.Console()
-        if not console.is_terminal:
-            return
-        columns = ("{task.fields[loss]}", "{task.fields[speed]}", "{task.fields[eta]}")
-        self._bar = bar = rich.progress.Progress(
-            rich.progress.MofNCompleteColumn(),
-            rich.progress.BarColumn(bar_width=None),
-            rich.progress.TaskProgressColumn(),
-            *(rich.progress.TextColumn(column) for column in columns),
-            console=console,
-        )
-        self._task = bar.add_task("", total=self._total, loss="", speed="", eta="")
-        bar.start()
+        if console.is_terminal:
+            self._bar = open_display(console)
+            self._task = self._bar.add_task("training", total=self._total, text="")
 
     def _resume(self, step: int) -> None:
         path = self.folder / "metrics.jsonl"
@@ -180,11 +174,10 @@ class RunLog:
             values = {name: x for name, x in values.items() if name.endswith(brief)}
         parts = describe_values(values)
         if self._bar is not None and split == "train":
-            speed = "  ".join(
-                filter(None, (parts.pop("tokens_per_second", ""), parts.pop("mfu", "")))
-            )
-            fields = {"loss": parts.get("loss", ""), "speed": speed, "eta": parts.get("eta", "")}
-            self._bar.update(self._task, completed=step, **fields)
+            done = f"{step:,} of {self._total:,} steps, {step / self._total:.0%}"
+            shown = (parts.get(name) for name in ("loss", "tokens_per_second", "mfu", "eta"))
+            text = "  ".join([done, *filter(None, shown)])
+            self._bar.update(self._task, completed=step, text=text)
             return
         name = "" if split == "train" else f"{split} "
         self._print(f"{name}step {step}/{self._total}  " + "  ".join(parts.values()))

@@ -1,37 +1,24 @@
-"""Progress lines: on a terminal, and seldom elsewhere."""
+"""Progress of predictions: rows, and the share of the input that was read."""
 
-import pytest
+from bert_jax.labelled.progress import RowProgress
+from bert_jax.progress import Progress
 
-from bert_jax.labelled.progress import Progress
 
-
-@pytest.mark.parametrize("is_terminal", [True, False])
-def test_progress_is_shown_on_a_terminal_and_seldom_elsewhere(monkeypatch, capsys, is_terminal):
-    clock = [0.0]
+def test_rows_and_share_follow_the_chunks():
     fractions = iter([0.5, 1.0])
-    monkeypatch.setattr("sys.stderr.isatty", lambda: is_terminal)
-    progress = Progress(lambda: next(fractions), lambda: clock[0])
+    progress = Progress("rows", unit="rows")
+    rows = RowProgress(progress, lambda: next(fractions))
+    shown = []
     for _ in range(2):
-        show = progress.start_chunk(1000)
-        for share in (0.25, 0.5, 1.0):
-            clock[0] += 2.0 * share
+        show = rows.start_chunk(1000)
+        for share in (0.5, 1.0):
             show(share)
-    progress.end()
-    err = capsys.readouterr().err
-    last = "2,000 rows in 7 s, 286 rows/s\n"
-    if is_terminal:
-        shown = err.split("\r\x1b[K")[1:]
-        assert shown[0] == "1,000 rows, 286 rows/s, 50%, 0:04 left"
-        assert shown[-2:] == ["2,000 rows, 286 rows/s, 100%, 0:00 left", last]
-    else:
-        assert err == last
+            shown.append((progress.describe(10.0).partition(" rows")[0], progress.share))
+    assert shown == [("500", 0.25), ("1,000", 0.5), ("1,500", 0.75), ("2,000", 1.0)]
 
 
-def test_progress_is_logged_each_minute_without_a_terminal(capsys):
-    clock = [0.0]
-    progress = Progress(lambda: None, lambda: clock[0])
-    for _ in range(5):
-        show = progress.start_chunk(100)
-        clock[0] += 31.0
-        show(1.0)
-    assert capsys.readouterr().err == "200 rows, 3.2 rows/s\n400 rows, 3.2 rows/s\n"
+def test_the_share_of_an_input_of_unknown_length_is_unknown():
+    progress = Progress("rows", unit="rows")
+    RowProgress(progress, lambda: None).start_chunk(100)(1.0)
+    assert progress.share is None
+    assert progress.describe(50.0) == "100 rows, 2.0 rows/s"

@@ -5,6 +5,7 @@ import os
 import pytest
 
 from bert_jax.errors import DataError
+from bert_jax.progress import Progress
 from bert_jax.remote.addresses import WRITTEN, as_path
 from bert_jax.remote.reading import fetch, fetch_again, open_output
 from bert_jax.remote.writing import claim, publish
@@ -19,7 +20,9 @@ def count_fetches(store, monkeypatch):
     """Return a list that grows by the names of each call that downloads."""
     fetched, get = [], store.get
     monkeypatch.setattr(
-        type(store), "get", lambda self, names, *rest: (fetched.extend(names), get(names, *rest))
+        type(store),
+        "get",
+        lambda self, names, *rest, **options: (fetched.extend(names), get(names, *rest, **options)),
     )
     return fetched
 
@@ -118,3 +121,14 @@ def test_the_store_decides_what_a_run_resumes_from(store):
     assert (run / "checkpoints" / "8").exists()
     open_output(run)
     assert [p.name for p in sorted((run / "checkpoints").iterdir())] == ["4", "4.manifest.json"]
+
+
+def test_the_progress_of_a_fetch_counts_bytes(store, monkeypatch):
+    store.pipe({"/bucket/rows/large": bytes(3_000_000)})
+    seen = []
+    monkeypatch.setattr(
+        Progress, "__exit__", lambda self, *_: seen.append((self.title, self.share))
+    )
+    monkeypatch.setattr(Progress, "__enter__", lambda self: self)
+    fetch(as_path("memory://bucket/rows"))
+    assert seen == [("fetching memory://bucket/rows", 1.0)]

@@ -23,7 +23,9 @@ def test_a_run_is_published_with_its_manifests_last_and_without_what_is_unfinish
         (run / name).write_text("")
     order = []
     put, pipe = store.put, store.pipe
-    monkeypatch.setattr(type(store), "put", lambda self, a, b: (order.extend(b), put(a, b)))
+    monkeypatch.setattr(
+        type(store), "put", lambda self, a, b, **x: (order.extend(b), put(a, b, **x))
+    )
     monkeypatch.setattr(type(store), "pipe", lambda self, batch: (order.extend(batch), pipe(batch)))
     publish(run)
     assert names(store, "/bucket/runs/x") == [
