@@ -3,6 +3,11 @@
 SOURCE is a run of pretrain.py or finetune.py, a Hugging Face directory, or a Google TF1 checkpoint.
 Exit codes: 0 done, 2 configuration, 3 data, 4 no usable checkpoint,
 130 Ctrl-C, 141 output closed by its reader.
+
+Examples:
+    python convert.py runs/tiny models/tiny
+    python convert.py runs/tiny vectors/ --to sentence-transformers
+    python convert.py runs/texts/model texts.onnx --to onnx
 """
 
 import dataclasses
@@ -12,6 +17,7 @@ from typing import Literal
 
 import tyro
 
+from bert_jax.config.command_line import read_options
 from bert_jax.errors import ConfigError, report_user_errors
 from bert_jax.interop.google_tf import read_tf_checkpoint
 from bert_jax.interop.huggingface import PretrainedModel, write_directory
@@ -28,6 +34,13 @@ from bert_jax.remote.reading import fetch_name
 from bert_jax.remote.writing import local_output
 from bert_jax.tokenizer.first_tokens import keep_first_tokens
 from bert_jax.tokenizer.rules import Casing
+
+TOPICS = {
+    "model and output": ("source", "output", "to", "architecture", "which", "dtype"),
+    "vectors of texts": ("pooling", "normalize"),
+    "other tokens and labels": ("vocab_size", "labels"),
+    "TF1 checkpoint": ("lowercase", "strip_accents", "hidden_act"),
+}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -220,8 +233,7 @@ def shrink_vocabulary(model: PretrainedModel, size: int) -> PretrainedModel:
 @report_user_errors
 def command_line() -> int:
     """Parse the command line, run `main`, and return the exit code."""
-    config = tyro.cli(ConvertConfig, prog="convert.py", description=__doc__)
-    return main(config)
+    return main(read_options(ConvertConfig, "convert.py", __doc__, TOPICS))
 
 
 if __name__ == "__main__":

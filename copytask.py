@@ -4,6 +4,11 @@ It, or an LSTM without external memory, learns to copy, to copy several times, o
 is tested on longer sequences. Re-run the same command to resume. Exit codes: 0 done, 2
 configuration, 4 no usable checkpoint, 5 diverged, 6 watchdog, 75 saved after a signal (re-run the
 command), 141 output closed by its reader.
+
+Examples:
+    python copytask.py copy
+    python copytask.py copy_lstm --steps 20000 --name lstm
+    python copytask.py repeat_copy --task.max-size 10
 """
 
 import json
@@ -22,6 +27,7 @@ from bert_jax.drawing.heatmap import heat_map
 from bert_jax.drawing.svg import stack_pictures
 from bert_jax.errors import report_user_errors
 from bert_jax.lineage.config import CopyTaskConfig
+from bert_jax.lineage.config.topics import COPYTASK
 from bert_jax.lineage.copying import (
     copying_batches,
     eval_batch,
@@ -195,7 +201,7 @@ def describe_report(report: dict[str, Any]) -> list[str]:
 @report_user_errors
 def command_line() -> int:
     """Read the command line and run `main`; return the exit code."""
-    return main(choose_run(RUNS, "copytask.py", __doc__))
+    return main(choose_run(RUNS, "copytask.py", __doc__, COPYTASK))
 
 
 if __name__ == "__main__":

@@ -2,6 +2,11 @@
 
 Scores, a report and the exported model go to runs/NAME. Re-run the same command to resume. Exit
 codes are those of pretrain.py.
+
+Examples:
+    python finetune.py texts --encoder runs/tiny --train t.tsv --dev d.tsv
+    python finetune.py wikiann --encoder runs/tiny --train t.conll --dev d.conll
+    python finetune.py texts --train t.csv --dev d.csv --search --seeds 5
 """
 
 import itertools
@@ -17,6 +22,7 @@ import jax
 from bert_jax.config import FinetuneConfig
 from bert_jax.config.command_line import choose_run
 from bert_jax.config.finetuning import fit_to_encoder
+from bert_jax.config.topics import FINETUNE
 from bert_jax.drawing.curves import plot_loss
 from bert_jax.errors import EXIT_PREEMPTED, report_user_errors
 from bert_jax.filesystem import write_text
@@ -244,7 +250,7 @@ def report_best(
 @report_user_errors
 def command_line() -> int:
     """Read the command line and run `main`; return the exit code."""
-    return main(choose_run(RUNS, "finetune.py", __doc__))
+    return main(choose_run(RUNS, "finetune.py", __doc__, FINETUNE))
 
 
 if __name__ == "__main__":

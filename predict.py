@@ -6,6 +6,11 @@ SQuAD's JSON for question answering. Output is JSONL or TSV, one line per input,
 input's own columns are kept, and a prediction whose name is taken becomes "predicted_…". Exit
 codes: 0 done (also if the output was closed by its reader), 2 configuration, 3 data, 4 no usable
 checkpoint, 130 Ctrl-C.
+
+Examples:
+    python predict.py runs/texts reviews.txt -o predictions.tsv
+    python predict.py runs/tiny --top-k 3 < sentences.txt
+    python predict.py runs/texts new.csv --columns.text comment -o new.jsonl
 """
 
 import dataclasses
@@ -18,6 +23,7 @@ import tyro
 
 import bert_jax
 from bert_jax.config.check import require
+from bert_jax.config.command_line import read_options
 from bert_jax.errors import ConfigError, report_user_errors
 from bert_jax.filesystem import write_text
 from bert_jax.labelled.inputs import Input, InputColumns, InputFormat, read_inputs
@@ -27,6 +33,11 @@ from bert_jax.nn.execution import Dtype
 from bert_jax.progress import Progress
 from bert_jax.remote.addresses import local_path
 
+TOPICS = {
+    "input and output": ("model", "file", "output", "format", "tsv", "columns", "max_rejected"),
+    "predictions": ("top_k", "answers"),
+    "machine": ("batch_size", "dtype"),
+}
 CHUNK = 4096  # inputs that are sorted by length and predicted together
 CHUNK_CHARS = 1 << 26  # a chunk of long inputs has fewer of them
 
@@ -122,8 +133,7 @@ def chunks(inputs: Iterable[Input]) -> Iterator[list[Input]]:
 @report_user_errors
 def command_line() -> int:
     """Read the command line and run `main`; return the exit code."""
-    config = tyro.cli(PredictConfig, prog="predict.py", description=__doc__)
-    return main(config)
+    return main(read_options(PredictConfig, "predict.py", __doc__, TOPICS))
 
 
 if __name__ == "__main__":

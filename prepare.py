@@ -1,8 +1,12 @@
 """Prepare text for pretraining: `python prepare.py TEXT … --output FOLDER`.
 
-Text → WordPiece vocabulary → sentence pairs → packed rows, with a data report. `--help` lists the
-options. Exit codes: 0 done, 2 configuration, 3 data, 130 Ctrl-C, 141 output closed by
-its reader.
+Text → WordPiece vocabulary → sentence pairs → packed rows, with a data report. Exit codes: 0 done,
+2 configuration, 3 data, 130 Ctrl-C, 141 output closed by its reader.
+
+Examples:
+    python prepare.py wiki/*.txt --output data/corpus --lengths 32 128
+    python prepare.py posts.jsonl --text-column body --no-nsp --output data/posts
+    python prepare.py new/ --vocab runs/tiny --output data/new
 """
 
 import contextlib
@@ -15,10 +19,11 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import tyro
 from rich.console import Console
 
 from bert_jax.config import PrepareConfig
+from bert_jax.config.command_line import read_options
+from bert_jax.config.topics import PREPARE
 from bert_jax.corpus.beam import build_with_beam
 from bert_jax.corpus.build import Job
 from bert_jax.corpus.bundles import BundleOptions, Corpus
@@ -227,7 +232,7 @@ def exit_on_signals() -> Iterator[None]:
 def command_line() -> int:
     """Run `main` with the options of the command line, and return the exit code."""
     with exit_on_signals():
-        main(tyro.cli(PrepareConfig, description=__doc__))
+        main(read_options(PrepareConfig, "prepare.py", __doc__, PREPARE))
     return 0
 
 

@@ -3,6 +3,11 @@
 Re-run the same command to resume. Exit codes: 0 done, 2 configuration, 3 data, 4 no usable
 checkpoint, 5 diverged, 6 watchdog, 75 saved after a signal (re-run the command), 130 Ctrl-C
 before training or for the second time, 141 output closed by its reader.
+
+Examples:
+    python pretrain.py tiny --data data/corpus
+    python pretrain.py mini --data data/corpus --budget 3h --name korean
+    python pretrain.py base --data data/corpus --dry-run --topology h100:8
 """
 
 import math
@@ -21,6 +26,7 @@ from bert_jax.config import (
     phase_spans,
 )
 from bert_jax.config.command_line import choose_run, is_given
+from bert_jax.config.topics import PRETRAIN
 from bert_jax.corpus.loader import PretrainingRows
 from bert_jax.corpus.phases import count_rows, open_rows
 from bert_jax.corpus.prepared import PreparedData
@@ -208,7 +214,7 @@ def read_encoder(config: PretrainConfig) -> PretrainedModel:
 @report_user_errors
 def command_line() -> int:
     """Read the command line and run `main`; return the exit code."""
-    config = choose_run(RUNS, "pretrain.py", __doc__)
+    config = choose_run(RUNS, "pretrain.py", __doc__, PRETRAIN)
     for option, value in (("--epochs", config.epochs), ("--budget", config.budget)):
         if value is not None and is_given("--steps"):
             raise ConfigError(

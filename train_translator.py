@@ -3,6 +3,11 @@
 Models: LSTM with a fixed context vector or with attention, GNMT, Transformer, on any pairs of
 texts; translate.py uses the trained model. Re-run the same command to resume. Exit codes are
 those of pretrain.py.
+
+Examples:
+    python train_translator.py dates
+    python train_translator.py multi30k --train t.en t.de --dev d.en d.de
+    python train_translator.py chatbot --train talk.tsv --dev dev.tsv --name talk
 """
 
 import functools
@@ -32,6 +37,7 @@ from bert_jax.lineage.bitext_batches import (
     translation_eval_batches,
 )
 from bert_jax.lineage.config import TrainTranslatorConfig, TransformerConfig
+from bert_jax.lineage.config.topics import TRAIN_TRANSLATOR
 from bert_jax.lineage.evaluation import corpus_bleu, exact_share, write_evaluation
 from bert_jax.lineage.subwords import Subwords, train_characters, train_subwords
 from bert_jax.lineage.translation import build_translator, make_translation_objective
@@ -255,7 +261,7 @@ def hash_pairs(encoded: Sequence[EncodedPair]) -> str:
 @report_user_errors
 def command_line() -> int:
     """Read the command line and run `main`; return the exit code."""
-    return main(choose_run(RUNS, "train_translator.py", __doc__))
+    return main(choose_run(RUNS, "train_translator.py", __doc__, TRAIN_TRANSLATOR))
 
 
 if __name__ == "__main__":

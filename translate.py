@@ -3,6 +3,11 @@
 Line n of the output translates line n of the input. With --align "SENTENCE" it translates one
 sentence and draws which source tokens each target token attends to. Exit codes: 0 done, 2
 configuration, 3 data, 4 no usable checkpoint.
+
+Examples:
+    python translate.py runs/dates
+    python translate.py runs/multi30k text.en -o text.de --num-beams 5
+    python translate.py runs/dates --align "september 27, 1994"
 """
 
 import dataclasses
@@ -11,6 +16,7 @@ from typing import Annotated
 
 import tyro
 
+from bert_jax.config.command_line import read_options
 from bert_jax.errors import DataError, report_user_errors
 from bert_jax.lineage.config import SearchConfig
 from bert_jax.lineage.translator import (
@@ -21,6 +27,11 @@ from bert_jax.lineage.translator import (
     warn_of_unknown,
 )
 from bert_jax.remote.addresses import local_path
+
+TOPICS = {
+    "model and text": ("run", "file", "output", "align"),
+    "search": ("num_beams", "length_penalty", "coverage_penalty", "extra_tokens"),
+}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -83,8 +94,7 @@ def translate_interactively(translator: Translator, search: SearchConfig) -> Non
 @report_user_errors
 def command_line() -> int:
     """Read the command line and run `main`; return the exit code."""
-    config = tyro.cli(TranslateConfig, prog="translate.py", description=__doc__)
-    return main(config)
+    return main(read_options(TranslateConfig, "translate.py", __doc__, TOPICS))
 
 
 if __name__ == "__main__":
