@@ -7,6 +7,7 @@ what they are.
 
 import ast
 import dataclasses
+import functools
 import inspect
 import re
 import textwrap
@@ -118,6 +119,7 @@ def _default(field: dataclasses.Field) -> Any:
     return field.default
 
 
+@functools.cache
 def field_docs(cls: type) -> dict[str, str]:
     """Return the docstrings of a class's fields, each on one line."""
     docs: dict[str, str] = {}
