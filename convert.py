@@ -17,7 +17,7 @@ from typing import Literal
 
 import tyro
 
-from bert_jax.config.command_line import read_options
+from bert_jax.config.command_line import next_finetuning, next_step, read_options
 from bert_jax.errors import ConfigError, report_user_errors
 from bert_jax.interop.google_tf import read_tf_checkpoint
 from bert_jax.interop.huggingface import PretrainedModel, write_directory
@@ -30,6 +30,7 @@ from bert_jax.models.new_rows import keep_rows
 from bert_jax.models.pooling import SentencePooling
 from bert_jax.pretrained import read_model
 from bert_jax.progress import Progress
+from bert_jax.remote.addresses import is_address
 from bert_jax.remote.reading import fetch_name
 from bert_jax.remote.writing import local_output
 from bert_jax.tokenizer.first_tokens import keep_first_tokens
@@ -108,6 +109,25 @@ def convert(config: ConvertConfig, shown: str) -> None:
             worst = write_onnx(model, output)
             result = f"{shown}: ONNX Runtime differs by at most {worst:.1e}"
     print(f"{model.architecture}, {count_parameters(model.params):,} parameters → {result}")
+    if config.to == "huggingface" or not is_address(shown):  # others open local files alone
+        print(next_use(config.to, model, shown))
+
+
+def next_use(to: str, model: PretrainedModel, output: str) -> str:
+    """Return a command that uses what was written."""
+    if to == "huggingface":
+        is_encoder = model.architecture == "BertModel"
+        return next_finetuning(output) if is_encoder else next_step("predict.py", output)
+    code = {
+        "sentence-transformers": "from sentence_transformers import SentenceTransformer as Model; "
+        f"print(Model({output!r}).encode(['a text']))",
+        "stablehlo": "import jax.export, pathlib; "
+        f"file = pathlib.Path({output!r}).read_bytes(); "
+        "print(jax.export.deserialize(bytearray(file)).in_avals)",
+        "onnx": "import onnxruntime; "
+        f"print([x.name for x in onnxruntime.InferenceSession({output!r}).get_inputs()])",
+    }
+    return next_step("-c", code[to])
 
 
 def check_output(config: ConvertConfig) -> Path:

@@ -21,7 +21,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from bert_jax.config.command_line import choose_run
+from bert_jax.config.command_line import choose_run, next_step
 from bert_jax.drawing.curves import Panel, plot_loss
 from bert_jax.drawing.heatmap import heat_map
 from bert_jax.drawing.svg import stack_pictures
@@ -128,7 +128,21 @@ def main(config: CopyTaskConfig) -> int:
         if config.model.kind == "ntm":
             report |= draw_heads(config, merge, params, folder / "plots" / "heads.svg")
         write_report(run, report)
+    if parallel.is_first_process:
+        print(next_comparison(config))
     return 0
+
+
+def next_comparison(config: CopyTaskConfig) -> str:
+    """Return the command that trains the other model, with or without a memory, on the task."""
+    task = config.task.name
+    if config.model.kind == "lstm":
+        return next_step("copytask.py", task, purpose="the same with a memory")
+    lstms = (name for name, run in RUNS.items() if run().model.kind == "lstm")
+    name = next((name for name in lstms if RUNS[name]().task.name == task), None)
+    options = ("--model.kind", "lstm", "--name", f"{task}_without_memory")
+    arguments = (name,) if name else (task, *options)
+    return next_step("copytask.py", *arguments, purpose="the same without a memory")
 
 
 def write_report(run: Run, report: dict[str, Any]) -> None:

@@ -1,6 +1,6 @@
-"""Demo, in a few minutes: text → vocabulary → rows → a tiny BERT → a classifier → predictions.
+"""Demo of the whole way, in a few minutes: `python demo.py`.
 
-Nothing is downloaded: the text is the language reference that ships with CPython, and English and
+Text → vocabulary → rows → a tiny BERT → a classifier → predictions. Nothing is downloaded: the text is the language reference that ships with CPython, and English and
 Korean reviews written for this project. The last part starts from an encoder that read more:
 examples/nsmc_encoder.
 """

@@ -20,7 +20,7 @@ from typing import Any
 import jax
 
 from bert_jax.config import FinetuneConfig
-from bert_jax.config.command_line import choose_run
+from bert_jax.config.command_line import choose_run, next_step
 from bert_jax.config.finetuning import fit_to_encoder
 from bert_jax.config.topics import FINETUNE
 from bert_jax.drawing.curves import plot_loss
@@ -128,7 +128,14 @@ def main(config: FinetuneConfig, kinds: Mapping[str, type[Task]] = KINDS) -> int
         print(f"best seed by dev {metric}: {best}; its model is in {address(folder)}/model")
     if setup.parallel.is_first_process:
         publish(folder)
+        print(next_prediction(config, address(folder)))
     return 0
+
+
+def next_prediction(config: FinetuneConfig, run: str) -> str:
+    """Return the command that predicts the held-out texts, a line for each."""
+    output = f"{config.name}_predictions.tsv"
+    return next_step("predict.py", run, config.test or config.dev, "-o", output)
 
 
 def report_plan(config: FinetuneConfig, encoder: PretrainedModel, task: Task, data: Data) -> int:

@@ -22,7 +22,7 @@ from typing import Any
 from rich.console import Console
 
 from bert_jax.config import PrepareConfig
-from bert_jax.config.command_line import read_options
+from bert_jax.config.command_line import next_step, read_options
 from bert_jax.config.topics import PREPARE
 from bert_jax.corpus.beam import build_with_beam
 from bert_jax.corpus.build import Job
@@ -51,6 +51,7 @@ from bert_jax.tokenizer.opening import open_tokenizer
 from bert_jax.tokenizer.rules import MAX_WORD_CHARS, Casing
 from bert_jax.tokenizer.tokenizer import Tokenizer
 from bert_jax.tokenizer.vocabulary import train_vocab
+from configs.pretrain import tiny
 
 
 def main(config: PrepareConfig, console: Console | None = None) -> dict:
@@ -186,6 +187,18 @@ def make_tokenizer(config: PrepareConfig, corpus: Corpus) -> Tokenizer:
     return extended
 
 
+def next_pretraining(config: PrepareConfig) -> str:
+    """Return the command that pretrains a small model on what was prepared."""
+    shortest, longest = str(min(config.lengths)), str(max(config.lengths))
+    arguments = ["pretrain.py", "tiny", "--data", config.output]
+    for phase, length in zip(tiny().phases, (shortest, longest), strict=True):
+        if str(phase.length) != length:
+            arguments += [f"--phases.{tiny().phases.index(phase)}.length", length]
+    if max(config.lengths) > tiny().model.max_position_embeddings:
+        arguments += ["--model.max-position-embeddings", longest]
+    return next_step(*arguments)
+
+
 class Stopwatch:
     """Measure the seconds of each stage, one after the other."""
 
@@ -232,7 +245,9 @@ def exit_on_signals() -> Iterator[None]:
 def command_line() -> int:
     """Run `main` with the options of the command line, and return the exit code."""
     with exit_on_signals():
-        main(read_options(PrepareConfig, "prepare.py", __doc__, PREPARE))
+        config = read_options(PrepareConfig, "prepare.py", __doc__, PREPARE)
+        main(config)
+    print(next_pretraining(config))
     return 0
 
 

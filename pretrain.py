@@ -25,7 +25,7 @@ from bert_jax.config import (
     phase_at,
     phase_spans,
 )
-from bert_jax.config.command_line import choose_run, is_given
+from bert_jax.config.command_line import choose_run, is_given, next_finetuning
 from bert_jax.config.topics import PRETRAIN
 from bert_jax.corpus.loader import PretrainingRows
 from bert_jax.corpus.phases import count_rows, open_rows
@@ -153,6 +153,7 @@ def main(config: PretrainConfig) -> int:
         publish(folder)
         print(f"done: {outcome.step:,} steps{took}; curves in {address(folder / LOSS_PLOT)}")
         print(f"to train for longer, start a new run: {extend_command(folder)}")
+        print(next_finetuning(address(folder)))
     return 0
 
 

@@ -21,7 +21,7 @@ from typing import Any, NamedTuple
 
 import jax
 
-from bert_jax.config.command_line import choose_run
+from bert_jax.config.command_line import choose_run, next_step
 from bert_jax.drawing.curves import plot_loss
 from bert_jax.errors import report_user_errors
 from bert_jax.labelled.rejects import Rejects
@@ -43,6 +43,7 @@ from bert_jax.lineage.subwords import Subwords, train_characters, train_subwords
 from bert_jax.lineage.translation import build_translator, make_translation_objective
 from bert_jax.lineage.translator import VOCABULARY, Translator
 from bert_jax.nn.execution import DEFAULT_EXECUTION, Execution, choose_execution, device_platform
+from bert_jax.remote.addresses import address
 from bert_jax.reports.programs import report_training
 from bert_jax.training.checkpoint_arrays import load_params
 from bert_jax.training.compilation_cache import use_compilation_cache
@@ -138,6 +139,8 @@ def main(config: TrainTranslatorConfig) -> int:
         if outcome.interrupted:
             return report_preemption(outcome.step)
         report_best(config, run, data)
+    if parallel.is_first_process:
+        print(next_step("translate.py", address(folder)))
     return 0
 
 

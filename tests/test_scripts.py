@@ -1,5 +1,6 @@
 """Command lines of all scripts: help, examples, shell completion, and the command that is next."""
 
+import ast
 import dataclasses
 import importlib
 import inspect
@@ -8,8 +9,17 @@ import shlex
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
+
+import convert
+import copytask
+import finetune
+import prepare
+from bert_jax.config import PrepareConfig
+from bert_jax.config.command_line import next_finetuning
 
 ROOT = Path(__file__).parent.parent
 WIDTH = 80
@@ -20,7 +30,7 @@ OF_RUNS = [name for name in SCRIPTS if "choose_run(" in (ROOT / f"{name}.py").re
 
 
 class Parsed(Exception):
-    """The command line was parsed, and `main` called."""
+    """The command line was parsed, and `main` called with the configuration."""
 
 
 def call(monkeypatch, script: str, arguments: list[str]) -> None:
@@ -117,3 +127,55 @@ def test_bash_completes_a_script_after_python(monkeypatch, capsys, tmp_path):
     ]
     assert complete(file, "python3", "./copytask.py", "copy", "--task.max-s") == ["--task.max-size"]
     assert complete(file, "python", "other.py", "copy_") == []
+
+
+def parse(monkeypatch, line: str) -> Any:
+    """Return the configuration of a command that a script ends with."""
+    start, _, command = line.partition(": python ")
+    assert start.startswith("next")
+    file, *arguments = shlex.split(command)
+    with pytest.raises(Parsed) as parsed:
+        call(monkeypatch, file.removesuffix(".py"), arguments)
+    return parsed.value.args[0]
+
+
+@pytest.mark.parametrize("lengths", [(128,), (32, 128), (64, 256), (1024,), (512, 16)])
+def test_after_prepare_a_small_model_is_pretrained_on_its_rows(monkeypatch, lengths):
+    prepared = PrepareConfig(inputs=("a b.txt",), output="my data/it's", lengths=lengths)
+    config = parse(monkeypatch, prepare.next_pretraining(prepared))
+    assert config.data == prepared.output
+    assert {phase.length for phase in config.phases} == {min(lengths), max(lengths)}
+
+
+def test_after_pretraining_an_encoder_is_fine_tuned(monkeypatch):
+    assert parse(monkeypatch, next_finetuning("my runs/x")).encoder == "my runs/x"
+
+
+def test_after_fine_tuning_the_held_out_texts_are_predicted(monkeypatch):
+    config = finetune.RUNS["demo"]()
+    predicted = parse(monkeypatch, finetune.next_prediction(config, "runs/my reviews"))
+    assert (predicted.model, predicted.file) == ("runs/my reviews", config.dev)
+
+
+@pytest.mark.parametrize("name", copytask.RUNS)
+def test_after_a_memory_task_the_other_model_is_trained_on_it(monkeypatch, name):
+    config = copytask.RUNS[name]()
+    other = parse(monkeypatch, copytask.next_comparison(config))
+    assert other.task.name == config.task.name
+    assert {other.model.kind, config.model.kind} == {"ntm", "lstm"}
+
+
+@pytest.mark.parametrize(
+    "architecture", ["BertModel", "BertForMaskedLM", "BertForTokenClassification"]
+)
+def test_a_converted_model_is_used(monkeypatch, architecture):
+    model = SimpleNamespace(architecture=architecture)
+    config = parse(monkeypatch, convert.next_use("huggingface", model, "my model"))
+    is_encoder = architecture == "BertModel"
+    assert (config.encoder if is_encoder else config.model) == "my model"
+    for to in ("sentence-transformers", "stablehlo", "onnx"):
+        *_, option, code = shlex.split(convert.next_use(to, model, "it's/here"))
+        assert option == "-c"
+        assert "it's/here" in [
+            x.value for x in ast.walk(ast.parse(code)) if isinstance(x, ast.Constant)
+        ]

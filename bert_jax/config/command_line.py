@@ -87,9 +87,22 @@ def is_given(option: str) -> bool:
     return any(argument.partition("=")[0] == option for argument in sys.argv[1:])
 
 
-def next_step(script: str, *arguments: str | Path) -> str:
-    """Return the line that ends a script: a command to copy, with its arguments quoted."""
-    return f"next: {shlex.join(['python', script, *map(str, arguments)])}"
+def next_step(*arguments: str | Path, purpose: str = "") -> str:
+    """Return the line that ends a script: the command that is next, quoted for a shell.
+
+    Args:
+        arguments: of Python: a script, and its own.
+        purpose: what it does, or needs.
+    """
+    about = f", {purpose}" if purpose else ""
+    return f"next{about}: {shlex.join(['python', *map(str, arguments)])}"
+
+
+def next_finetuning(encoder: str) -> str:
+    """Return the line of a script that ends with an encoder to fine-tune."""
+    labelled = ("--train", "train.tsv", "--dev", "dev.tsv")
+    purpose = "with your own train.tsv and dev.tsv"
+    return next_step("finetune.py", "texts", "--encoder", encoder, *labelled, purpose=purpose)
 
 
 def split_docstring(docstring: str) -> tuple[str, list[str]]:

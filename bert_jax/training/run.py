@@ -1,6 +1,7 @@
 """Open a run: directory, log, checkpoints, and the state to start from."""
 
 import contextlib
+import sys
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
@@ -22,7 +23,7 @@ from bert_jax.training.checkpoint import Checkpoints
 from bert_jax.training.identity import OTHER_RUN_ADVICE, ResumeRules, job_identity
 from bert_jax.training.parallel import DataParallel
 from bert_jax.training.processes import agree, require_agreement
-from bert_jax.training.rundir import publishing, redact, require_utf8, run_lock
+from bert_jax.training.rundir import command_line, publishing, redact, require_utf8, run_lock
 from bert_jax.training.runlog import Log, RunLog, print_or_discard
 from bert_jax.training.step import TrainState
 from bert_jax.training.trackers import WandbTracker
@@ -167,7 +168,8 @@ def describe_new_shares(saved: dict[str, int], given: dict[str, int]) -> str:
 def report_preemption(step: int) -> int:
     """Tell the user how to resume a run that a signal interrupted; return the exit code."""
     with contextlib.suppress(OSError):  # a closed terminal may be what stopped the run
-        print_or_discard(f"saved step {step:,}; re-run the same command to resume")
+        again = command_line(["python", *sys.argv])
+        print_or_discard(f"saved step {step:,}; re-run the same command to resume\nnext: {again}")
     return EXIT_PREEMPTED
 
 

@@ -174,9 +174,14 @@ with open_run(Path(sys.argv[1]), Config(), loop, hang_here, parallel=DataParalle
 """
 
 
-def test_the_user_is_told_how_to_resume(capsys):
+def test_the_user_is_told_how_to_resume(capsys, monkeypatch):
+    arguments = ["pretrain.py", "tiny", "--data", "my data", "--wandb-key", "x"]
+    monkeypatch.setattr(sys, "argv", arguments)
     assert report_preemption(1234) == 75
-    assert capsys.readouterr().out == "saved step 1,234; re-run the same command to resume\n"
+    assert capsys.readouterr().out == (
+        "saved step 1,234; re-run the same command to resume\n"
+        "next: python pretrain.py tiny --data 'my data' --wandb-key '***'\n"
+    )
 
 
 CLOSED = """
