@@ -9,7 +9,6 @@ Examples:
     python finetune.py texts --train t.csv --dev d.csv --search --seeds 5
 """
 
-import itertools
 import json
 import sys
 from collections.abc import Mapping
@@ -27,7 +26,7 @@ from bert_jax.drawing.curves import plot_loss
 from bert_jax.errors import EXIT_PREEMPTED, report_user_errors
 from bert_jax.filesystem import write_text
 from bert_jax.interop.huggingface import PretrainedModel, write_directory
-from bert_jax.labelled.batching import finetuning_batches, hash_texts, steps_per_epoch
+from bert_jax.labelled.batching import finetuning_batches, hash_texts
 from bert_jax.labelled.rejects import Rejects
 from bert_jax.labelled.texts import require_single_texts
 from bert_jax.models.architectures import WITH_LABELS, WITH_POOLER
@@ -36,20 +35,21 @@ from bert_jax.pretrained import read_model
 from bert_jax.remote.addresses import address
 from bert_jax.remote.writing import publish
 from bert_jax.reports.card import model_card
-from bert_jax.reports.programs import report_training
+from bert_jax.reports.programs import report_programs
 from bert_jax.reports.report import Report, make_report, write_report
 from bert_jax.reports.seeds import describe_seeds
-from bert_jax.tasks.finetuning_programs import TrainingSetup, set_up_training
+from bert_jax.tasks.finetuning_programs import TrainingSetup, largest_programs, set_up_training
 from bert_jax.tasks.kinds import KINDS
 from bert_jax.tasks.prediction import decode_and_tune
 from bert_jax.tasks.search import Trials, describe_trials, make_grid, search
 from bert_jax.tasks.splits import Data, hash_inputs, read_splits
 from bert_jax.tasks.task import Task, choose_metric
+from bert_jax.training.ahead import compile_all
 from bert_jax.training.checkpoint_arrays import load_params
 from bert_jax.training.compilation_cache import use_compilation_cache
 from bert_jax.training.early_stopping import stopped_early
 from bert_jax.training.fit import Evaluation, fit
-from bert_jax.training.machine import choose_machine
+from bert_jax.training.machine import choose_machine, machine_at_hand
 from bert_jax.training.numerics import set_numerics
 from bert_jax.training.parallel import DataParallel, start_processes
 from bert_jax.training.processes import require_agreement
@@ -143,10 +143,7 @@ def report_plan(config: FinetuneConfig, encoder: PretrainedModel, task: Task, da
     machine = choose_machine(config.topology)
     parallel = DataParallel(devices=machine.devices)
     setup = set_up_training(config, encoder, task, data, parallel)
-    train = data["train"].encoded
-    batches = finetuning_batches(train, config.batch_size, setup.packing, config.seed)
-    one_epoch = itertools.islice(batches, steps_per_epoch(len(train), config.batch_size))
-    return report_training(setup.train_step, setup.init_train_state, one_epoch, parallel, machine)
+    return report_programs(largest_programs(config, setup, data), machine)
 
 
 def finetune_one_seed(
@@ -188,6 +185,9 @@ def finetune_one_seed(
 
         interrupted_at = None
         if not stopped_early(signed_scores, config.patience):
+            ahead = largest_programs(config, setup, data) if run.start_step < run.loop.steps else []
+            for compilation in compile_all(ahead, machine_at_hand()):
+                run.log.info(str(compilation))
             batches = finetuning_batches(
                 train.encoded, config.batch_size, setup.packing, config.seed, run.start_step
             )

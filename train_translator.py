@@ -12,10 +12,9 @@ Examples:
 
 import functools
 import hashlib
-import itertools
 import json
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any, NamedTuple
 
@@ -25,7 +24,7 @@ from bert_jax.config.command_line import choose_run, next_step
 from bert_jax.drawing.curves import plot_loss
 from bert_jax.errors import report_user_errors
 from bert_jax.labelled.rejects import Rejects
-from bert_jax.lineage.batch_decoding import SEARCH_ROWS, make_searcher
+from bert_jax.lineage.batch_decoding import Searcher, rows_together
 from bert_jax.lineage.bitext import Pair, read_bitext
 from bert_jax.lineage.bitext_batches import (
     Batching,
@@ -36,27 +35,26 @@ from bert_jax.lineage.bitext_batches import (
     translation_batches,
     translation_eval_batches,
 )
-from bert_jax.lineage.config import TrainTranslatorConfig, TransformerConfig
+from bert_jax.lineage.config import SearchConfig, TrainTranslatorConfig
 from bert_jax.lineage.config.topics import TRAIN_TRANSLATOR
 from bert_jax.lineage.evaluation import corpus_bleu, exact_share, write_evaluation
 from bert_jax.lineage.subwords import Subwords, train_characters, train_subwords
-from bert_jax.lineage.translation import build_translator, make_translation_objective
+from bert_jax.lineage.translation_programs import build_programs, largest_programs
 from bert_jax.lineage.translator import VOCABULARY, Translator
-from bert_jax.nn.execution import DEFAULT_EXECUTION, Execution, choose_execution, device_platform
 from bert_jax.remote.addresses import address
-from bert_jax.reports.programs import report_training
+from bert_jax.reports.programs import report_programs
+from bert_jax.training.ahead import compile_all
 from bert_jax.training.checkpoint_arrays import load_params
 from bert_jax.training.compilation_cache import use_compilation_cache
 from bert_jax.training.fit import Evaluation, fit, sum_metrics
 from bert_jax.training.machine import choose_machine
 from bert_jax.training.numerics import set_numerics
-from bert_jax.training.optimizers import make_optimizer, warmup_warning
+from bert_jax.training.optimizers import warmup_warning
 from bert_jax.training.parallel import DataParallel, start_processes
 from bert_jax.training.processes import require_agreement
 from bert_jax.training.run import Run, open_run, report_preemption
 from bert_jax.training.rundir import run_folder
 from bert_jax.training.runlog import read_metrics
-from bert_jax.training.step import make_eval_step, make_state_init, make_train_step
 from configs.train_translator import RUNS
 
 
@@ -78,36 +76,19 @@ def main(config: TrainTranslatorConfig) -> int:
     parallel = DataParallel(
         "shard_map" if config.dry_run else config.parallel, None, machine.devices
     )
-    if config.batch_size is not None:
-        parallel.check_batch_size(config.batch_size)
-    batching = Batching(
-        config.batch_tokens, config.batch_size, parallel.num_devices, config.min_length
-    )
-    init, merge = build_translator(config.model)
-    init_key, dropout_key = jax.random.split(jax.random.key(config.seed))
-    objective = make_translation_objective(
-        merge, config.label_smoothing, choose_translator_execution(config, parallel)
-    )
-    optimizer, schedule = make_optimizer(config.optimizer, config.loop.steps)
-    train_step = parallel.shard(make_train_step(objective, optimizer))
-    eval_step = parallel.shard(make_eval_step(objective), donate=False)
-    init_train_state = make_state_init(init, optimizer, parallel.replicated)
+    programs = build_programs(config, parallel)
     if config.dry_run:
-        batches = translation_batches(encoded["train"], batching, config.seed)
-        one_epoch = itertools.islice(batches, steps_per_epoch(encoded["train"], batching))
-        return report_training(train_step, init_train_state, one_epoch, parallel, machine)
+        return report_programs(largest_programs(config, programs, encoded), machine)
     use_compilation_cache(config.runs_dir)
-    search_greedily = make_searcher(
-        merge, replace(config.search, num_beams=1), config.model.max_positions, parallel
-    )
 
     def evaluate(params: Any, step: int) -> Evaluation:
-        num_rows = -(-SEARCH_ROWS // parallel.num_devices) * parallel.num_devices
+        num_rows = rows_together(parallel.num_devices)
         held_out = translation_eval_batches(encoded["dev"], num_rows, parallel.process)
-        sums = sum_metrics(eval_step, params, (batch for _, batch in held_out), parallel)
+        sums = sum_metrics(programs.eval_step, params, (batch for _, batch in held_out), parallel)
         values = {name: float(total / count) for name, (total, count) in sums.items()}
         del values["tokens"]  # tokens per batch, which is meaningless here
         subset = slice(config.eval_pairs)
+        search_greedily = programs.searchers[programs.greedy]
         predicted = search_greedily(params, [pair.source for pair in encoded["dev"][subset]])
         translations = [vocabulary.decode(ids) for ids in predicted]
         values |= scores(config, translations, pairs["dev"][subset])
@@ -123,22 +104,28 @@ def main(config: TrainTranslatorConfig) -> int:
     require_agreement({"test data": hash_pairs(encoded["test"]) if "test" in encoded else None})
     if config.batch_tokens is not None:  # the number of rows depends on the devices that share them
         hashes["devices"] = str(parallel.num_devices)
-    new_state = functools.partial(init_train_state, init_key, dropout_key)
+    keys = jax.random.split(jax.random.key(config.seed))
+    new_state = functools.partial(programs.init_state, *keys)
     with open_run(folder, config, config.loop, new_state, parallel=parallel, hashes=hashes) as run:
-        begin(config, run, data, batching)
+        begin(config, run, data, programs.batching)
+        unfinished = run.start_step < config.loop.steps
+        ahead = largest_programs(config, programs, encoded) if unfinished else []
+        for compilation in compile_all(ahead, machine):
+            run.log.info(str(compilation))
+        batches = translation_batches(
+            encoded["train"], programs.batching, config.seed, run.start_step, parallel.process
+        )
         outcome = fit(
             run,
-            train_step,
-            translation_batches(
-                encoded["train"], batching, config.seed, run.start_step, parallel.process
-            ),
-            schedule=schedule,
+            programs.train_step,
+            batches,
+            schedule=programs.schedule,
             evaluate=evaluate,
             add_metrics=add_throughput,
         )
         if outcome.interrupted:
             return report_preemption(outcome.step)
-        report_best(config, run, data)
+        report_best(config, run, data, programs.searchers)
     if parallel.is_first_process:
         print(next_step("translate.py", address(folder)))
     return 0
@@ -206,19 +193,12 @@ def describe_data(data: Data) -> list[str]:
     return lines + [f"warning: {line}" for line in data.rejects.summary()]
 
 
-def choose_translator_execution(config: TrainTranslatorConfig, parallel: DataParallel) -> Execution:
-    """Choose dtypes and kernels; LSTMs always compute in float32."""
-    if not isinstance(config.model, TransformerConfig):
-        return DEFAULT_EXECUTION
-    return choose_execution(
-        config.attention,
-        platform=device_platform(parallel.mesh.devices.flat[0]),
-        dtype=config.dtype,
-        dropout_rate=config.model.attention_probs_dropout_prob,
-    )
-
-
-def report_best(config: TrainTranslatorConfig, run: Run, data: Data) -> None:
+def report_best(
+    config: TrainTranslatorConfig,
+    run: Run,
+    data: Data,
+    searchers: Mapping[SearchConfig, Searcher],
+) -> None:
     """Translate the test set (or dev, if there is no test set) with the best checkpoint.
 
     Write its scores and translations."""
@@ -226,7 +206,7 @@ def report_best(config: TrainTranslatorConfig, run: Run, data: Data) -> None:
     split = "test" if "test" in data.pairs else "dev"
     pairs = data.pairs[split]
     best, _, _ = load_params(folder, "best", run.log.info)
-    translator = Translator(config, data.vocabulary, best, parallel)
+    translator = Translator(config, data.vocabulary, best, parallel, searchers)
     translations = translator.translate([pair.source for pair in pairs], config.search)
     values = scores(config, translations, pairs)
     report = {split: values, "search": vars(config.search)}

@@ -41,6 +41,20 @@ def hangup_heard():
     signal.signal(signal.SIGHUP, before)
 
 
+@pytest.fixture
+def backend_compilations():
+    """Return a list that grows by one with every program that XLA compiles."""
+    events = []
+
+    def listen(event, duration, **kwargs):
+        if event == "/jax/core/compile/backend_compile_duration":
+            events.append(duration)
+
+    jax.monitoring.register_event_duration_secs_listener(listen)
+    yield events
+    jax.monitoring.unregister_event_duration_listener(listen)
+
+
 @pytest.fixture(scope="session")
 def prepared(tmp_path_factory) -> Path:
     """Rows of the made-up corpus."""

@@ -18,6 +18,7 @@ from bert_jax.lineage.config import (
     TrainTranslatorConfig,
     TransformerConfig,
 )
+from bert_jax.training.machine import machine_at_hand
 from configs.train_translator import RUNS
 from tests.test_pretrain import assert_same_bits, final_state, state_of
 from tests.training import children
@@ -50,6 +51,17 @@ def test_a_dry_run_compiles_the_largest_batches_and_trains_nothing(config, tmp_p
     assert ": fits: 0.00 of " in printed
     assert " all-reduce, 0 MB; 0 asynchronous" in printed
     assert list(tmp_path.iterdir()) == []
+
+
+def test_all_is_compiled_before_the_first_step_and_nothing_after_the_last(
+    config, trained, monkeypatch
+):
+    log = (trained / "train.log").read_text()
+    for name in ("training step, 32", "evaluation, 64", "greedy search, 64", "search with 2 beams"):
+        assert log.index(f"{name}") < log.index("first step took")
+    machine = machine_at_hand()._replace(memory=1)
+    monkeypatch.setattr(train_translator, "choose_machine", lambda topology: machine)
+    assert train_translator.main(config) == 0
 
 
 def test_resuming_is_as_if_never_interrupted(config, trained, tmp_path):

@@ -64,7 +64,7 @@ class Pretraining:
         ((training_step, _),) = phase_programs(self.config, programs, training)
         self.compilation = compile_ahead(training_step, machine_at_hand())
         if not self.compilation.fits:
-            raise does_not_fit(self.compilation)
+            raise does_not_fit(self.compilation, training_step.remedy)
         self.state = training.init_state(programs.init_key, programs.dropout_key)
         self.prepare = jax.jit(programs.objective.prepare)
         batches = training_batches(self.config, rows, 0, (0, 1))

@@ -167,6 +167,26 @@ def finetuning_batches(
         epoch, first = epoch + 1, 0
 
 
+def planned_batches(
+    texts: Sequence[EncodedText], batch_size: int, packing: Packing
+) -> list[HostBatch]:
+    """Return a global batch, nearly empty, of each shape that is planned for training.
+
+    They are all shapes of nearly every run: hardly ever needs a later epoch more rows.
+
+    Args:
+        texts: all texts.
+        batch_size: texts in the global batch.
+        packing: how texts are packed into rows.
+    """
+    shortest = min(texts, key=lambda text: len(text.tokens))
+    return [
+        collate([shortest], [[0]], num_rows, length, packing.pad_id)
+        for length, counts in _plan_num_rows(texts, batch_size, packing).items()
+        for num_rows in counts
+    ]
+
+
 def _plan_num_rows(
     texts: Sequence[EncodedText], batch_size: int, packing: Packing
 ) -> dict[int, list[int]]:

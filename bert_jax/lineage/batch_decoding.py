@@ -1,6 +1,6 @@
 """Decoding of many sentences: translations by a search on all devices, and alignments of pairs."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from typing import Any
 
@@ -62,13 +62,8 @@ def make_search_step(
     return search_step
 
 
-def make_searcher(
-    merge: Callable[[Params], Any],
-    search: SearchConfig,
-    max_positions: int,
-    parallel: DataParallel,
-) -> Callable[[Params, Sequence[list[int]]], list[list[int]]]:
-    """Build `(params, sources) -> translations`, as token ids, sharded over all devices.
+class Searcher:
+    """Search for the translations of many sentences, sharded over all devices.
 
     Args:
         merge: of `build_translator`.
@@ -76,15 +71,24 @@ def make_searcher(
         max_positions: most tokens of a translation, END included.
         parallel: the devices.
     """
-    step = parallel.shard(make_search_step(merge, search, max_positions), donate=False)
-    num_rows = -(-SEARCH_ROWS // parallel.num_devices) * parallel.num_devices
 
-    def translate(params: Params, sources: Sequence[list[int]]) -> list[list[int]]:
+    def __init__(
+        self,
+        merge: Callable[[Params], Any],
+        search: SearchConfig,
+        max_positions: int,
+        parallel: DataParallel,
+    ):
+        self.step = parallel.shard(make_search_step(merge, search, max_positions), donate=False)
+        self._parallel = parallel
+
+    def __call__(self, params: Params, sources: Sequence[list[int]]) -> list[list[int]]:
+        """Return the translation of each source, as token ids; sources have END."""
+        parallel = self._parallel
         translations: list[list[int]] = [[]] * len(sources)
-        rows = [EncodedPair(source, [END]) for source in sources]
-        batches = [*translation_eval_batches(rows, num_rows, parallel.process)]
-        sources_alone = ({"source": batch["source"]} for _, batch in batches)
-        results = compute_ahead(lambda batch: step(params, batch), sources_alone, parallel)
+        batches = [*self.batches(sources, parallel.process)]
+        alone = (batch for _, batch in batches)
+        results = compute_ahead(lambda batch: self.step(params, batch), alone, parallel)
         shown = parallel.is_first_process
         results = track(results, "translating", len(batches), "batches", shown=shown)
         for (indices, _), tokens in zip(batches, results, strict=True):
@@ -93,7 +97,19 @@ def make_searcher(
                 translations[index] = [i for i in ids if i != PAD]
         return translations
 
-    return translate
+    def batches(
+        self, sources: Sequence[list[int]], process: tuple[int, int] = (0, 1)
+    ) -> Iterator[tuple[list[int], dict[str, np.ndarray]]]:
+        """Yield the indices of each batch's sources, and a process's share of the batch."""
+        rows = [EncodedPair(source, [END]) for source in sources]
+        num_rows = rows_together(self._parallel.num_devices)
+        for indices, batch in translation_eval_batches(rows, num_rows, process):
+            yield indices, {"source": batch["source"]}
+
+
+def rows_together(num_devices: int) -> int:
+    """Return how many sentences are evaluated or translated together: as many on each device."""
+    return -(-SEARCH_ROWS // num_devices) * num_devices
 
 
 def align_pairs(

@@ -140,6 +140,12 @@ def steps_per_epoch(rows: Sequence[EncodedPair], batching: Batching) -> int:
     return len(_plan_epoch(rows, batching, 0, 0))
 
 
+def planned_batches(rows: Sequence[EncodedPair], batching: Batching) -> list[dict[str, np.ndarray]]:
+    """Return a global batch, empty, of each shape that training has, to compile for it."""
+    shapes = {shape for _, shape in _plan_epoch(rows, batching, 0, 0)}
+    return [_process_share([], shape, (0, 1)) for shape in sorted(shapes)]
+
+
 def _plan_epoch(
     rows: Sequence[EncodedPair], batching: Batching, seed: int, epoch: int
 ) -> list[tuple[list[int], Shape]]:

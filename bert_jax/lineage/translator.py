@@ -1,9 +1,10 @@
 """A trained translation model for use: `load_translator("runs/dates")`."""
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from types import MappingProxyType
 from typing import NamedTuple
 
 import jax.numpy as jnp
@@ -13,7 +14,7 @@ import numpy as np
 from bert_jax.config import read_json
 from bert_jax.drawing.heatmap import heat_map
 from bert_jax.errors import ConfigError, DataError, warn
-from bert_jax.lineage.batch_decoding import align_pairs, make_searcher
+from bert_jax.lineage.batch_decoding import Searcher, align_pairs
 from bert_jax.lineage.bitext import read_lines, split_lines
 from bert_jax.lineage.bitext_batches import append_end
 from bert_jax.lineage.config import SearchConfig, TrainTranslatorConfig
@@ -45,6 +46,7 @@ class Translator:
         vocabulary: the one it was trained with.
         params: of the model.
         parallel: devices to use; None: one.
+        searchers: those that are compiled already.
     """
 
     def __init__(
@@ -53,12 +55,13 @@ class Translator:
         vocabulary: Subwords,
         params: dict,
         parallel: DataParallel | None = None,
+        searchers: Mapping[SearchConfig, Searcher] = MappingProxyType({}),
     ):
         self.config, self.vocabulary = config, vocabulary
         self.merge = build_translator(config.model)[1]
         self._parallel = parallel or DataParallel(num_devices=1)
         self.params = self._parallel.put_state(params)
-        self._searchers: dict[SearchConfig, object] = {}
+        self._searchers = dict(searchers)
 
     def translate(
         self, texts: Sequence[str], search: SearchConfig | None = None, places: Sequence[str] = ()
@@ -117,10 +120,10 @@ class Translator:
     def _search(self, search: SearchConfig | None, sources: list[list[int]]) -> list[list[int]]:
         search = search or self.config.search
         if search not in self._searchers:
-            self._searchers[search] = make_searcher(
+            self._searchers[search] = Searcher(
                 self.merge, search, self.config.model.max_positions, self._parallel
             )
-        return self._searchers[search](self.params, sources)  # type: ignore[operator]
+        return self._searchers[search](self.params, sources)
 
     def _check_lengths(self, encoded: Sequence[list[int]], places: Sequence[str]) -> None:
         most = self.config.model.max_positions

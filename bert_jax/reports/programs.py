@@ -1,10 +1,6 @@
 """What the compiler says of a run's programs (`--dry-run`)."""
 
-from collections.abc import Callable, Iterable
-from typing import Any
-
-import jax
-import numpy as np
+from collections.abc import Iterable
 
 from bert_jax.errors import ConfigError
 from bert_jax.training.ahead import (
@@ -16,9 +12,7 @@ from bert_jax.training.ahead import (
     read_host_calls,
 )
 from bert_jax.training.machine import Machine
-from bert_jax.training.parallel import DataParallel
 
-HostBatch = dict[str, np.ndarray]
 FUSED = ("mha", "tpu_custom_call")  # in the names of fused attention kernels: cuDNN's, Pallas'
 
 
@@ -36,61 +30,20 @@ def describe_compilation(compilation: Compilation) -> list[str]:
     return lines
 
 
-def largest_batches(batches: Iterable[HostBatch]) -> list[HostBatch]:
-    """Return the batch with the most numbers, and the one with the longest rows if it is another.
-
-    They decide whether a run of batches of many shapes fits into memory.
-    """
-    most: HostBatch = {}
-    longest: HostBatch = {}
-    for batch in batches:
-        if _size(batch) > _size(most):
-            most = batch
-        if (_length(batch), _size(batch)) > (_length(longest), _size(longest)):
-            longest = batch
-    return [most] if _shapes(most) == _shapes(longest) else [most, longest]
-
-
-def report_training(
-    train_step: Callable[..., Any],
-    init_state: Callable[..., Any],
-    batches: Iterable[HostBatch],
-    parallel: DataParallel,
-    machine: Machine,
-) -> int:
-    """Compile a training step for the largest of some batches, and print what it takes.
+def report_programs(programs: Iterable[Program], machine: Machine) -> int:
+    """Compile programs, and print what they take.
 
     Args:
-        train_step: as `parallel.shard` returns it.
-        init_state: `(parameter key, dropout key) -> state`.
-        batches: global batches of the run.
-        parallel: devices that it was built for.
-        machine: the same devices.
+        programs: those of a run.
+        machine: the devices that they are built for.
 
     Returns:
-        The exit code: 0, or 2 if a batch does not fit into memory.
+        The exit code: 0, or 2 if one does not fit into memory.
     """
     print(f"devices  {machine}")
-    key = jax.random.key(0)
-    state = parallel.state_shapes(jax.eval_shape(init_state, key, key))
     fits = True
-    for batch in largest_batches(batches):
-        num_rows, length = next(iter(batch.values())).shape[:2]
-        shapes = (state, parallel.batch_shapes(batch))
-        name = f"training step, {num_rows} rows of {length} tokens"
-        compilation = compile_ahead(Program(name, train_step, shapes), machine)
+    for program in programs:
+        compilation = compile_ahead(program, machine)
         print("\n".join(describe_compilation(compilation)))
         fits = fits and compilation.fits
     return 0 if fits else ConfigError.exit_code
-
-
-def _size(batch: HostBatch) -> int:
-    return sum(x.size for x in batch.values())
-
-
-def _length(batch: HostBatch) -> int:
-    return max((x.shape[1] for x in batch.values() if x.ndim > 1), default=0)
-
-
-def _shapes(batch: HostBatch) -> dict[str, tuple[int, ...]]:
-    return {name: x.shape for name, x in batch.items()}

@@ -31,15 +31,21 @@ class SplitOutputs(NamedTuple):
 
 def make_predictor(
     task: Task,
-    merge: Callable[[Params], Any],
-    execution: Execution,
+    step: Callable[[Any, Any], Any],
     parallel: DataParallel,
     packing: Packing,
     batch_size: int,
 ) -> Callable[[Params, Split], SplitOutputs]:
-    """Build `(params, split) -> SplitOutputs`; one forward pass gives both outputs and loss."""
+    """Build `(params, split) -> SplitOutputs`; one forward pass gives both outputs and loss.
+
+    Args:
+        task: what the model has learned.
+        step: from `make_predict_step`, as `parallel.shard` returns it, without donation.
+        parallel: the devices.
+        packing: how texts are packed into rows.
+        batch_size: size of a batch, see `packed_batches`.
+    """
     by_token = task.architecture in BY_TOKEN
-    step = parallel.shard(make_predict_step(task, merge, execution), donate=False)
 
     def predict(params: Params, split: Split) -> SplitOutputs:
         total = count = 0.0

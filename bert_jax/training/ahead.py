@@ -9,11 +9,15 @@ from collections.abc import Iterable, Iterator
 from typing import Any, NamedTuple
 
 import jax
+import numpy as np
 
 from bert_jax.errors import ConfigError
 from bert_jax.progress import Progress
 from bert_jax.training.machine import Machine, parse_refusal
+from bert_jax.training.parallel import DataParallel
 from bert_jax.training.processes import everywhere
+
+HostBatch = dict[str, np.ndarray]
 
 # Bytes of an element, by its type in XLA's programs.
 ELEMENT_BYTES = {"f64": 8, "s64": 8, "u64": 8, "f32": 4, "s32": 4, "u32": 4, "bf16": 2, "f16": 2}
@@ -32,6 +36,8 @@ class Program(NamedTuple):
     """Its arguments: arrays, or their `jax.ShapeDtypeStruct`s with shardings."""
     resident: Any = ()
     """What else stays on the devices while it runs, likewise."""
+    remedy: str = "pass --accumulation-steps auto, --remat, or a smaller batch"
+    """What to do if it does not fit."""
 
 
 class Compilation(NamedTuple):
@@ -88,6 +94,54 @@ class Collectives(NamedTuple):
         return f"{kinds}, {self.num_bytes / 1e6:,.0f} MB; {self.num_asynchronous} asynchronous"
 
 
+def programs_of_batches(
+    name: str,
+    function: Any,
+    state: Any,
+    batches: Iterable[HostBatch],
+    parallel: DataParallel,
+    resident: Any = (),
+    remedy: str = "pass a smaller batch",
+) -> list[Program]:
+    """Return what is compiled of a function for the largest of its batches.
+
+    `pmap` compiles nothing ahead in several processes: there are none.
+
+    Args:
+        name: what it does.
+        function: `(state, batch) -> …`, as `parallel.shard` returns it.
+        state: its first argument's shapes, as `parallel.state_shapes` returns them.
+        batches: global batches of a run.
+        parallel: the devices.
+        resident: what else stays on the devices, likewise.
+        remedy: what to do if one does not fit.
+    """
+    if not parallel.compiles_ahead:
+        return []
+    programs = []
+    for batch in largest_batches(batches):
+        num_rows, length = next(iter(batch.values())).shape[:2]
+        rows = f"{name}, {num_rows} rows of {length} tokens"
+        shapes = (state, parallel.batch_shapes(batch))
+        programs.append(Program(rows, function, shapes, resident, remedy))
+    return programs
+
+
+def largest_batches(batches: Iterable[HostBatch]) -> list[HostBatch]:
+    """Return the batch with the most numbers, and the one with the longest rows if it is another.
+
+    They decide whether a run of batches of many shapes fits into memory.
+    """
+    most: HostBatch = {}
+    longest: HostBatch = {}
+    for batch in batches:
+        if _size(batch) > _size(most):
+            most = batch
+        if (_length(batch), _size(batch)) > (_length(longest), _size(longest)):
+            longest = batch
+    return [most] if _shapes(most) == _shapes(longest) else [most, longest]
+
+
 def compile_ahead(program: Program, machine: Machine) -> Compilation:
     """Compile a program for a machine; a later call of the function does not compile it again."""
     with Progress(f"compiling {program.name}", summary=False, shown=jax.process_index() == 0):
@@ -139,18 +193,18 @@ def compile_all(programs: Iterable[Program], machine: Machine) -> list[Compilati
     for program in programs:
         compilation = compile_ahead(program, machine)
         if not everywhere(compilation.fits):
-            raise does_not_fit(compilation)
+            raise does_not_fit(compilation, program.remedy)
         compilations.append(compilation._replace(executable=None))
     return compilations
 
 
-def does_not_fit(compilation: Compilation) -> ConfigError:
+def does_not_fit(compilation: Compilation, remedy: str) -> ConfigError:
     """Return the error of a program that needs more memory than there is."""
     available = (compilation.available or 0) / 1e9
     return ConfigError(
         f"{compilation.name} needs {compilation.memory / 1e9:.2f} GB on a device",
         f"at most {available:.2f} GB, which is what programs may use of it",
-        "pass --accumulation-steps auto, --remat, or a smaller batch",
+        remedy,
     )
 
 
@@ -184,6 +238,18 @@ def read_host_calls(program: str) -> list[str]:
     operations = re.findall(r"= .*? ([a-z-]+)\(", program)
     calls = [*operations, *read_custom_calls(program)]
     return [call for call in calls if any(word in call for word in HOST_CALLS)]
+
+
+def _size(batch: HostBatch) -> int:
+    return sum(x.size for x in batch.values())
+
+
+def _length(batch: HostBatch) -> int:
+    return max((x.shape[1] for x in batch.values() if x.ndim > 1), default=0)
+
+
+def _shapes(batch: HostBatch) -> dict[str, tuple[int, ...]]:
+    return {name: x.shape for name, x in batch.items()}
 
 
 def _bytes_on_a_device(x: Any) -> int:

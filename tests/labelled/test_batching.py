@@ -12,6 +12,7 @@ from bert_jax.labelled.batching import (
     collate,
     finetuning_batches,
     hash_texts,
+    planned_batches,
     steps_per_epoch,
 )
 from bert_jax.labelled.packed import packed_batches
@@ -175,3 +176,26 @@ def test_the_texts_of_a_batch_change_at_random_between_epochs():
         {frozenset(labels(batch)) for batch in itertools.islice(stream, 5)} for _ in range(2)
     )
     assert not first & second
+
+
+@pytest.mark.parametrize("process", [(0, 1), (1, 2)])
+def test_planned_batches_have_the_shapes_of_an_epoch(process):
+    rng = np.random.default_rng(0)
+    texts = make([*rng.integers(4, 60, 400).tolist(), *rng.integers(65, 128, 60).tolist()])
+    packing = Packing(128, 0, row_multiple=2, process=process)
+    planned = planned_batches(texts, 16, packing)
+    shapes = {batch["tokens"].shape for batch in planned}
+    assert len(shapes) == len(planned)
+    share = process[1]
+    epoch = itertools.islice(
+        finetuning_batches(texts, 16, packing, seed=0), steps_per_epoch(len(texts), 16)
+    )
+    used = {(len(b["tokens"]) * share, b["tokens"].shape[1]): b for b in epoch}
+    assert used.keys() <= shapes
+    assert {length for _, length in used} == {length for _, length in shapes} != {64}
+    assert max(used) == max(shapes)
+    of_one = used[max(used)]
+    (largest,) = (batch for batch in planned if batch["tokens"].shape == max(shapes))
+    for name, x in largest.items():
+        assert (x.dtype, x.shape[1:]) == (of_one[name].dtype, of_one[name].shape[1:])
+    assert largest.keys() == of_one.keys()

@@ -4,7 +4,7 @@ import jax
 import numpy as np
 import pytest
 
-from bert_jax.lineage.batch_decoding import align_pairs, make_searcher
+from bert_jax.lineage.batch_decoding import Searcher, align_pairs
 from bert_jax.lineage.config import SearchConfig, Seq2SeqConfig, TransformerConfig
 from bert_jax.lineage.subwords import END
 from bert_jax.lineage.translation import build_translator
@@ -33,7 +33,7 @@ def test_translations_do_not_depend_on_neighbours_or_devices(made, beams):
 
     def run(sources, num_devices):
         parallel = DataParallel(num_devices=num_devices)
-        return make_searcher(merge, search, 20, parallel)(parallel.put_state(params), sources)
+        return Searcher(merge, search, 20, parallel)(parallel.put_state(params), sources)
 
     together = run(SOURCES, 1)
     assert together == run(SOURCES, 2)

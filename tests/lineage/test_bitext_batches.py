@@ -14,6 +14,7 @@ from bert_jax.lineage.bitext_batches import (
     bucket_length,
     count_unknown,
     encode_pairs,
+    planned_batches,
     steps_per_epoch,
     translation_batches,
     translation_eval_batches,
@@ -122,3 +123,17 @@ def test_short_sources_are_filled_up_with_end_symbols_targets_are_not():
     _, encoded = encode_pairs(pairs, vocabulary, 10, 4, Rejects())
 
     assert encoded == [([a, b, END, END], [a, END]), ([a, b, c, a, END], [a, END])]
+
+
+@pytest.mark.parametrize(("tokens", "size"), [(96, None), (None, 8)])
+def test_planned_batches_have_the_shapes_of_every_epoch(tokens, size):
+    pairs, batching = rows(), Batching(tokens, size, 2, min_length=8)
+    planned = [
+        {k: (x.shape, x.dtype) for k, x in b.items()} for b in planned_batches(pairs, batching)
+    ]
+    for seed in range(3):
+        stream = translation_batches(pairs, batching, seed)
+        epochs = itertools.islice(stream, 2 * steps_per_epoch(pairs, batching))
+        used = [{k: (x.shape, x.dtype) for k, x in batch.items()} for batch in epochs]
+        assert all(shapes in planned for shapes in used)
+        assert all(shapes in used for shapes in planned)

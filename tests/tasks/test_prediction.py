@@ -8,7 +8,7 @@ from bert_jax.models.architectures import WITH_LABELS, architecture
 from bert_jax.models.functional import build
 from bert_jax.nn.execution import DEFAULT_EXECUTION
 from bert_jax.tasks.kinds import KINDS
-from bert_jax.tasks.prediction import decode_and_tune, make_predictor
+from bert_jax.tasks.prediction import decode_and_tune, make_predict_step, make_predictor
 from bert_jax.tasks.splits import Split
 from bert_jax.tasks.task import make_finetuning_objective
 from bert_jax.training.parallel import DataParallel
@@ -25,7 +25,9 @@ def test_the_loss_is_the_mean_over_all_targets(kind):
     examples = EXAMPLES[kind] * 3 + EXAMPLES[kind][:1] * 3  # in 8 rows, some of them empty
     rows = task.encode(examples, TOKENIZER, 24)
     packing = Packing(24, TOKENIZER.pad_id, 8)
-    predict = make_predictor(task, merge, DEFAULT_EXECUTION, DataParallel(), packing, batch_size=1)
+    parallel = DataParallel()
+    step = parallel.shard(make_predict_step(task, merge, DEFAULT_EXECUTION), donate=False)
+    predict = make_predictor(task, step, parallel, packing, batch_size=1)
     outputs, loss = predict(model.params, Split(examples, rows))
     task, predictions = decode_and_tune(task, Split(examples, rows), outputs)
 

@@ -10,6 +10,8 @@ from bert_jax.training.ahead import (
     Program,
     compile_ahead,
     compile_all,
+    largest_batches,
+    programs_of_batches,
     read_collectives,
     read_custom_calls,
     read_host_calls,
@@ -46,20 +48,6 @@ def test_calls_of_kernels_and_of_the_host_are_found():
     assert read_host_calls(traced.compile().as_text())
 
 
-@pytest.fixture
-def backend_compilations():
-    """Return a list that grows by one with every program that XLA compiles."""
-    events = []
-
-    def listen(event, duration, **kwargs):
-        if event == "/jax/core/compile/backend_compile_duration":
-            events.append(duration)
-
-    jax.monitoring.register_event_duration_secs_listener(listen)
-    yield events
-    jax.monitoring.unregister_event_duration_listener(listen)
-
-
 @pytest.mark.parametrize("mode", ["shard_map", "pmap"])
 def test_what_is_compiled_ahead_is_not_compiled_again(mode, backend_compilations):
     parallel = DataParallel(mode)
@@ -90,3 +78,34 @@ def test_a_program_that_needs_more_than_there_is_is_refused_before_the_first_run
     assert [c.memory for c in compile_all(programs, enough)] == [pytest.approx(8e6, rel=0.01)] * 2
     with pytest.raises(ConfigError, match=r"tanh needs 0.01 GB on a device"):
         compile_all(programs, enough._replace(memory=7_900_000))
+
+
+def batch(num_rows, length):
+    return {"tokens": np.zeros((num_rows, length), np.int32), "row": np.zeros(num_rows, np.int32)}
+
+
+def test_the_largest_batch_and_the_one_of_the_longest_rows_decide():
+    batches = [batch(16, 32), batch(8, 48), batch(64, 16), batch(8, 96), batch(8, 64)]
+    shapes = [each["tokens"].shape for each in largest_batches(batches)]
+    assert shapes == [(64, 16), (8, 96)]
+    assert [x["tokens"].shape for x in largest_batches(batches[:2])] == [(16, 32), (8, 48)]
+    assert [x["tokens"].shape for x in largest_batches([batch(8, 96), batch(8, 32)])] == [(8, 96)]
+
+
+def test_what_does_not_fit_of_a_runs_batches_is_named_with_its_remedy(monkeypatch):
+    parallel = DataParallel()
+    step = parallel.shard(lambda state, batch: (state + batch["tokens"].sum(), {}), donate=False)
+    state = parallel.state_shapes(np.zeros(1000, np.int32))
+    batches = [batch(16, 32), batch(8, 48), batch(8, 40)]
+    arguments = "step", step, state, batches, parallel, state, "pass less"
+    programs = programs_of_batches(*arguments)
+    assert [program.name for program in programs] == [
+        "step, 16 rows of 32 tokens", "step, 8 rows of 48 tokens"
+    ]  # fmt: skip
+    with pytest.raises(ConfigError, match=r"(?s)step, 16 rows of 32 tokens needs .*pass less"):
+        compile_all(programs, machine_at_hand()._replace(memory=8000))
+    assert (
+        compile_all(programs, machine_at_hand())[0].arguments == 8000 + 4 * 64
+    )  # "row" is not read
+    monkeypatch.setattr(DataParallel, "compiles_ahead", False)
+    assert programs_of_batches(*arguments) == []
