@@ -4,6 +4,11 @@ A page of this machine alone shows what the model can do: fill blanks, classify,
 translate; what its attention sees; a run's curves. With --save it writes one file instead, which
 shows some texts anywhere, without the model. Exit codes: 0 done (also after Ctrl-C), 2
 configuration, 3 data, 4 no usable checkpoint.
+
+Examples:
+    python explore.py examples/nsmc_encoder
+    python explore.py runs/demo --port 8000 --no-browser
+    python explore.py examples/nsmc_classifier --save page.html "지루할 틈이 없다"
 """
 
 import dataclasses
@@ -13,9 +18,12 @@ import sys
 
 import tyro
 
+from bert_jax.config.command_line import read_options
 from bert_jax.errors import ConfigError, report_user_errors
 from bert_jax.filesystem import write_text
 from bert_jax.remote.addresses import local_path
+
+TOPICS = {"page": ("port", "browser"), "saved page": ("save",)}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -90,8 +98,7 @@ def save(config: ExploreConfig, name: str) -> int:
 @report_user_errors
 def command_line() -> int:
     """Read the command line and run `main`; return the exit code."""
-    config = tyro.cli(ExploreConfig, prog="explore.py", description=__doc__)
-    return main(config)
+    return main(read_options(ExploreConfig, "explore.py", __doc__, TOPICS))
 
 
 if __name__ == "__main__":
