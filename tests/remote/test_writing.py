@@ -5,6 +5,7 @@ import pytest
 from bert_jax.errors import ConfigError, DataError
 from bert_jax.remote import writing
 from bert_jax.remote.addresses import WRITTEN, address, as_path
+from bert_jax.remote.reading import fetch_step
 from bert_jax.remote.writing import claim, publish
 from tests.remote.small_store import write_run
 
@@ -127,3 +128,16 @@ def test_large_files_are_not_read_into_memory(store, monkeypatch):
     assert batches == [2, 1]
     assert names(store, "/bucket/new") == ["a", "b", "c", "d"]
     assert address(rows) == "memory://bucket/new"
+
+
+@pytest.mark.parametrize(
+    "content", [b"", b"\r", b"a\r", b"a\n", b"a\r\n", b"a\r\r", bytes(range(256))]
+)
+def test_the_emulator_stores_every_byte(bucket, content):
+    run = as_path(f"{bucket}/runs/x", WRITTEN)
+    write_run(run, 4)
+    (run / "checkpoints" / "4" / "d").write_bytes(content)
+    publish(run)
+    (run / "checkpoints" / "4" / "d").unlink()
+    step = fetch_step(as_path(f"{bucket}/runs/x/checkpoints/4"))
+    assert (step / "d").read_bytes() == content
