@@ -31,8 +31,7 @@ class ExploreConfig:
     """Model and page."""
 
     model: tyro.conf.Positional[str]
-    """A run of pretrain.py, finetune.py, train_translator.py or copytask.py, or a Hugging Face
-    directory; for example runs/demo or gs://bucket/runs/demo."""
+    """A run of any script, or a Hugging Face directory: runs/demo, gs://bucket/runs/demo."""
     texts: tyro.conf.Positional[tuple[str, ...]] = ()
     """With --save: what the saved page shows."""
     save: str | None = None
@@ -68,16 +67,16 @@ def show(config: ExploreConfig) -> int:
         ) from None
     from bert_jax.explorer.opening import open_views
 
-    listener = listen(config.port)
-    opened = open_views(config.model)
-    token = secrets.token_urlsafe(24)
-    print(page_address(listener, token), flush=True)
-    print(f"{opened.name}: {opened.about}. Ctrl-C ends.", flush=True)
-    has_screen = sys.platform != "linux" or {"DISPLAY", "WAYLAND_DISPLAY"} & os.environ.keys()
-    try:
-        serve(opened, listener, token, config.browser and bool(has_screen))
-    except KeyboardInterrupt:
-        print()
+    with listen(config.port) as listener:
+        opened = open_views(config.model)
+        token = secrets.token_urlsafe(24)
+        print(page_address(listener, token), flush=True)
+        print(f"{opened.name}: {opened.about}. Ctrl-C ends.", flush=True)
+        has_screen = sys.platform != "linux" or {"DISPLAY", "WAYLAND_DISPLAY"} & os.environ.keys()
+        try:
+            serve(opened, listener, token, config.browser and bool(has_screen))
+        except KeyboardInterrupt:
+            print()
     return 0
 
 
