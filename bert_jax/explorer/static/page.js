@@ -5,6 +5,7 @@
 //   name, title, about    as Python gave them
 //   ask(request)          → Promise of the answer; drops the view's previous request
 //   texts, isSaved        the texts of a saved page, and whether this is one
+//   requests              the requests that a saved page has answers to
 //   state                 strings from the address's fragment
 //   remember(state)       puts strings, or null, into the fragment
 // Texts of users become nodes by textContent alone.
@@ -297,6 +298,7 @@ async function showView() {
   document.title = `${titleOf(about)} · ${data.model}`;
   const view = {
     ...about, ask: makeAsk(about.name), isSaved: Boolean(data.saved), texts: data.saved?.texts ?? [],
+    requests: data.saved?.answers[about.name].map(([request]) => request) ?? [],
     state, remember: (changes) => {
       if (number !== shown) return;
       Object.assign(states[about.name], changes);
