@@ -1,8 +1,8 @@
 """Demo of the whole way, in a few minutes: `python demo.py`.
 
-Text → vocabulary → rows → a tiny BERT → a classifier → predictions. Nothing is downloaded: the
-text is the language reference that ships with CPython, and English and Korean reviews written for
-this project. The last part starts from an encoder that read more: examples/nsmc_encoder.
+Text → vocabulary → rows → a tiny BERT → a classifier → predictions. Nothing is downloaded: the text
+is the language reference that ships with CPython, and English and Korean reviews written for this
+project. The last part starts from an encoder that read more: examples/nsmc_encoder.
 """
 
 import json

@@ -1,4 +1,4 @@
-"""Translate with a model of train_translator.py: `python translate.py RUN [FILE | -]`.
+"""Translate with a run of train_translator.py: `python translate.py RUN [FILE | -]`.
 
 Line n of the output translates line n of the input. With --align "SENTENCE" it translates one
 sentence and draws which source tokens each target token attends to. Exit codes: 0 done, 2
