@@ -7,7 +7,7 @@ CUDA_WHEELS ?=
 BIN    := $(VENV)/bin
 RUNS   := $(VENV)/runs$(if $(EXTRAS),-$(EXTRAS))
 
-.PHONY: help demo test test-all check check-gpu format lint types clean
+.PHONY: help demo test test-all check check-gpu docs format lint types clean
 
 help:  ## print this list
 	@grep -E '^[a-z-]+: .*##|^[a-z-]+:  ##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/'
@@ -46,6 +46,10 @@ check-gpu: $(VENV)/tests  ## compile for GPUs that are absent: make check-gpu CU
 	  XLA_FLAGS="--xla_gpu_cuda_data_dir=$(CUDA_WHEELS)/nvidia/cuda_nvcc --xla_gpu_autotune_level=0" \
 	  $(BIN)/python -m pytest -q -m gpu
 
+# Warnings are errors. Nothing is fetched; the notebooks run on the CPU, beside each other.
+docs: $(VENV)/tests  ## build the documentation site: docs/_build/html/index.html
+	$(BIN)/python -m sphinx -W --keep-going -q -E -j auto -b html docs docs/_build/html
+
 format: $(VENV)/tests  ## rewrite the files in the house format
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
@@ -57,7 +61,7 @@ lint: $(VENV)/tests  ## check format and lint
 types: $(VENV)/tests  ## check types
 	$(BIN)/pyrefly check
 
-check: lint types test  ## everything that CI runs
+check: lint types test docs  ## everything that CI runs
 
 clean:  ## remove the virtual environment and caches
-	rm -rf $(VENV) .pytest_cache .ruff_cache build *.egg-info
+	rm -rf $(VENV) .pytest_cache .ruff_cache build docs/_build *.egg-info

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parent.parent
-DOCS = ["docs/cloud.md", "docs/howto.md", "docs/recipe.md", "docs/road.md"]
-PAGES = ["README.md", "README.ko.md", *DOCS, "CONTRIBUTING.md"]
+SITE = sorted(str(path.relative_to(ROOT)) for path in (ROOT / "docs").glob("*.md"))
+PAGES = ["README.md", "README.ko.md", *SITE, "CONTRIBUTING.md"]
 COMMAND = re.compile(
     r"^ *(?:srun |until |[A-Z_]+=\S+ )*python (\w+)\.py (.*?)(?:; do)?$", re.MULTILINE
 )
