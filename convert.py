@@ -25,6 +25,7 @@ from bert_jax.interop.manifest import METADATA_FILE
 from bert_jax.interop.onnx import write_onnx
 from bert_jax.interop.stablehlo import write_stablehlo
 from bert_jax.interop.weights import WeightsDtype
+from bert_jax.models.architectures import ARCHITECTURES, architecture_of, with_encoder
 from bert_jax.models.functional import count_parameters
 from bert_jax.models.new_rows import keep_rows
 from bert_jax.models.pooling import SentencePooling
@@ -59,8 +60,9 @@ class ConvertConfig:
     it; without any, "sentence-transformers" takes the mean, the others the model's own outputs."""
     normalize: bool = False
     """Scale the vectors of --pooling to length 1."""
-    architecture: Literal["", "BertModel", "BertForPreTraining", "BertForMaskedLM"] = ""
-    """Part of a pretraining model to convert; empty converts the whole model."""
+    architecture: str = ""
+    """Part of a pretraining model to convert, such as BertModel, BertForMaskedLM or
+    ModernBertModel; empty converts the whole model."""
     dtype: WeightsDtype = "float32"
     """Numbers in the file of a directory, rounded; "float16" and "bfloat16" take half the space."""
     vocab_size: int | None = None
@@ -93,7 +95,8 @@ def convert(config: ConvertConfig, shown: str) -> None:
     model = extract_part(read_source(config), config.architecture)
     pooling = choose_pooling(config, model)
     if pooling:
-        model = extract_part(model, "BertModel")._replace(sentence=pooling)
+        encoder = architecture_of(model.config, "Model")
+        model = extract_part(model, encoder)._replace(sentence=pooling)
     if config.labels:
         model = rename_labels(model, config.labels)
     if config.vocab_size is not None:
@@ -199,8 +202,21 @@ def extract_part(model: PretrainedModel, name: str) -> PretrainedModel:
     """Return the part of a model that another architecture needs; empty returns the model."""
     if not name or name == model.architecture:
         return model
-    parts = {"BertModel": (), "BertForMaskedLM": ("mlm",), "BertForPreTraining": ("mlm", "nsp")}
-    params = model.params if "bert" in model.params else {"bert": model.params}
+    parts: dict[str, tuple[str, ...]] = {
+        f"{model.config.family}{head}": names
+        for head, names in (
+            ("Model", ()),
+            ("ForMaskedLM", ("mlm",)),
+            ("ForPreTraining", ("mlm", "nsp")),
+        )
+    }
+    if name not in parts or name not in ARCHITECTURES:
+        raise ConfigError(
+            f"--architecture {name} is no part of a {model.architecture}",
+            f"one of {', '.join(part for part in parts if part in ARCHITECTURES)}",
+            "choose one of them, or leave out --architecture",
+        )
+    params = with_encoder(model.params)
     missing = [part for part in parts[name] if part not in params]
     if missing:
         raise ConfigError(
@@ -209,11 +225,9 @@ def extract_part(model: PretrainedModel, name: str) -> PretrainedModel:
             "choose another --architecture",
         )
     bert = params["bert"]
-    if name == "BertForMaskedLM":
+    if parts[name] == ("mlm",):
         bert = {part: x for part, x in bert.items() if part != "pooler"}
-    params = {"bert": bert, **{part: params[part] for part in parts[name]}}
-    if name == "BertModel":
-        params = bert
+    params = {"bert": bert, **{part: params[part] for part in parts[name]}} if parts[name] else bert
     return PretrainedModel(model.config, name, params, model.tokenizer)
 
 
@@ -242,7 +256,7 @@ def shrink_vocabulary(model: PretrainedModel, size: int) -> PretrainedModel:
     """
     tokenizer = keep_first_tokens(model.tokenizer, size)
     is_encoder = "bert" not in model.params
-    params = keep_rows({"bert": model.params} if is_encoder else model.params, size)
+    params = keep_rows(with_encoder(model.params), size)
     return model._replace(
         config=dataclasses.replace(model.config, vocab_size=size),
         params=params["bert"] if is_encoder else params,

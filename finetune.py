@@ -29,7 +29,12 @@ from bert_jax.interop.huggingface import PretrainedModel, write_directory
 from bert_jax.labelled.batching import finetuning_batches, hash_texts
 from bert_jax.labelled.rejects import Rejects
 from bert_jax.labelled.texts import require_single_texts
-from bert_jax.models.architectures import WITH_LABELS, WITH_POOLER
+from bert_jax.models.architectures import (
+    WITH_LABELS,
+    WITH_POOLER,
+    architecture_of,
+    trained_parts,
+)
 from bert_jax.models.functional import merge_pretrained
 from bert_jax.pretrained import read_model
 from bert_jax.remote.addresses import address
@@ -75,10 +80,10 @@ def main(config: FinetuneConfig, kinds: Mapping[str, type[Task]] = KINDS) -> int
     task, data = read_splits(kinds[config.task], config, encoder.tokenizer, rejects, print)
     for line in rejects.summary():
         print(f"warning: {line}")
-    if encoder.config.type_vocab_size == 1:
+    if not encoder.config.takes_pairs:
         for split in data.values():
             require_single_texts(split.encoded, [example.place for example in split.examples])
-    if task.architecture in WITH_POOLER and not encoder.has_pooler:
+    if architecture_of(encoder.config, task.head) in WITH_POOLER and not encoder.has_pooler:
         print(f"warning: {config.encoder} has no pooler: it starts from random weights")
     metric, sign = choose_metric(task, config.metric)
     if config.dry_run:
@@ -153,7 +158,7 @@ def finetune_one_seed(
     task, encoder = setup.task, setup.encoder
     metric, sign = choose_metric(task, config.metric)
     train, dev = data["train"], data["dev"]
-    pretrained = {} if config.from_scratch else {"bert": encoder.params.get("bert", encoder.params)}
+    pretrained = {} if config.from_scratch else trained_parts(encoder.params)
 
     def new_state() -> TrainState:
         state = setup.init_train_state(*jax.random.split(jax.random.key(config.seed)))
@@ -230,12 +235,13 @@ def report_best(
     if setup.parallel.is_first_process:
         folder, shown, step = run.folder, address(run.folder), extra["step"]
         write_report(folder / "evaluation" / str(step), shown, reports)
+        name = architecture_of(encoder.config, task.head)
         model = PretrainedModel(
             encoder.config,
-            task.architecture,
+            name,
             best_params,
             encoder.tokenizer,
-            labels=task.labels if task.architecture in WITH_LABELS else (),
+            labels=task.labels if name in WITH_LABELS else (),
             problem_type=task.problem_type,
             task={
                 "kind": task.kind,

@@ -116,7 +116,10 @@ def main(config: PretrainConfig) -> int:
 
     # --- Train: start fresh, or resume from the newest good checkpoint --------------------------
     baselines = Baselines.of(data, train_rows if nsp else ())
-    hashes = {**data_identity(data, nsp), "encoder": hash_arrays(trained) if encoder else None}
+    hashes = {
+        **data_identity(data, nsp, config.model),
+        "encoder": hash_arrays(trained) if encoder else None,
+    }
     extension = open_extension(config, folder, hashes)
     with open_run(
         folder, config, config.loop, new_state, parallel=parallel,

@@ -152,7 +152,7 @@ def finetune_ours(
         "auto",
         platform=device_platform(),
         dtype=options.dtype,
-        dropout_rate=saved.config.attention_probs_dropout_prob,
+        dropout_rate=saved.config.attention_dropout_rate,
         unroll=saved.config.num_hidden_layers <= MAX_UNROLLED_LAYERS,
     )
     merge = build(saved.config, architecture(saved.architecture, len(LABELS)))[1]

@@ -17,7 +17,7 @@ from bert_jax.errors import ConfigError
 from bert_jax.interop.huggingface import PretrainedModel
 from bert_jax.labelled.batching import PACKED_LENGTH, EncodedText, Packing
 from bert_jax.labelled.packed import Progress, apply_packed, count_outputs, require_finite
-from bert_jax.models.architectures import BY_TOKEN
+from bert_jax.models.architectures import BY_TOKEN, encoder_of, head_of
 from bert_jax.models.functional import Params, build
 from bert_jax.models.pooling import SentencePooling, pool_sequences
 from bert_jax.nn.execution import (
@@ -96,7 +96,7 @@ class Inference:
         self, texts: Sequence[EncodedText], batch_size: int, progress: Progress = bool
     ) -> list[Float[np.ndarray, "_ C"]]:
         """Return the outputs of the head: for each token of a text, or one for each text."""
-        num_outputs = count_outputs(texts, self._saved.architecture in BY_TOKEN)
+        num_outputs = count_outputs(texts, head_of(self._saved.architecture) in BY_TOKEN)
         return self._apply(self._jit_outputs, texts, num_outputs, batch_size, progress)
 
     def top_tokens(
@@ -150,9 +150,8 @@ class Inference:
         return outputs
 
     def _hidden(self, params: Any, batch: Batch) -> Float[Array, "B T D"]:
-        model = self.merge(params)
-        encoder = model if self._saved.architecture == "BertModel" else model.bert
         tokens, layout = _read(batch)
+        encoder = encoder_of(self.merge(params))
         return encoder(tokens, layout, execution=self._execution).astype(jnp.float32)
 
     def _sentences(
@@ -196,7 +195,8 @@ def cast_layers(params: Params, dtype: str) -> Params:
     """Return parameters with those of the layers in `dtype`, as the layers would cast them."""
     if "bert" in params:
         return {**params, "bert": cast_layers(params["bert"], dtype)}
-    return {**params, "layers": cast_params(params["layers"], dtype)}
+    layers = {name: cast_params(x, dtype) for name, x in params.items() if "layer" in name}
+    return {**params, **layers}
 
 
 def as_tokens(fields: Sequence[np.ndarray]) -> np.ndarray:

@@ -16,6 +16,7 @@ from bert_jax.labelled.batching import EncodedText
 from bert_jax.labelled.inputs import Input, Reading, as_input, main_text
 from bert_jax.labelled.packed import Progress
 from bert_jax.labelled.texts import encode_single, require_single_texts
+from bert_jax.models.architectures import architecture_of
 from bert_jax.models.new_rows import keep_rows
 from bert_jax.models.pooling import PoolingMode, SentencePooling, require_mode
 from bert_jax.nn.execution import Dtype
@@ -220,7 +221,7 @@ class Model:
         """Return the task's example or, without a task, the text with its [MASK]s as tokens."""
         if self.task is not None:
             example = self.task.parse(values, place)
-            if self.config.type_vocab_size == 1:
+            if not self.config.takes_pairs:
                 encoded = self.task.encode([example], self.tokenizer, self.max_length)
                 require_single_texts(encoded, [place])
             return example
@@ -295,5 +296,5 @@ def read_model(
     model, size = config.model, tokenizer.vocab_size
     if config.vocab_multiple > 1:  # the run added padding, which nothing else needs
         model, params = replace(model, vocab_size=size), keep_rows(params, size)
-    name = identity.get("architecture") or "BertForPreTraining"
+    name = identity.get("architecture") or architecture_of(model, "ForPreTraining")
     return PretrainedModel(model, name, params, tokenizer)

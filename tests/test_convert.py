@@ -27,8 +27,9 @@ from bert_jax.config import (
 from bert_jax.errors import CheckpointError, ConfigError
 from bert_jax.interop.huggingface import PretrainedModel, read_directory, write_directory
 from bert_jax.interop.stablehlo import make_inference_function
-from bert_jax.models.architectures import ARCHITECTURES, WITH_LABELS
+from bert_jax.models.architectures import WITH_LABELS
 from bert_jax.models.new_rows import add_rows
+from bert_jax.models.task_heads import BERT_MODELS
 from bert_jax.tokenizer.tokenizer import Tokenizer
 from bert_jax.training.checkpoint import Checkpoints
 from convert import ConvertConfig
@@ -138,7 +139,7 @@ def test_a_directory_stays_what_it_is_and_gives_its_encoder(tagger, tmp_path):
     assert contents(tmp_path / "out") == contents(tmp_path / "encoder")
 
 
-@pytest.mark.parametrize("name", ARCHITECTURES)
+@pytest.mark.parametrize("name", BERT_MODELS)
 def test_fewer_tokens_have_the_same_outputs(tmp_path, name):
     words, text = ["세종", "##대왕", "##글을"], "the cat sat on mats. 한글 만들었다"
     labels = ("no", "yes") if name in WITH_LABELS else ()

@@ -16,7 +16,7 @@ import predict
 from bert_jax.errors import ConfigError, DataError
 from bert_jax.interop.huggingface import PretrainedModel, write_directory
 from bert_jax.labelled.inputs import Input
-from bert_jax.models.architectures import architecture
+from bert_jax.models.architectures import architecture, architecture_of
 from bert_jax.models.functional import build
 from bert_jax.pretrained import read_model
 from bert_jax.tasks.kinds import KINDS
@@ -32,10 +32,11 @@ def models(nano_run, tmp_path_factory):
     encoder, folders = read_model(nano_run), {}
     for name, kind in KINDS.items():
         mine = labels.get(name, ())
-        init, _ = build(encoder.config, architecture(kind.architecture, len(mine)))
+        name = architecture_of(encoder.config, kind.head)
+        init, _ = build(encoder.config, architecture(name, len(mine)))
         about = {"kind": name, "max_length": 48}
         model = PretrainedModel(
-            encoder.config, kind.architecture, init(jax.random.key(0)), encoder.tokenizer, mine,
+            encoder.config, name, init(jax.random.key(0)), encoder.tokenizer, mine,
             kind.problem_type, about,
         )  # fmt: skip
         folders[name] = str(tmp_path_factory.mktemp(name) / "model")

@@ -13,7 +13,7 @@ from typing import Any
 from benchmarks.accelerator.ours import StepWork
 from benchmarks.accelerator.sizes import Size
 from benchmarks.accelerator.table import Row, file_name
-from bert_jax.config import BertConfig, Phase, PretrainConfig, to_json
+from bert_jax.config import EncoderConfig, Phase, PretrainConfig, to_json
 from bert_jax.filesystem import write_text
 from bert_jax.training.flops import flops_per_token, peak_flops
 from race import Side
@@ -150,7 +150,7 @@ def speed_rows(
         yield Row(stage, f"{name}: MFU", note=f"the peak of {device} is not known")
 
 
-def usual_flops_per_token(config: BertConfig, attended: float, predicted: float) -> float:
+def usual_flops_per_token(config: EncoderConfig, attended: float, predicted: float) -> float:
     """Return the operations of training on a token as they are usually counted.
 
     3 · [2L(4D² + 2DF) + 4LDS + p(2D² + 2DV)], with the whole last layer; `flops_per_token` counts

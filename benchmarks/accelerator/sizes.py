@@ -9,6 +9,7 @@ import numpy as np
 
 from bert_jax.config import (
     BertConfig,
+    EncoderConfig,
     LoopConfig,
     MaskingConfig,
     OptimizerConfig,
@@ -26,7 +27,7 @@ WORDS_PER_SENTENCE, SENTENCES_PER_DOCUMENT = 20, 12
 class Size:
     """Amounts of work, for an accelerator or for a test."""
 
-    model: BertConfig
+    model: EncoderConfig
     """Encoder to pretrain."""
     phases: tuple[Phase, ...]
     """Row lengths, and rows in a step."""

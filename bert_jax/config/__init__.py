@@ -1,10 +1,12 @@
 """Configurations: frozen dataclasses, validated on construction, saved to and read from JSON."""
 
 from bert_jax.config.decaying import decay_run
+from bert_jax.config.families import EncoderConfig
 from bert_jax.config.files import flatten, from_dict, read_json, to_json
 from bert_jax.config.finetuning import ColumnsConfig, FinetuneConfig, SearchConfig
 from bert_jax.config.masking import MaskingConfig
 from bert_jax.config.model import BertConfig
+from bert_jax.config.modernbert import ModernBertConfig
 from bert_jax.config.preparing import BeamConfig, PrepareConfig
 from bert_jax.config.pretraining import (
     Phase,
@@ -28,10 +30,12 @@ __all__ = [
     "BeamConfig",
     "BertConfig",
     "ColumnsConfig",
+    "EncoderConfig",
     "FinetuneConfig",
     "LoopConfig",
     "MaskingConfig",
     "MayDiffer",
+    "ModernBertConfig",
     "OptimizerConfig",
     "Phase",
     "PhaseSpan",

@@ -47,14 +47,25 @@ def _convert(hint: Any, value: Any, where: str) -> Any:
         return tuple(_convert(typing.get_args(hint)[0], item, where) for item in value)
     if typing.get_origin(hint) is Annotated:
         return _convert(typing.get_args(hint)[0], value, where)
-    if isinstance(value, dict):  # one of several dataclasses, by its `kind`
-        kinds = {getattr(member, "kind", None): member for member in typing.get_args(hint)}
-        if value.get("kind") not in kinds:
-            raise ConfigError(
-                f"{where}: kind = {value.get('kind')!r}", f"one of {tuple(kinds)}", "fix kind"
-            )
-        return from_dict(kinds[value["kind"]], value, where)
+    if isinstance(value, dict):  # one of several dataclasses
+        return from_dict(_choose_class(typing.get_args(hint), value, where), value, where)
     return value
+
+
+def _choose_class(members: tuple[type, ...], value: dict[str, Any], where: str) -> type:
+    """Return the one of several dataclasses that a dict names by `kind` or `model_type`.
+
+    The first one has no such field, or is named too.
+    """
+    fields = {field.name for member in members for field in dataclasses.fields(member)}
+    name = "kind" if "kind" in fields else "model_type"
+    by_name = {getattr(member, name, None): member for member in members}
+    given = value.get(name)
+    if given is None and name not in {field.name for field in dataclasses.fields(members[0])}:
+        return members[0]
+    if given not in by_name:
+        raise ConfigError(f"{where}: {name} = {given!r}", f"one of {tuple(by_name)}", f"fix {name}")
+    return by_name[given]
 
 
 def read_json(cls: type, path: Path) -> Any:

@@ -11,7 +11,7 @@ from bert_jax.config.check import (
     require_name,
     require_rate,
 )
-from bert_jax.config.model import BertConfig
+from bert_jax.config.families import EncoderConfig
 from bert_jax.config.resume import MayDiffer
 from bert_jax.config.training import LoopConfig, OptimizerConfig
 
@@ -192,7 +192,7 @@ class FinetuneConfig:
         require(len(set(self.labels)) == len(self.labels), "labels", self.labels, "distinct labels")
 
 
-def learning_rates(encoder: BertConfig) -> tuple[float, ...]:
+def learning_rates(encoder: EncoderConfig) -> tuple[float, ...]:
     """Return the learning rates to choose from, the default last; narrow encoders need high ones.
 
     For wide ones they are those of Devlin et al. 2019, section A.3.
@@ -201,7 +201,7 @@ def learning_rates(encoder: BertConfig) -> tuple[float, ...]:
 
 
 def fit_to_encoder(
-    config: FinetuneConfig, encoder: BertConfig, log: Callable[[str], None]
+    config: FinetuneConfig, encoder: EncoderConfig, log: Callable[[str], None]
 ) -> FinetuneConfig:
     """Set the learning rate if it is None, and cap `max_length` at the encoder's positions."""
     positions = encoder.max_position_embeddings

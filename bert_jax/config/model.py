@@ -1,11 +1,12 @@
 """Configuration of BERT's architecture."""
 
 import dataclasses
-import typing
-from typing import Literal
+from typing import Any, ClassVar, Literal
 
 from bert_jax.config.check import require, require_rate, require_sizes
 from bert_jax.config.resume import MayDiffer
+
+ACTIVATIONS = ("gelu", "gelu_tanh", "relu")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -39,25 +40,40 @@ class BertConfig:
     layer_norm_eps: float = 1e-12
     """Added to the variance in layer normalization."""
 
+    # What is asked of every family: see `config.families`.
+    model_type: ClassVar[str] = "bert"
+    family: ClassVar[str] = "Bert"
+    has_segments: ClassVar[bool] = True
+    has_nsp: ClassVar[bool] = True
+    fields_of_training: ClassVar[frozenset[str]] = frozenset(
+        {"hidden_dropout_prob", "attention_probs_dropout_prob", "initializer_range"}
+    )
+
     def __post_init__(self):
         require_sizes(self)
-        layers = self.num_hidden_layers
-        require(layers <= 1024, "num_hidden_layers", layers, "an integer from 1 to 1024")
-        acts = typing.get_args(typing.get_type_hints(BertConfig)["hidden_act"])
-        require(self.hidden_act in acts, "hidden_act", self.hidden_act, f"one of {acts}")
+        require_activation(self, "hidden_act")
         for name in ("hidden_dropout_prob", "attention_probs_dropout_prob"):
             require_rate(self, name)
         if self.classifier_dropout is not None:
             require_rate(self, "classifier_dropout")
-        std, eps = self.initializer_range, self.layer_norm_eps
-        require(0 <= std <= 10, "initializer_range", std, "a number from 0 to 10")
+        eps = self.layer_norm_eps
         require(1e-30 <= eps <= 1, "layer_norm_eps", eps, "a number from 1e-30 to 1")
-        require(
-            self.hidden_size % self.num_attention_heads == 0,
-            "num_attention_heads",
-            self.num_attention_heads,
-            f"a divisor of hidden_size {self.hidden_size}",
-        )
+        require_shape(self)
+
+    @property
+    def takes_pairs(self) -> bool:
+        """True if a text may be a pair."""
+        return self.type_vocab_size > 1
+
+    @property
+    def attention_dropout_rate(self) -> float:
+        """Dropout on attention probabilities."""
+        return self.attention_probs_dropout_prob
+
+    @property
+    def hidden_dropout_rate(self) -> float:
+        """Dropout of hidden layers."""
+        return self.hidden_dropout_prob
 
     @property
     def head_dropout_prob(self) -> float:
@@ -78,3 +94,57 @@ class BertConfig:
         if attention is not None:
             config = dataclasses.replace(config, attention_probs_dropout_prob=attention)
         return config
+
+    def kernel_stddev(self, ends_block: bool) -> float:
+        """Return the standard deviation of the truncated normal that initializes a kernel.
+
+        Args:
+            ends_block: True for the kernels that end attention and feed-forward.
+        """
+        del ends_block
+        return self.initializer_range
+
+    def forward_flops(self, attended: float, predicted: float) -> float:
+        """Return the floating-point operations of one forward pass per token.
+
+        2(L - 1 + p)(4D² + 2DF) + 4(1 - p)D² + 4(L - 1 + p)DS + p(2D² + 2DV); see `training.flops`.
+
+        Args:
+            attended: S, mean number of tokens in a token's sequence.
+            predicted: p, share of the tokens that are projected onto the vocabulary.
+        """
+        width, forward = self.hidden_size, self.intermediate_size
+        layers = self.num_hidden_layers - 1 + predicted
+        assert self.vocab_size is not None
+        linear = 2 * layers * (4 * width**2 + 2 * width * forward) + 4 * (1 - predicted) * width**2
+        attention = 4 * layers * width * attended
+        head = predicted * (2 * width**2 + 2 * width * self.vocab_size)
+        return linear + attention + head
+
+
+def require_shape(config: Any) -> None:
+    """Check the fields that configurations of all families have.
+
+    Raises:
+        ConfigError: too many layers, heads that do not divide the width, or an initial range out
+            of range.
+    """
+    layers, std = config.num_hidden_layers, config.initializer_range
+    require(layers <= 1024, "num_hidden_layers", layers, "an integer from 1 to 1024")
+    require(0 <= std <= 10, "initializer_range", std, "a number from 0 to 10")
+    require(
+        config.hidden_size % config.num_attention_heads == 0,
+        "num_attention_heads",
+        config.num_attention_heads,
+        f"a divisor of hidden_size {config.hidden_size}",
+    )
+
+
+def require_activation(config: Any, field: str) -> None:
+    """Check the name of an activation, as `nn.linear.activate` takes it.
+
+    Raises:
+        ConfigError: there is no such activation.
+    """
+    value = getattr(config, field)
+    require(value in ACTIVATIONS, field, value, f"one of {ACTIVATIONS}")

@@ -9,8 +9,8 @@ import tyro
 
 from bert_jax.config.check import require, require_at_least, require_dry_run, require_name
 from bert_jax.config.duration import parse_duration
+from bert_jax.config.families import EncoderConfig
 from bert_jax.config.masking import MaskingConfig
-from bert_jax.config.model import BertConfig
 from bert_jax.config.resume import MayDiffer
 from bert_jax.config.training import LoopConfig, OptimizerConfig
 from bert_jax.errors import ConfigError
@@ -39,7 +39,7 @@ class PretrainConfig:
 
     data: MayDiffer[str]
     """Folder that prepare.py wrote."""
-    model: BertConfig
+    model: Annotated[EncoderConfig, tyro.conf.AvoidSubcommands]
     """Architecture of the encoder."""
     optimizer: OptimizerConfig
     """Optimizer and learning-rate schedule."""
@@ -55,8 +55,8 @@ class PretrainConfig:
     masking: MaskingConfig = dataclasses.field(default_factory=MaskingConfig)
     """Masking of tokens."""
     nsp: bool | None = None
-    """Learn next-sentence prediction too. None: if the rows have its labels. False: masked words
-    alone, on rows of either kind; pairs keep their segments A and B."""
+    """Learn next-sentence prediction too. None: if the rows have its labels, and the model a head.
+    False: masked words alone, on rows of either kind; pairs keep their segments A and B."""
     encoder: MayDiffer[str | None] = None
     """Trained model to start from, a run or a directory that `bert_jax.load` opens, of the same
     shape; the data's vocabulary is its own, or its own with new words (prepare.py --add-tokens).
@@ -213,8 +213,16 @@ class PretrainConfig:
             labelled: True if the rows have labels of next-sentence prediction.
 
         Raises:
-            ConfigError: it is True, and they have none.
+            ConfigError: it is True, and they have none, or the model has no such head.
         """
+        if not self.model.has_nsp:
+            if self.nsp:
+                raise ConfigError(
+                    f"--nsp True, but a {self.model.family} does not predict next sentences",
+                    "masked words alone",
+                    "leave out --nsp",
+                )
+            return dataclasses.replace(self, nsp=False if labelled else None)
         if self.nsp and not labelled:
             raise ConfigError(
                 f"--nsp True, but {self.data} was prepared without NSP",

@@ -2,29 +2,22 @@
 
 import dataclasses
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from bert_jax.config import BertConfig
+from bert_jax.config import EncoderConfig
 from bert_jax.errors import ConfigError
 from bert_jax.filesystem import read_json_object
-
-ACTIVATIONS = {  # Hugging Face's names → ours
-    "gelu": "gelu", "gelu_new": "gelu_tanh", "gelu_pytorch_tanh": "gelu_tanh", "relu": "relu",
-}  # fmt: skip
-REQUIRED_VALUES = {  # what the model computes; any other value is refused
-    "model_type": "bert", "position_embedding_type": "absolute", "is_decoder": False,
-    "add_cross_attention": False, "is_encoder_decoder": False, "tie_word_embeddings": True,
-    "pruned_heads": {}, "chunk_size_feed_forward": 0,
-}  # fmt: skip
+from bert_jax.interop.families import FAMILIES, family_of
+from bert_jax.interop.family import ACTIVATIONS, Family, Unsupported
 
 
 class ParsedConfig(NamedTuple):
     """The fields of a config.json that this code uses."""
 
     path: Path
-    config: BertConfig
+    config: EncoderConfig
     architecture: str | None
     """The first name in `architectures`; None if there is none."""
     problem_type: str | None
@@ -44,13 +37,16 @@ def read_config(path: Path) -> ParsedConfig:
         raise _unsupported(
             path, raw, "auto_map", "a model without custom code, because none is run"
         )
+    kind = raw.get("model_type")
     if "model_type" not in raw:
         raise ConfigError(
             f"{path}: model_type = None",
-            "'bert'",
+            f"one of {', '.join(map(repr, FAMILIES))}",
             'if it is a BERT, add "model_type": "bert" to the file',
         )
-    config = parse_bert_config(raw, path)
+    if not isinstance(kind, str) or kind not in FAMILIES:
+        raise _unsupported(path, raw, "model_type", f"one of {', '.join(map(repr, FAMILIES))}")
+    config = parse_fields(raw, FAMILIES[kind], path)
     names = raw.get("architectures")
     is_list = isinstance(names, list) and all(isinstance(name, str) for name in names)
     if names is not None and not is_list:
@@ -65,49 +61,76 @@ def read_config(path: Path) -> ParsedConfig:
     )
 
 
-def parse_bert_config(raw: dict[str, Any], path: Path) -> BertConfig:
+def parse_fields(raw: dict[str, Any], family: Family, path: Path) -> EncoderConfig:
     """Return the encoder's configuration from config.json, or Google's bert_config.json."""
-    for field, value in REQUIRED_VALUES.items():
+    for field, value in family.required.items():
         if raw.get(field, value) not in (value, None):
             raise _unsupported(path, raw, field, repr(value))
+    try:
+        fields = family.read(raw)
+    except Unsupported as error:
+        raise _unsupported(path, raw, error.field, error.expected) from None
     values: dict[str, Any] = {}
-    for field in dataclasses.fields(BertConfig):
-        if field.name not in raw:
+    for field in dataclasses.fields(family.config):
+        if field.name not in fields or field.name == "model_type":
             continue
-        value = raw[field.name]
-        kind = (int,) if field.type in (int, int | None) else (int, float)
+        value = fields[field.name]
         if value is None and field.default is None:
             continue
-        if field.name == "hidden_act":
-            if not isinstance(value, str) or value not in ACTIVATIONS:
-                raise _unsupported(path, raw, field.name, f"one of {', '.join(ACTIVATIONS)}")
-            value = ACTIVATIONS[value]
-        elif isinstance(value, bool) or not isinstance(value, kind):
-            expected = "an integer" if kind == (int,) else "a number"
-            raise _unsupported(path, raw, field.name, expected)
-        values[field.name] = value
+        values[field.name] = _parse_value(raw, field, value, family, path)
     if values.get("vocab_size") is None:
         raise _unsupported(path, raw, "vocab_size", "the number of tokens")
     try:
-        return BertConfig(**values)
+        return family.config(**values)
     except ConfigError as error:
         wrong, expected, fix = error.lines
         raise ConfigError(f"{path}: {wrong}", expected, fix) from None
 
 
+def _parse_value(
+    raw: dict[str, Any], field: dataclasses.Field, value: Any, family: Family, path: Path
+) -> Any:
+    """Return a field's value for the configuration, whose class checks its range."""
+    if field.name in family.activations:
+        if not isinstance(value, str) or value not in ACTIVATIONS:
+            raise _unsupported(path, raw, field.name, f"one of {', '.join(ACTIVATIONS)}")
+        return ACTIVATIONS[value]
+    kinds, expected = (int, float), "a number"
+    if isinstance(field.default, bool):
+        kinds, expected = (bool,), "true or false"
+    elif isinstance(field.default, str):
+        kinds, expected = (str,), "a text"
+    elif field.type in (int, int | None):
+        kinds, expected = (int,), "an integer"
+    if not isinstance(value, kinds) or (isinstance(value, bool) and kinds != (bool,)):
+        raise _unsupported(path, raw, field.name, expected)
+    return value
+
+
 def make_config_json(
-    config: BertConfig,
+    config: EncoderConfig,
     architecture: str,
     labels: tuple[str, ...] = (),
-    pad_id: int = 0,
+    token_ids: Mapping[str, int] | None = None,
     problem_type: str | None = None,
     dtype: str = "float32",
 ) -> str:
-    """Return the text of a config.json that `transformers` opens."""
+    """Return the text of a config.json that `transformers` opens.
+
+    Args:
+        config: the encoder's configuration.
+        architecture: one of `models.architectures.ARCHITECTURES`.
+        labels: names of the outputs, in order.
+        token_ids: ids of special tokens by the names of their fields; None: padding has 0.
+        problem_type: Hugging Face's name for the kind of outputs.
+        dtype: of the weights.
+    """
+    family = family_of(config)
     activations = {ours: theirs for theirs, ours in reversed(ACTIVATIONS.items())}
-    values: dict[str, Any] = {"architectures": [architecture], "model_type": "bert"}
-    values |= dataclasses.asdict(config) | {"hidden_act": activations[config.hidden_act]}
-    values |= {"position_embedding_type": "absolute", "pad_token_id": pad_id, "dtype": dtype}
+    values: dict[str, Any] = {"architectures": [architecture], "model_type": config.model_type}
+    values |= dataclasses.asdict(config)
+    values |= {name: activations[values[name]] for name in family.activations}
+    values |= {**family.write(config), **(token_ids or {"pad_token_id": 0}), "dtype": dtype}
     if labels:
         values["id2label"] = {str(i): label for i, label in enumerate(labels)}
         values["label2id"] = {label: i for i, label in enumerate(labels)}
@@ -158,7 +181,7 @@ def read_labels(parsed: ParsedConfig, log: Callable[[str], None]) -> tuple[str, 
 
 def _unsupported(path: Path, raw: dict[str, Any], field: str, expected: str) -> ConfigError:
     return ConfigError(
-        f"{path}: {field} = {_shorten(raw.get(field))}", expected, "convert a plain BERT model"
+        f"{path}: {field} = {_shorten(raw.get(field))}", expected, "convert a plain model"
     )
 
 

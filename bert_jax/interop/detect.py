@@ -8,17 +8,34 @@ from collections.abc import Collection, Mapping
 
 import numpy as np
 
+from bert_jax.config import EncoderConfig
 from bert_jax.interop.config_json import ParsedConfig
-from bert_jax.models.architectures import ARCHITECTURES
+from bert_jax.interop.families import family_of
+from bert_jax.models.architectures import (
+    ARCHITECTURES,
+    WITH_POOLER,
+    Head,
+    architecture_of,
+    head_of,
+)
 
-WITH_MLM = ("BertForMaskedLM", "BertForPreTraining")
-UNTIED_DECODER = "cls.predictions.decoder.kernel"
+WITH_MLM = ("ForMaskedLM", "ForPreTraining")
 BUFFERS = ("position_ids", "token_type_ids")  # constants that some versions of transformers save
 
 
-def has_pooler(names: Collection[str]) -> bool:
+def has_part(config: EncoderConfig, part: str, names: Collection[str]) -> bool:
+    """Return True if the weights, by their names in the flat form, have a part such as "mlm"."""
+    return family_of(config).has(part, names)
+
+
+def has_pooler(config: EncoderConfig, names: Collection[str]) -> bool:
     """Return True if the weights, by their names in the flat form, have a pooler."""
-    return "bert.pooler.dense.kernel" in names
+    return has_part(config, "bert.pooler", names)
+
+
+def untied_decoder(config: EncoderConfig) -> str:
+    """Return the name of the masked-LM head's output kernel, where it is not tied."""
+    return f"{family_of(config).decoder}.kernel"
 
 
 def choose_architecture(parsed: ParsedConfig, names: Collection[str]) -> str:
@@ -31,34 +48,40 @@ def choose_architecture(parsed: ParsedConfig, names: Collection[str]) -> str:
         parsed: the contents of config.json.
         names: the weights' names in the flat form; a tied decoder is not among them.
     """
-    named = parsed.architecture
-    if named in ARCHITECTURES and named not in ("BertModel", "BertForMaskedLM"):
+    named, config = parsed.architecture, parsed.config
+    if named is not None and named in ARCHITECTURES and named != f"{config.family}{head_of(named)}":
+        named = None  # of another family than model_type
+    encoder, with_mlm = (architecture_of(config, head) for head in ("Model", "ForMaskedLM"))
+    if named is not None and named in ARCHITECTURES and named not in (encoder, with_mlm):
         return named
-    if named is None and "qa_outputs.kernel" in names:
-        return "BertForQuestionAnswering"
-    if named is None and "classifier.kernel" in names:
-        return _choose_classifier(parsed, names)
-    if named == "BertModel" and UNTIED_DECODER in names:  # an encoder with another model's head
-        return named
-    largest = largest_pretraining(names)
-    return named if named == "BertForMaskedLM" and largest == "BertModel" else largest
+    if named is None and has_part(config, "qa_outputs", names):
+        return architecture_of(config, "ForQuestionAnswering")
+    if named is None and has_part(config, "classifier", names):
+        return architecture_of(config, _choose_classifier(parsed, names))
+    if named == encoder and untied_decoder(config) in names:  # with another model's head
+        return encoder
+    largest = largest_pretraining(config, names)
+    return with_mlm if named == with_mlm and largest == encoder else largest
 
 
-def largest_pretraining(names: Collection[str]) -> str:
+def largest_pretraining(config: EncoderConfig, names: Collection[str]) -> str:
     """Return the largest pretraining model whose weights are there: both heads, one, or none."""
-    if "cls.predictions.transform.dense.kernel" not in names:
-        return "BertModel"
-    has_nsp = "cls.seq_relationship.kernel" in names and has_pooler(names)
-    return "BertForPreTraining" if has_nsp else "BertForMaskedLM"
+    head: Head = "Model"
+    if has_part(config, "mlm.dense", names):
+        has_nsp = has_part(config, "nsp.dense", names) and has_pooler(config, names)
+        head = "ForPreTraining" if has_nsp else "ForMaskedLM"
+    return architecture_of(config, head)
 
 
-def _choose_classifier(parsed: ParsedConfig, names: Collection[str]) -> str:
+def _choose_classifier(parsed: ParsedConfig, names: Collection[str]) -> Head:
     """Tell a tagger from a classifier of texts: by its labels, or because it needs no pooler."""
-    id2label = parsed.raw.get("id2label")
+    id2label, config = parsed.raw.get("id2label"), parsed.config
     labels = id2label.values() if isinstance(id2label, dict) else ()
     has_tags = any(str(label).startswith(("B-", "I-")) for label in labels)
-    is_tagger = parsed.problem_type is None and (has_tags or not has_pooler(names))
-    return "BertForTokenClassification" if is_tagger else "BertForSequenceClassification"
+    needs_pooler = architecture_of(config, "ForSequenceClassification") in WITH_POOLER
+    lacks_pooler = needs_pooler and not has_pooler(config, names)
+    is_tagger = parsed.problem_type is None and (has_tags or lacks_pooler)
+    return "ForTokenClassification" if is_tagger else "ForSequenceClassification"
 
 
 def describe_choice(
@@ -66,7 +89,7 @@ def describe_choice(
 ) -> list[str]:
     """Return a line for a name that is missing or not supported, and one for unused weights."""
     lines, named = [], parsed.architecture
-    if named is None and chosen != "BertModel":
+    if named is None and head_of(chosen) != "Model":
         lines.append(f"config.json names no architecture; by its weights it is a {chosen}")
     if named is not None and named not in ARCHITECTURES:
         lines.append(f"{named} is not supported, and is read as a {chosen}")

@@ -12,7 +12,8 @@ import numpy as np
 
 from bert_jax.errors import CheckpointError, ConfigError, one_line, warn
 from bert_jax.filesystem import read_json_object
-from bert_jax.interop.config_json import parse_bert_config
+from bert_jax.interop.bert import BERT
+from bert_jax.interop.config_json import parse_fields
 from bert_jax.interop.detect import describe_unused, has_pooler, largest_pretraining
 from bert_jax.interop.huggingface import PretrainedModel, check_vocabulary
 from bert_jax.interop.parameter_names import Flat, from_flat, to_flat
@@ -51,15 +52,16 @@ def read_tf_checkpoint(
     tokenizer = Tokenizer(read_vocab(vocab, log), casing)
     _check_casing(tokenizer, vocab)
     raw = read_json_object(config_file)
-    config = parse_bert_config(
-        raw | ({"hidden_act": hidden_act} if hidden_act else {}), config_file
+    config = parse_fields(
+        raw | ({"hidden_act": hidden_act} if hidden_act else {}), BERT, config_file
     )
     check_vocabulary(tokenizer, config, str(vocab))
-    name = largest_pretraining(flat)
-    module = architecture(name, pooling=has_pooler(flat))
+    name = largest_pretraining(config, flat)
+    module = architecture(name, pooling=has_pooler(config, flat))
     shapes = jax.eval_shape(build(config, module)[0], jax.random.key(0))
     params = from_flat(flat, shapes, config, str(prefix))
-    for line in describe_unused(name, flat, jax.eval_shape(to_flat, shapes)):
+    used = jax.eval_shape(lambda params: to_flat(params, config), shapes)
+    for line in describe_unused(name, flat, used):
         log(f"{prefix}: {line}")
     return PretrainedModel(config, name, params, tokenizer)
 

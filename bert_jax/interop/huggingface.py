@@ -12,7 +12,7 @@ import numpy as np
 import safetensors.numpy
 from flax import nnx
 
-from bert_jax.config import BertConfig
+from bert_jax.config import EncoderConfig
 from bert_jax.errors import CheckpointError, ConfigError, UserError, warn
 from bert_jax.filesystem import (
     current_folder,
@@ -23,13 +23,15 @@ from bert_jax.filesystem import (
 )
 from bert_jax.interop.config_json import make_config_json, read_config, read_labels
 from bert_jax.interop.detect import (
-    UNTIED_DECODER,
     WITH_MLM,
     choose_architecture,
     describe_choice,
     has_pooler,
     number_of_labels,
+    untied_decoder,
 )
+from bert_jax.interop.families import family_of
+from bert_jax.interop.family import Family
 from bert_jax.interop.manifest import (
     METADATA_FILE,
     check_hash,
@@ -40,19 +42,18 @@ from bert_jax.interop.manifest import (
 from bert_jax.interop.parameter_names import Flat, from_flat, to_flat, to_torch_names
 from bert_jax.interop.sentence_transformers import read_sentence_pooling, sentence_files
 from bert_jax.interop.weights import WEIGHTS_FILE, WeightsDtype, read_weights, round_weights
-from bert_jax.models.architectures import WITH_LABELS, architecture
+from bert_jax.models.architectures import ENCODERS, WITH_LABELS, architecture, head_of, with_encoder
 from bert_jax.models.functional import build
 from bert_jax.models.pooling import SentencePooling
 from bert_jax.tokenizer.tokenizer import Tokenizer
 
-WORD_EMBEDDING = "bert.embeddings.word_embeddings.embedding"
 MAX_READS = 20  # of a directory that is replaced again and again while it is read
 
 
 class PretrainedModel(NamedTuple):
     """The parts of a model as a directory holds them, read or to be written."""
 
-    config: BertConfig
+    config: EncoderConfig
     """The encoder's configuration."""
     architecture: str
     """One of `models.architectures.ARCHITECTURES`."""
@@ -71,7 +72,7 @@ class PretrainedModel(NamedTuple):
     @property
     def has_pooler(self) -> bool:
         """True if the encoder has a pooler."""
-        return "pooler" in self.params.get("bert", self.params)
+        return "pooler" in with_encoder(self.params)["bert"]
 
     @property
     def module(self) -> Callable[..., nnx.Module]:
@@ -112,25 +113,27 @@ def write_directory(
 
 
 def _write_files(folder: Path, model: PretrainedModel, card: str, dtype: WeightsDtype) -> None:
-    tensors = round_weights(to_torch_names(to_flat(model.params)), dtype)
-    if model.architecture == "BertModel":
-        tensors = {name.removeprefix("bert."): x for name, x in tensors.items()}
+    family, tokenizer = family_of(model.config), model.tokenizer
+    tensors = round_weights(to_torch_names(to_flat(model.params, model.config)), dtype)
+    if model.architecture in ENCODERS:
+        tensors = {name.removeprefix(family.prefix): x for name, x in tensors.items()}
     # `save` instead of `save_file`, which writes a file that only its owner can read.
     content = safetensors.numpy.save(tensors, metadata={"format": "pt"})
     write_bytes(folder / WEIGHTS_FILE, content)
+    token_ids = {k: getattr(tokenizer, f"{role}_id") for k, role in family.token_ids.items()}
     config_text = make_config_json(
-        model.config, model.architecture, model.labels, model.tokenizer.pad_id,
-        model.problem_type, dtype,
-    )  # fmt: skip
+        model.config, model.architecture, model.labels, token_ids, model.problem_type, dtype
+    )
     write_text(folder / "config.json", config_text)
-    model.tokenizer.save(folder, model.config.max_position_embeddings)
+    positions = model.config.max_position_embeddings
+    tokenizer.save(folder, positions, segments=model.config.has_segments)
     if model.sentence:
-        width, positions = model.config.hidden_size, model.config.max_position_embeddings
+        width = model.config.hidden_size
         for name, text in sentence_files(model.sentence, width, positions).items():
             write_text(folder / name, text)
     if card:
         write_text(folder / "README.md", card)
-    metadata = make_metadata(folder, model.task, model.tokenizer.sha256)
+    metadata = make_metadata(folder, model.task, tokenizer.sha256)
     write_text(folder / METADATA_FILE, metadata)
 
 
@@ -211,22 +214,24 @@ def _read_files(folder: Path, log: Callable[[str], None], labels: bool) -> Pretr
     check_vocabulary(tokenizer, config, str(folder))
     if "tokenizer_sha256" in metadata:
         check_hash(f"{folder}: the tokenizer", tokenizer.sha256, metadata["tokenizer_sha256"])
-    flat = read_weights(folder)
-    _drop_tied_copies(flat)
+    family = family_of(config)
+    flat = read_weights(folder, family)
+    _drop_tied_copies(flat, family)
     name = choose_architecture(parsed, flat)
-    if UNTIED_DECODER in flat and name in WITH_MLM:
+    if untied_decoder(config) in flat and head_of(name) in WITH_MLM:
         raise ConfigError(
-            f"{folder}: cls.predictions.decoder differs from the word embedding",
-            "tied embeddings, as in BERT",
-            'load the encoder alone: "architectures": ["BertModel"] in config.json',
+            f"{folder}: {family.decoder} differs from the word embedding",
+            f"tied embeddings, as in {config.family}",
+            f'load the encoder alone: "architectures": ["{config.family}Model"] in config.json',
         )
     names = read_labels(parsed, log) if labels and name in WITH_LABELS else ()
     if name in WITH_LABELS and not names:
         names = tuple(f"LABEL_{i}" for i in range(number_of_labels(flat)))
-    module = architecture(name, len(names), has_pooler(flat))
+    module = architecture(name, len(names), has_pooler(config, flat))
     shapes = jax.eval_shape(build(config, module)[0], jax.random.key(0))
     params = from_flat(flat, shapes, config, str(folder))
-    for line in describe_choice(parsed, name, flat, jax.eval_shape(to_flat, shapes)):
+    used = jax.eval_shape(lambda params: to_flat(params, config), shapes)
+    for line in describe_choice(parsed, name, flat, used):
         log(f"{folder}: {line}")
     task = metadata.get("task")
     return PretrainedModel(
@@ -235,7 +240,7 @@ def _read_files(folder: Path, log: Callable[[str], None], labels: bool) -> Pretr
     )  # fmt: skip
 
 
-def check_vocabulary(tokenizer: Tokenizer, config: BertConfig, source: str) -> None:
+def check_vocabulary(tokenizer: Tokenizer, config: EncoderConfig, source: str) -> None:
     """Raise a `ConfigError` if the tokenizer has more tokens than the model has embeddings."""
     size = config.vocab_size or 0
     if tokenizer.vocab_size > size:
@@ -246,11 +251,11 @@ def check_vocabulary(tokenizer: Tokenizer, config: BertConfig, source: str) -> N
         )
 
 
-def _drop_tied_copies(flat: Flat) -> None:
+def _drop_tied_copies(flat: Flat, family: Family) -> None:
     """Drop the second copies of tied arrays that some writers keep; a different array stays."""
-    bias = flat.pop("cls.predictions.decoder.bias", None)
-    if bias is not None:
-        flat.setdefault("cls.predictions.bias", bias)
-    word, decoder = (flat.get(name) for name in (WORD_EMBEDDING, UNTIED_DECODER))
-    if decoder is not None and word is not None and np.array_equal(decoder.T, word):
-        del flat[UNTIED_DECODER]
+    (own_bias,), copy = family.theirs("mlm.bias"), f"{family.decoder}.bias"
+    if own_bias != copy and (bias := flat.pop(copy, None)) is not None:
+        flat.setdefault(own_bias, bias)
+    decoder, (word,) = f"{family.decoder}.kernel", family.theirs("bert.embeddings.word")
+    if decoder in flat and word in flat and np.array_equal(flat[decoder].T, flat[word]):
+        del flat[decoder]

@@ -14,15 +14,15 @@ import numpy as np
 from bert_jax.errors import CheckpointError, ConfigError
 from bert_jax.filesystem import write_bytes
 from bert_jax.interop.huggingface import PretrainedModel, write_directory
-from bert_jax.interop.stablehlo import make_inference_function
+from bert_jax.interop.stablehlo import input_names, is_pooled, make_inference_function
+from bert_jax.models.architectures import ENCODERS, architecture_of, head_of, with_encoder
 from bert_jax.models.pooling import MIN_NORM, SentencePooling
 
 TOLERANCE = 1e-4
-INPUTS = ("input_ids", "attention_mask", "token_type_ids")
 OUTPUTS = {
-    "BertModel": ("last_hidden_state", "pooler_output"),
-    "BertForPreTraining": ("prediction_logits", "seq_relationship_logits"),
-    "BertForQuestionAnswering": ("start_logits", "end_logits"),
+    "Model": ("last_hidden_state", "pooler_output"),
+    "ForPreTraining": ("prediction_logits", "seq_relationship_logits"),
+    "ForQuestionAnswering": ("start_logits", "end_logits"),
 }
 
 
@@ -50,10 +50,11 @@ def write_onnx(model: PretrainedModel, path: Path) -> float:
 
     if model.sentence:
         model = model._replace(
-            architecture="BertModel", params=model.params.get("bert", model.params)
+            architecture=architecture_of(model.config, "Model"),
+            params=with_encoder(model.params)["bert"],
         )
-    names = OUTPUTS.get(model.architecture, ("logits",))
-    if model.architecture == "BertModel" and not model.has_pooler:
+    names, inputs = OUTPUTS.get(head_of(model.architecture), ("logits",)), input_names(model)
+    if model.architecture in ENCODERS and not is_pooled(model):
         names = names[:1]  # transformers would initialize a pooler
 
     class Wrapped(torch.nn.Module):
@@ -61,12 +62,10 @@ def write_onnx(model: PretrainedModel, path: Path) -> float:
             super().__init__()
             self.inner = inner
 
-        def forward(self, input_ids: Any, attention_mask: Any, token_type_ids: Any) -> Any:
-            outputs = self.inner(
-                input_ids=input_ids, attention_mask=attention_mask, token_type_ids=token_type_ids
-            )
+        def forward(self, *given: Any) -> Any:
+            outputs = self.inner(**dict(zip(inputs, given, strict=True)))
             if model.sentence:
-                return (_pool(outputs["last_hidden_state"], attention_mask, model.sentence),)
+                return (_pool(outputs["last_hidden_state"], given[1], model.sentence),)
             return tuple(outputs[name] for name in names)
 
     with tempfile.TemporaryDirectory() as temporary, warnings.catch_warnings():
@@ -78,10 +77,10 @@ def write_onnx(model: PretrainedModel, path: Path) -> float:
         length = torch.export.Dim("length", min=2, max=model.config.max_position_embeddings)
         program = torch.onnx.export(
             Wrapped(inner.eval()),
-            tuple(torch.ones((2, 4), dtype=torch.int64) for _ in INPUTS),
-            input_names=list(INPUTS),
+            tuple(torch.ones((2, 4), dtype=torch.int64) for _ in inputs),
+            input_names=list(inputs),
             output_names=["sentence_embedding"] if model.sentence else list(names),
-            dynamic_shapes={name: {0: batch, 1: length} for name in INPUTS},
+            dynamic_shapes=(tuple({0: batch, 1: length} for _ in inputs),),
             dynamo=True,
             verbose=False,
         )
@@ -117,14 +116,16 @@ def _pool(hidden: Any, attention_mask: Any, pooling: SentencePooling) -> Any:
 
 def _largest_difference(model: PretrainedModel, session: Any) -> float:
     infer, rng, worst = jax.jit(make_inference_function(model)), np.random.default_rng(0), 0.0
-    longest, segments = model.config.max_position_embeddings, model.config.type_vocab_size
+    longest, names = model.config.max_position_embeddings, input_names(model)
+    segments = getattr(model.config, "type_vocab_size", 1)
     for rows, length in ((1, min(5, longest)), (3, min(40, longest))):
         ids = rng.integers(0, model.config.vocab_size or 0, (rows, length))
         segment = rng.integers(0, segments, (rows, length))
         mask = rng.integers(0, 2, (rows, length))
         mask[:, rng.integers(length)] = 1  # at least one token
-        ours = infer(*(x.astype(np.int32) for x in (ids, mask, segment)))
-        theirs = session.run(None, dict(zip(INPUTS, (ids, mask, segment), strict=True)))
+        inputs = dict(zip(names, (ids, mask, segment), strict=False))
+        ours = infer(*(x.astype(np.int32) for x in inputs.values()))
+        theirs = session.run(None, inputs)
         for a, b in zip(ours, theirs, strict=True):
             worst = max(worst, float(np.abs(np.asarray(a) - b).max()))
     return worst

@@ -2,43 +2,48 @@
 
 All formats meet in one flat form: a dict with Hugging Face's dotted names, for example
 `bert.encoder.layer.0.attention.self.query.kernel`, and one matrix [in, out] per entry, with
-layers unstacked and queries, keys and values separate. Each format is a renaming of it.
+layers unstacked. Each format is a renaming of it. The names are in the table of each family.
 """
 
-from collections.abc import Iterable, Mapping
-from typing import Any
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from bert_jax.config import BertConfig
+from bert_jax.config import EncoderConfig
 from bert_jax.errors import ConfigError
+from bert_jax.interop.families import family_of
+from bert_jax.interop.family import Family
+from bert_jax.models.architectures import with_encoder
 
 Flat = dict[str, Any]
-QKV = ("query", "key", "value")
-PREFIX = "bert."
 
 
-def to_flat(params: Mapping[str, Any]) -> Flat:
+class Place(NamedTuple):
+    """Where one of their arrays is in one of ours."""
+
+    name: str
+    """Their name in the flat form."""
+    index: tuple[Any, ...]
+    """Its place in our array: the layer's number where ours is stacked, then the number in the
+    second axis where ours holds several of theirs."""
+    shape: tuple[int, ...]
+    """Its shape in the flat form."""
+
+
+def to_flat(params: Mapping[str, Any], config: EncoderConfig) -> Flat:
     """Flatten the parameters of any of `ARCHITECTURES`; works under `jax.eval_shape` too."""
-    bert = params.get("bert", params)
-    flat = {f"{PREFIX}{name}": x for name, x in _encoder_to_flat(bert).items()}
-    if "mlm" in params:
-        head = params["mlm"]
-        flat |= _prefixed("cls.predictions.transform.dense", head["dense"])
-        flat |= _prefixed("cls.predictions.transform.LayerNorm", head["norm"])
-        flat["cls.predictions.bias"] = head["bias"]
-    if "nsp" in params:
-        flat |= _prefixed("cls.seq_relationship", params["nsp"]["dense"])
-    for name in ("classifier", "qa_outputs"):
-        if name in params:
-            flat |= _prefixed(name, params[name])
+    flat: Flat = {}
+    for path, x in jax.tree_util.tree_leaves_with_path(with_encoder(dict(params))):
+        for place in _places(path, x.shape, family_of(config)):
+            flat[place.name] = x[place.index].reshape(place.shape)
     return flat
 
 
 def from_flat(
-    flat: Mapping[str, np.ndarray], shapes: Any, config: BertConfig, source: str
+    flat: Mapping[str, np.ndarray], shapes: Any, config: EncoderConfig, source: str
 ) -> dict[str, Any]:
     """Build parameters from the flat form.
 
@@ -52,116 +57,65 @@ def from_flat(
         ConfigError: the number of layers differs, a name is missing, a shape differs, an array is
             not of floating point, or a number is NaN or Inf.
     """
-    layers = {name.split(".")[3] for name in flat if name.startswith(f"{PREFIX}encoder.layer.")}
-    if len(layers) != config.num_hidden_layers:
+    family = family_of(config)
+    _check_layers(flat, family, config.num_hidden_layers, source)
+    flat_shapes = jax.eval_shape(lambda params: to_flat(params, config), shapes)
+    _check_shapes(flat, flat_shapes, source)
+    arrays = {name: _as_float32(flat[name], f"{source}: {name}") for name in flat_shapes}
+
+    def fill(path: tuple[Any, ...], shape: Any) -> np.ndarray:
+        x = np.empty(shape.shape, np.float32)
+        for place in _places(path, x.shape, family):
+            x[place.index] = arrays[place.name].reshape(x[place.index].shape)
+        return x
+
+    params = jax.tree_util.tree_map_with_path(fill, with_encoder(shapes))
+    return params if "bert" in shapes else params["bert"]
+
+
+def _places(path: tuple[Any, ...], shape: tuple[int, ...], family: Family) -> Iterator[Place]:
+    """Yield the arrays in the flat form that make up one of ours."""
+    part, leaf = jax.tree_util.keystr(path, simple=True, separator="."), ""
+    if part not in family.names:
+        part, _, leaf = part.rpartition(".")
+    names = family.theirs(part)
+    ending = f".{leaf}" if leaf else ""
+    is_stacked = "{}" in names[0]
+    layers: Iterable[tuple[int, ...]] = ((i,) for i in range(shape[0])) if is_stacked else [()]
+    inner = shape[1:] if is_stacked else shape
+    axis = 1 if leaf == "kernel" else 0  # of several: kernels are [D, 3, …], biases [3, …]
+    for layer in layers:
+        for j, name in enumerate(names):
+            if layer:
+                name = name.format(layer[0] + family.first_stacked)
+            if len(names) == 1:
+                yield Place(name + ending, layer, _flat_shape(part, leaf, inner))
+            else:
+                one = inner[:axis] + inner[axis + 1 :]
+                index = (*layer, *[slice(None)] * axis, j)
+                yield Place(name + ending, index, _flat_shape(part, leaf, one))
+
+
+def _flat_shape(part: str, leaf: str, shape: tuple[int, ...]) -> tuple[int, ...]:
+    """Return the shape of a matrix [in, out], or of a vector: heads have no axis of their own."""
+    if leaf == "kernel":
+        num_in = len(shape) - 1 if part.endswith(".out") else 1
+        return int(np.prod(shape[:num_in])), int(np.prod(shape[num_in:]))
+    return shape if not leaf else (int(np.prod(shape)),)
+
+
+def _check_layers(
+    flat: Mapping[str, np.ndarray], family: Family, num_layers: int, source: str
+) -> None:
+    stem = next(name for name in family.all_names if "{}" in name).partition("{}")[0]
+    layers = {name.removeprefix(stem).partition(".")[0] for name in flat if name.startswith(stem)}
+    if len(layers) != num_layers:
         raise ConfigError(
-            f"{source}: num_hidden_layers = {config.num_hidden_layers}, but the weights have"
+            f"{source}: num_hidden_layers = {num_layers}, but the weights have"
             f" {len(layers)} layers",
             "as many layers in both",
             "use weights and config.json that belong together",
         )
-    flat_shapes = jax.eval_shape(to_flat, shapes)
-    _check_shapes(flat, flat_shapes, source)
-    arrays = {name: _as_float32(flat[name], f"{source}: {name}") for name in flat_shapes}
-    inner = {k.removeprefix(PREFIX): x for k, x in arrays.items() if k.startswith(PREFIX)}
-    bert = _encoder_from_flat(inner, config)
-    if "bert" not in shapes:
-        return bert
-    params: dict[str, Any] = {"bert": bert}
-    if "mlm" in shapes:
-        params["mlm"] = {
-            "dense": _take(arrays, "cls.predictions.transform.dense"),
-            "norm": _take(arrays, "cls.predictions.transform.LayerNorm"),
-            "bias": arrays["cls.predictions.bias"],
-        }
-    if "nsp" in shapes:
-        params["nsp"] = {"dense": _take(arrays, "cls.seq_relationship")}
-    for name in ("classifier", "qa_outputs"):
-        if name in shapes:
-            params[name] = _take(arrays, name)
-    return params
-
-
-def _encoder_to_flat(bert: Mapping[str, Any]) -> Flat:
-    embeddings, layers = bert["embeddings"], bert["layers"]
-    flat: Flat = {
-        "embeddings.word_embeddings.embedding": embeddings["word"],
-        "embeddings.position_embeddings.embedding": embeddings["position"],
-        "embeddings.token_type_embeddings.embedding": embeddings["segment"],
-        **_prefixed("embeddings.LayerNorm", embeddings["norm"]),
-    }
-    qkv, out = layers["attention"]["qkv"], layers["attention"]["out"]
-    num_layers, width = qkv["kernel"].shape[:2]
-    for i in range(num_layers):
-        name = f"encoder.layer.{i}"
-        for j, part in enumerate(QKV):
-            flat[f"{name}.attention.self.{part}.kernel"] = qkv["kernel"][i, :, j].reshape(width, -1)
-            flat[f"{name}.attention.self.{part}.bias"] = qkv["bias"][i, j].reshape(-1)
-        flat[f"{name}.attention.output.dense.kernel"] = out["kernel"][i].reshape(-1, width)
-        flat[f"{name}.attention.output.dense.bias"] = out["bias"][i]
-        for theirs, ours in _shared_parts(layers).items():
-            flat |= _prefixed(f"{name}.{theirs}", {k: x[i] for k, x in ours.items()})
-    if "pooler" in bert:
-        flat |= _prefixed("pooler.dense", bert["pooler"])
-    return flat
-
-
-def _shared_parts(layers: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the parts of a layer that are one matrix, or one norm, in both forms."""
-    return {
-        "attention.output.LayerNorm": layers["attention_norm"],
-        "intermediate.dense": layers["feed_forward"]["up"],
-        "output.dense": layers["feed_forward"]["down"],
-        "output.LayerNorm": layers["feed_forward_norm"],
-    }
-
-
-def _encoder_from_flat(flat: Mapping[str, np.ndarray], config: BertConfig) -> dict[str, Any]:
-    width, heads = config.hidden_size, config.num_attention_heads
-    split = (heads, width // heads)
-
-    def layer(name: str) -> dict[str, Any]:
-        parts = [_take(flat, f"{name}.attention.self.{part}") for part in QKV]
-        out = _take(flat, f"{name}.attention.output.dense")
-        return {
-            "attention": {
-                "qkv": {
-                    "kernel": np.stack([p["kernel"].reshape(width, *split) for p in parts], 1),
-                    "bias": np.stack([p["bias"].reshape(split) for p in parts]),
-                },
-                "out": {**out, "kernel": out["kernel"].reshape(*split, width)},
-            },
-            "attention_norm": _take(flat, f"{name}.attention.output.LayerNorm"),
-            "feed_forward": {
-                "up": _take(flat, f"{name}.intermediate.dense"),
-                "down": _take(flat, f"{name}.output.dense"),
-            },
-            "feed_forward_norm": _take(flat, f"{name}.output.LayerNorm"),
-        }
-
-    layers = [layer(f"encoder.layer.{i}") for i in range(config.num_hidden_layers)]
-    bert = {
-        "embeddings": {
-            "word": flat["embeddings.word_embeddings.embedding"],
-            "position": flat["embeddings.position_embeddings.embedding"],
-            "segment": flat["embeddings.token_type_embeddings.embedding"],
-            "norm": _take(flat, "embeddings.LayerNorm"),
-        },
-        "layers": jax.tree.map(lambda *leaves: np.stack(leaves), *layers),
-    }
-    if "pooler.dense.kernel" in flat:
-        bert["pooler"] = _take(flat, "pooler.dense")
-    return bert
-
-
-def _prefixed(name: str, leaves: Mapping[str, Any]) -> Flat:
-    return {f"{name}.{leaf}": x for leaf, x in leaves.items()}
-
-
-def _take(flat: Mapping[str, np.ndarray], name: str) -> dict[str, np.ndarray]:
-    """Return the leaves of one matrix or one norm: its kernel or scale, and its bias."""
-    first = "scale" if f"{name}.scale" in flat else "kernel"
-    return {first: flat[f"{name}.{first}"], "bias": flat[f"{name}.bias"]}
 
 
 def _check_shapes(flat: Mapping[str, np.ndarray], shapes: Mapping[str, Any], source: str) -> None:
@@ -217,7 +171,7 @@ def to_torch_names(flat: Mapping[str, Any]) -> dict[str, np.ndarray]:
     return renamed
 
 
-def from_torch_names(tensors: Mapping[str, np.ndarray]) -> Flat:
+def from_torch_names(tensors: Mapping[str, np.ndarray], family: Family) -> Flat:
     """Convert from a PyTorch state dict, also one of 2019, with "gamma" and "beta"."""
     flat = {}
     for name, x in tensors.items():
@@ -225,26 +179,26 @@ def from_torch_names(tensors: Mapping[str, np.ndarray]) -> Flat:
         stem, _, leaf = name.removeprefix("module.").rpartition(".")
         leaf = {"gamma": "weight", "beta": "bias"}.get(leaf, leaf)
         if leaf == "weight":
-            if stem.endswith("LayerNorm"):
+            if stem.lower().endswith("norm"):
                 leaf = "scale"
             elif stem.endswith("_embeddings"):
                 leaf = "embedding"
             else:
                 leaf, x = "kernel", x.T
         flat[f"{stem}.{leaf}"] = x
-    return _add_bert_prefix(flat)
+    return _add_prefix(flat, family)
 
 
-def from_flax_names(arrays: Mapping[str, np.ndarray]) -> Flat:
+def from_flax_names(arrays: Mapping[str, np.ndarray], family: Family) -> Flat:
     """Convert from a Hugging Face Flax checkpoint whose names are joined by "."."""
-    return _add_bert_prefix(dict(arrays))
+    return _add_prefix(dict(arrays), family)
 
 
-def _add_bert_prefix(flat: Flat) -> Flat:
-    """Add the prefix that all models but a bare `BertModel` have."""
-    if any(name.startswith(PREFIX) for name in flat):
+def _add_prefix(flat: Flat, family: Family) -> Flat:
+    """Add the prefix that all models but a bare encoder have."""
+    prefix = family.prefix
+    if any(name.startswith(prefix) for name in flat):
         return flat
-    return {
-        f"{PREFIX}{k}" if k.startswith(("embeddings.", "encoder.", "pooler.")) else k: x
-        for k, x in flat.items()
-    }
+    in_encoder = (name.removeprefix(prefix) for name in family.all_names if name.startswith(prefix))
+    first = {name.partition(".")[0] for name in in_encoder}  # "embeddings", "encoder", …
+    return {f"{prefix}{k}" if k.partition(".")[0] in first else k: x for k, x in flat.items()}

@@ -10,6 +10,7 @@ from jax import Array
 
 from bert_jax.filesystem import write_bytes
 from bert_jax.interop.huggingface import PretrainedModel
+from bert_jax.models.architectures import ENCODERS, encoder_of, head_of
 from bert_jax.models.functional import build
 from bert_jax.models.pooling import pool_sequences
 from bert_jax.nn.execution import matmul_precision
@@ -18,51 +19,61 @@ from bert_jax.nn.layout import RowLayout
 PLATFORMS = ("cpu", "cuda", "rocm", "tpu")
 
 
-def make_inference_function(
-    model: PretrainedModel,
-) -> Callable[[Array, Array, Array], tuple[Array, ...]]:
-    """Return a function of Hugging Face's three inputs that closes over the parameters.
+def make_inference_function(model: PretrainedModel) -> Callable[..., tuple[Array, ...]]:
+    """Return a function of Hugging Face's inputs that closes over the parameters.
 
-    `f(input_ids [B, T], attention_mask [B, T], token_type_ids [B, T])`, all int32, returns
+    `f(input_ids [B, T], attention_mask [B, T], token_type_ids [B, T])`, all int32, the last one for
+    models with segments only, returns
 
     - any model with `model.sentence`: a vector for each text [B, D];
-    - BertModel: last hidden state [B, T, D] and, with a pooler, the pooled [CLS] [B, D];
-    - BertForPreTraining: MLM logits [B, T, V] and NSP logits [B, 2];
-    - BertForSequenceClassification: logits [B, C];
-    - BertForQuestionAnswering: logits of starts [B, T] and of ends [B, T];
+    - an encoder: last hidden state [B, T, D] and, with a pooler, the pooled [CLS] [B, D];
+    - for pretraining: MLM logits [B, T, V] and NSP logits [B, 2];
+    - for classification of sequences: logits [B, C];
+    - for question answering: logits of starts [B, T] and of ends [B, T];
     - the others: logits [B, T, V or C].
 
     They are the outputs of `transformers` for any mask: a token attends to those whose
     `attention_mask` is not 0, wherever they stand, and has the position of its index.
     """
-    name = model.architecture
+    head = head_of(model.architecture)
     _, merge = build(model.config, model.module)
 
-    def infer(input_ids: Array, attention_mask: Array, token_type_ids: Array) -> tuple[Array, ...]:
+    def infer(
+        input_ids: Array, attention_mask: Array, token_type_ids: Array | None = None
+    ) -> tuple[Array, ...]:
         module = merge(jax.tree.map(jnp.asarray, model.params))
-        bert = module if name == "BertModel" else module.bert
         index = jnp.broadcast_to(jnp.arange(input_ids.shape[1]), input_ids.shape)
+        segments = jnp.zeros_like(input_ids) if token_type_ids is None else token_type_ids
         is_token = (attention_mask != 0).astype(jnp.int32)
-        first, count = is_token.argmax(axis=-1, keepdims=True), is_token.sum(axis=-1, keepdims=True)
-        layout = RowLayout(is_token, index, token_type_ids, first, count)
-        hidden = bert(input_ids, layout, mask=(attention_mask != 0)[:, None, None, :])
+        count = is_token.sum(axis=-1, keepdims=True)
+        layout = RowLayout(is_token, index, segments, jnp.zeros_like(count), count)
+        mask = (attention_mask != 0)[:, None, None, :]
         if model.sentence:
-            return (pool_sequences(hidden, layout, model.sentence)[:, 0],)
-        if name in ("BertForMaskedLM", "BertForPreTraining"):
-            mlm_logits = module.mlm(hidden, bert.embeddings.word[...])
-            if name == "BertForMaskedLM":
-                return (mlm_logits,)
-            return mlm_logits, module.nsp(bert.pool(hidden[:, :1]))[:, 0]
-        if name == "BertForSequenceClassification":
-            return (module.classifier(bert.pool(hidden[:, 0])),)
-        if name == "BertForTokenClassification":
-            return (module.classifier(hidden),)
-        if name == "BertForQuestionAnswering":
-            logits = module.qa_outputs(hidden)
-            return logits[..., 0], logits[..., 1]
-        return (hidden, bert.pool(hidden[:, 0])) if model.has_pooler else (hidden,)
+            first = is_token.argmax(axis=-1, keepdims=True).astype(jnp.int32)
+            hidden = encoder_of(module)(input_ids, layout, mask=mask)
+            return (pool_sequences(hidden, layout._replace(starts=first), model.sentence)[:, 0],)
+        if head == "ForPreTraining":
+            mlm_logits, nsp_logits = module(input_ids, layout, index, mask=mask)
+            return mlm_logits, nsp_logits[:, 0]
+        outputs = module(input_ids, layout, mask=mask)
+        if head == "ForSequenceClassification":
+            return (outputs[:, 0],)
+        if head == "ForQuestionAnswering":
+            return outputs[..., 0], outputs[..., 1]
+        return (outputs, module.pool(outputs[:, 0])) if is_pooled(model) else (outputs,)
 
     return infer
+
+
+def is_pooled(model: PretrainedModel) -> bool:
+    """Return True if the function of a model returns a pooled vector too."""
+    return model.architecture in ENCODERS and model.has_pooler
+
+
+def input_names(model: PretrainedModel) -> tuple[str, ...]:
+    """Return Hugging Face's names of a model's inputs."""
+    names = ("input_ids", "attention_mask")
+    return (*names, "token_type_ids") if model.config.has_segments else names
 
 
 def write_stablehlo(model: PretrainedModel, path: Path) -> None:
@@ -71,11 +82,14 @@ def write_stablehlo(model: PretrainedModel, path: Path) -> None:
     Example:
         >>> f = jax.export.deserialize(bytearray(Path("model.stablehlo").read_bytes())).call
         >>> (logits,) = f(input_ids, attention_mask, token_type_ids)  # int32 [B, T]
+
+    A model without segments takes the first two.
     """
     longest = model.config.max_position_embeddings
     batch, length = jax.export.symbolic_shape("b, t", constraints=(f"t <= {longest}",))
     shape = jax.ShapeDtypeStruct((batch, length), jnp.int32)
     function = jax.jit(make_inference_function(model))
     with jax.default_matmul_precision(matmul_precision("float32")):
-        exported = jax.export.export(function, platforms=PLATFORMS)(shape, shape, shape)
+        inputs = [shape for _ in input_names(model)]
+        exported = jax.export.export(function, platforms=PLATFORMS)(*inputs)
     write_bytes(path, exported.serialize())

@@ -11,6 +11,7 @@ from flax.serialization import msgpack_restore
 
 from bert_jax.errors import CheckpointError, ConfigError, one_line
 from bert_jax.filesystem import open_regular, read_json_object
+from bert_jax.interop.family import Family
 from bert_jax.interop.parameter_names import Flat, from_flax_names, from_torch_names
 
 WEIGHTS_FILE = "model.safetensors"
@@ -22,7 +23,7 @@ WeightsDtype = Literal["float32", "float16", "bfloat16"]
 """Types of numbers that weights are written in."""
 
 
-def read_weights(folder: Path) -> Flat:
+def read_weights(folder: Path, family: Family) -> Flat:
     """Read `model.safetensors`, whole or in parts, or the old `flax_model.msgpack`.
 
     Raises:
@@ -31,7 +32,7 @@ def read_weights(folder: Path) -> Flat:
     """
     path, index = folder / WEIGHTS_FILE, folder / f"{WEIGHTS_FILE}.index.json"
     if path.exists():
-        return from_torch_names(_read_safetensors(path))
+        return from_torch_names(_read_safetensors(path), family)
     if index.exists():
         parts = read_json_object(index).get("weight_map")
         names = list(parts.values()) if isinstance(parts, dict) else []
@@ -44,10 +45,10 @@ def read_weights(folder: Path) -> Flat:
         tensors: dict[str, np.ndarray] = {}
         for name in sorted(set(names)):
             tensors |= _read_safetensors(folder / name)
-        return from_torch_names(tensors)
+        return from_torch_names(tensors, family)
     flax_path = folder / "flax_model.msgpack"
     if flax_path.exists():
-        return from_flax_names(_read_msgpack(flax_path))
+        return from_flax_names(_read_msgpack(flax_path), family)
     pickled = [p.name for p in sorted(folder.iterdir()) if p.suffix in PICKLED]
     if pickled:
         raise CheckpointError(

@@ -1,5 +1,7 @@
 """BERT (Devlin et al. 2019): encoder, pooler, and the pretraining model."""
 
+from typing import ClassVar, Literal
+
 import jax.numpy as jnp
 from flax import nnx
 from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
@@ -14,9 +16,15 @@ from bert_jax.nn.layout import RowLayout
 from bert_jax.nn.linear import Linear
 from bert_jax.nn.transformer import EncoderLayer, apply_layers, packed_mask, stack_layers
 
+PoolerUse = Literal["needed", "optional"]
+"""Use of the encoder's pooler: read by the model, or kept if it is asked for. A model without this
+has none."""
+
 
 class Bert(nnx.Module):
     """The encoder over packed rows, and the pooler."""
+
+    pooler_use: ClassVar[PoolerUse] = "optional"
 
     def __init__(self, config: BertConfig, rngs: nnx.Rngs, pooling: bool = True):
         width = config.hidden_size
@@ -65,6 +73,8 @@ class Bert(nnx.Module):
 class BertForPreTraining(nnx.Module):
     """BERT with both pretraining heads (section 3.1)."""
 
+    pooler_use: ClassVar[PoolerUse] = "needed"
+
     def __init__(self, config: BertConfig, rngs: nnx.Rngs):
         self.bert = Bert(config, rngs)
         self.mlm = MaskedLanguageHead(config, rngs)
@@ -76,6 +86,7 @@ class BertForPreTraining(nnx.Module):
         layout: RowLayout,
         mlm_positions: Int[Array, "B P"],
         *,
+        mask: Bool[Array, "B 1 #T T"] | None = None,
         key: PRNGKeyArray | None = None,
         execution: Execution = DEFAULT_EXECUTION,
     ) -> tuple[Float[Array, "B P V"], Float[Array, "B J 2"]]:
@@ -88,11 +99,14 @@ class BertForPreTraining(nnx.Module):
             tokens: token ids, after masking.
             layout: `row_layout(lengths, T)`.
             mlm_positions: positions to predict; padding may be any position.
+            mask: as the encoder's.
             key: PRNG key of dropout; None disables it.
             execution: dtypes and kernels.
         """
         num_sequences = layout.starts.shape[1]
         positions = jnp.concatenate([layout.starts, mlm_positions], axis=1)
-        hidden = self.bert(tokens, layout, positions=positions, key=key, execution=execution)
+        hidden = self.bert(
+            tokens, layout, mask=mask, positions=positions, key=key, execution=execution
+        )
         mlm_logits = self.mlm(hidden[:, num_sequences:], self.bert.embeddings.word[...])
         return mlm_logits, self.nsp(self.bert.pool(hidden[:, :num_sequences]))

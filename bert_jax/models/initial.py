@@ -23,15 +23,16 @@ def start_kernels(params: Params, config: PretrainConfig) -> Params:
         params: parameters as `build`'s `init` draws them.
         config: the run.
     """
-    drawn = TRUNCATED_STDDEV * config.model.initializer_range
 
     def start(path: tuple[Any, ...], x: Array) -> Array:
         names = tuple(str(getattr(key, "key", key)) for key in path)
         if names[-1] != "kernel":
             return x
-        if config.zero_outputs and names[-3:] in OUTPUTS:
+        ends_block = names[-3:] in OUTPUTS
+        if config.zero_outputs and ends_block:
             return jnp.zeros_like(x)
         if config.kernel_start == "fan_in":
+            drawn = TRUNCATED_STDDEV * config.model.kernel_stddev(ends_block)
             return x / (math.sqrt(_fan_in(names, x.shape)) * drawn)
         return x
 

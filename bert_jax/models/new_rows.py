@@ -44,6 +44,6 @@ def _change_rows(params: Params, change: Callable[[np.ndarray], np.ndarray]) -> 
     embeddings = params["bert"]["embeddings"]
     embeddings = {**embeddings, "word": change(embeddings["word"])}
     new = {**params, "bert": {**params["bert"], "embeddings": embeddings}}
-    if "mlm" in params:
+    if "bias" in params.get("mlm", {}):
         new["mlm"] = {**params["mlm"], "bias": change(params["mlm"]["bias"])}
     return new

@@ -1,11 +1,13 @@
 """BERT with an output layer for a task (Devlin et al. 2019, section 4 and figure 4)."""
 
+from typing import ClassVar
+
 import jax.numpy as jnp
 from flax import nnx
-from jaxtyping import Array, Float, Int, PRNGKeyArray
+from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
 
 from bert_jax.config import BertConfig
-from bert_jax.models.bert import Bert
+from bert_jax.models.bert import Bert, BertForPreTraining, PoolerUse
 from bert_jax.models.heads import MaskedLanguageHead
 from bert_jax.nn.dropout import dropout, split_key
 from bert_jax.nn.execution import DEFAULT_EXECUTION, Execution
@@ -23,8 +25,11 @@ class BertForMaskedLM(nnx.Module):
         pooling: True keeps a pooler, which this head does not use.
     """
 
+    encoder: ClassVar[type[Bert]] = Bert
+    pooler_use: ClassVar[PoolerUse] = "optional"
+
     def __init__(self, config: BertConfig, rngs: nnx.Rngs, pooling: bool = False):
-        self.bert = Bert(config, rngs, pooling)
+        self.bert = self.encoder(config, rngs, pooling)
         self.mlm = MaskedLanguageHead(config, rngs)
 
     def __call__(
@@ -32,12 +37,15 @@ class BertForMaskedLM(nnx.Module):
         tokens: Int[Array, "B T"],
         layout: RowLayout,
         *,
+        mask: Bool[Array, "B 1 #T T"] | None = None,
         positions: Int[Array, "B P"] | None = None,
         key: PRNGKeyArray | None = None,
         execution: Execution = DEFAULT_EXECUTION,
     ) -> Float[Array, "B P V"]:
         """Return logits over the vocabulary in float32, at these positions or at all T."""
-        hidden = self.bert(tokens, layout, positions=positions, key=key, execution=execution)
+        hidden = self.bert(
+            tokens, layout, mask=mask, positions=positions, key=key, execution=execution
+        )
         return self.mlm(hidden, self.bert.embeddings.word[...])
 
 
@@ -50,8 +58,11 @@ class BertForSequenceClassification(nnx.Module):
         rngs: RNG streams of the initial values.
     """
 
+    encoder: ClassVar[type[Bert]] = Bert
+    pooler_use: ClassVar[PoolerUse] = "needed"
+
     def __init__(self, config: BertConfig, num_labels: int, rngs: nnx.Rngs):
-        self.bert = Bert(config, rngs)
+        self.bert = self.encoder(config, rngs)
         width, init = config.hidden_size, truncated_normal(config.initializer_range)
         self.classifier = Linear((width,), (num_labels,), init, rngs)
         self.dropout_rate = config.head_dropout_prob
@@ -61,12 +72,15 @@ class BertForSequenceClassification(nnx.Module):
         tokens: Int[Array, "B T"],
         layout: RowLayout,
         *,
+        mask: Bool[Array, "B 1 #T T"] | None = None,
         key: PRNGKeyArray | None = None,
         execution: Execution = DEFAULT_EXECUTION,
     ) -> Float[Array, "B J C"]:
         """Return the logits of each sequence of each row, in float32."""
         bert_key, head_key = split_key(key, 2)
-        cls = self.bert(tokens, layout, positions=layout.starts, key=bert_key, execution=execution)
+        cls = self.bert(
+            tokens, layout, mask=mask, positions=layout.starts, key=bert_key, execution=execution
+        )
         pooled = dropout(self.bert.pool(cls), head_key, self.dropout_rate)
         return self.classifier(pooled).astype(jnp.float32)
 
@@ -81,8 +95,11 @@ class BertForTokenClassification(nnx.Module):
         pooling: True keeps a pooler, which this head does not use.
     """
 
+    encoder: ClassVar[type[Bert]] = Bert
+    pooler_use: ClassVar[PoolerUse] = "optional"
+
     def __init__(self, config: BertConfig, num_labels: int, rngs: nnx.Rngs, pooling: bool = False):
-        self.bert = Bert(config, rngs, pooling)
+        self.bert = self.encoder(config, rngs, pooling)
         width, init = config.hidden_size, truncated_normal(config.initializer_range)
         self.classifier = Linear((width,), (num_labels,), init, rngs)
         self.dropout_rate = config.head_dropout_prob
@@ -92,12 +109,13 @@ class BertForTokenClassification(nnx.Module):
         tokens: Int[Array, "B T"],
         layout: RowLayout,
         *,
+        mask: Bool[Array, "B 1 #T T"] | None = None,
         key: PRNGKeyArray | None = None,
         execution: Execution = DEFAULT_EXECUTION,
     ) -> Float[Array, "B T C"]:
         """Return the logits of each token, in float32."""
         bert_key, head_key = split_key(key, 2)
-        hidden = self.bert(tokens, layout, key=bert_key, execution=execution)
+        hidden = self.bert(tokens, layout, mask=mask, key=bert_key, execution=execution)
         hidden = dropout(hidden, head_key, self.dropout_rate)
         return self.classifier(hidden).astype(jnp.float32)
 
@@ -111,8 +129,11 @@ class BertForQuestionAnswering(nnx.Module):
         pooling: True keeps a pooler, which this head does not use.
     """
 
+    encoder: ClassVar[type[Bert]] = Bert
+    pooler_use: ClassVar[PoolerUse] = "optional"
+
     def __init__(self, config: BertConfig, rngs: nnx.Rngs, pooling: bool = False):
-        self.bert = Bert(config, rngs, pooling)
+        self.bert = self.encoder(config, rngs, pooling)
         init = truncated_normal(config.initializer_range)
         self.qa_outputs = Linear((config.hidden_size,), (2,), init, rngs)
 
@@ -121,9 +142,21 @@ class BertForQuestionAnswering(nnx.Module):
         tokens: Int[Array, "B T"],
         layout: RowLayout,
         *,
+        mask: Bool[Array, "B 1 #T T"] | None = None,
         key: PRNGKeyArray | None = None,
         execution: Execution = DEFAULT_EXECUTION,
     ) -> Float[Array, "B T 2"]:
         """Return the logits of each token as start and as end, in float32."""
-        hidden = self.bert(tokens, layout, key=key, execution=execution)
+        hidden = self.bert(tokens, layout, mask=mask, key=key, execution=execution)
         return self.qa_outputs(hidden).astype(jnp.float32)
+
+
+BERT_MODELS = {
+    "BertModel": Bert,
+    "BertForPreTraining": BertForPreTraining,
+    "BertForMaskedLM": BertForMaskedLM,
+    "BertForSequenceClassification": BertForSequenceClassification,
+    "BertForTokenClassification": BertForTokenClassification,
+    "BertForQuestionAnswering": BertForQuestionAnswering,
+}
+"""BERT's models by their Hugging Face names."""

@@ -118,10 +118,7 @@ class SelfAttention(nnx.Module):
         key: PRNGKeyArray | None,
         execution: Execution,
     ) -> Float[Array, "B P D"]:
-        """Attend from every token, or only from those at `positions` (P = T if None).
-
-        With `positions`, a mask of booleans must have all rows, [B, 1, T, T].
-        """
+        """Attend from every token, or only from those at `positions` (P = T if None)."""
         q, k, v = self.project(x)
         if positions is not None:  # few queries, perhaps an odd number, which cuDNN rejects
             q, mask = gather_positions(q, positions), gather_queries(mask, positions)
@@ -152,11 +149,16 @@ def packed_mask(sequence_ids: Int[Array, "B T"], implementation: AttentionKernel
 
 
 def gather_queries(
-    mask: Bool[Array, "B 1 T S"] | SequenceIds, positions: Int[Array, "B P"]
-) -> Bool[Array, "B 1 P S"] | SequenceIds:
-    """Return the mask's rows of the queries at some positions, [B, 1, P, S], or their ids."""
+    mask: Bool[Array, "B 1 #T S"] | SequenceIds, positions: Int[Array, "B P"]
+) -> Bool[Array, "B 1 #P S"] | SequenceIds:
+    """Return the mask's rows of the queries at some positions, [B, 1, P, S], or their ids.
+
+    A mask that is the same for all queries, [B, 1, 1, S], stays as it is.
+    """
     if isinstance(mask, SequenceIds):
         return SequenceIds(gather_positions(mask.queries, positions), mask.keys)
+    if mask.shape[2] == 1:
+        return mask
     return gather_positions(mask[:, 0], positions)[:, None]
 
 

@@ -11,11 +11,6 @@ from bert_jax.reports.report import format_interval, format_score
 from bert_jax.tasks.task import Task
 from bert_jax.tokenizer.tokenizer import Tokenizer
 
-_AUTO_MODELS = {
-    "BertForSequenceClassification": "AutoModelForSequenceClassification",
-    "BertForTokenClassification": "AutoModelForTokenClassification",
-    "BertForQuestionAnswering": "AutoModelForQuestionAnswering",
-}
 _PIPELINE_TAGS = {
     "classification": "text-classification", "multilabel": "text-classification",
     "regression": "text-classification", "tagging": "token-classification",
@@ -47,17 +42,18 @@ def model_card(
         reports: reports by the name of the data set, as `make_report` gives them.
     """
     kind = _TASK_NAMES.get(config.task, config.task.replace("_", " "))
-    auto_model = _AUTO_MODELS.get(task.architecture, "AutoModel")
+    family = model.config.family.replace("Bert", "BERT")
+    auto_model = f"AutoModel{task.head}"
     lines = [
         "---",
         "library_name: transformers",
         f"pipeline_tag: {_PIPELINE_TAGS.get(config.task, 'feature-extraction')}",
-        "tags: [bert, bert_jax]",
+        f"tags: [{model.config.model_type}, bert_jax]",
         "---",
         "",
         f"# {escape_markdown(config.name or config.task)}",
         "",
-        f"A BERT for {kind}, fine-tuned with bert_jax.",
+        f"A {family} for {kind}, fine-tuned with bert_jax.",
         "",
         "## Scores",
         "",

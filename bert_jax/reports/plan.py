@@ -111,7 +111,7 @@ def make_plan(config: PretrainConfig, machine: Machine, encoder_rows: int = 0) -
     planned = read_run(config, encoder_rows)
     config, num_rows = planned.config, planned.num_rows
     shapes = jax.eval_shape(
-        build(config.model, architecture(pretraining_architecture(planned.nsp)))[0],
+        build(config.model, architecture(pretraining_architecture(config.model, planned.nsp)))[0],
         jax.random.key(0),
     )
     lines = [
@@ -160,7 +160,7 @@ def read_run(config: PretrainConfig, encoder_rows: int) -> PlannedRun:
         return PlannedRun(
             config,
             Tokenizer([*SPECIAL_TOKENS, *words]),
-            nsp=config.nsp is not False,
+            nsp=config.nsp is not False and config.model.has_nsp,
             max_sequences={length: default_max_pairs(length) for length in lengths},
             num_rows={},
             held_out=True,
@@ -180,7 +180,7 @@ def read_run(config: PretrainConfig, encoder_rows: int) -> PlannedRun:
         {length: each.row_format.max_sequences for length, each in rows.items()},
         num_rows,
         all("eval" in data.splits(length) for length in num_rows),
-        open_extension(config, folder, data_identity(data, nsp)).describe(),
+        open_extension(config, folder, data_identity(data, nsp, config.model)).describe(),
     )
 
 

@@ -15,6 +15,7 @@ from bert_jax.errors import DataError
 from bert_jax.labelled.batching import EncodedText
 from bert_jax.labelled.rejects import Rejects
 from bert_jax.labelled.texts import TextExample, encode_texts, parse_text, read_text_examples
+from bert_jax.models.architectures import Head
 from bert_jax.tasks.class_weights import class_weights
 from bert_jax.tasks.losses import cross_entropy
 from bert_jax.tasks.metrics import classification_scores, confusion_counts, scores_by_class
@@ -33,7 +34,7 @@ class Classification:
     weights: tuple[float, ...] = ()
     """Weight of each class in the loss; empty: 1 for all."""
     kind: ClassVar[str] = "classification"
-    architecture: ClassVar[str] = "BertForSequenceClassification"
+    head: ClassVar[Head] = "ForSequenceClassification"
     problem_type: ClassVar[str | None] = None
     metric: ClassVar[str] = "accuracy"
 

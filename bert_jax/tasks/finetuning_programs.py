@@ -10,7 +10,7 @@ from bert_jax.config import FinetuneConfig, LoopConfig
 from bert_jax.config.finetuning import loop_config, optimizer_config
 from bert_jax.labelled.batching import Packing, planned_batches, steps_per_epoch
 from bert_jax.labelled.packed import packed_batches
-from bert_jax.models.architectures import WITH_LABELS, architecture
+from bert_jax.models.architectures import WITH_LABELS, architecture, architecture_of
 from bert_jax.models.functional import build
 from bert_jax.nn.execution import choose_execution, device_platform
 from bert_jax.tasks.prediction import SplitOutputs, make_predict_step, make_predictor
@@ -75,13 +75,14 @@ def set_up_training(
     encoder = encoder._replace(config=dropped_out)
     pad_id = encoder.tokenizer.pad_id
     packing = Packing(config.max_length, pad_id, parallel.num_devices, parallel.process)
-    num_labels = len(task.labels) if task.architecture in WITH_LABELS else 0
-    init, merge = build(encoder.config, architecture(task.architecture, num_labels))
+    name = architecture_of(encoder.config, task.head)
+    num_labels = len(task.labels) if name in WITH_LABELS else 0
+    init, merge = build(encoder.config, architecture(name, num_labels))
     execution = choose_execution(
         config.attention,
         platform=device_platform(parallel.mesh.devices.flat[0]),
         dtype=config.dtype,
-        dropout_rate=encoder.config.attention_probs_dropout_prob,
+        dropout_rate=encoder.config.attention_dropout_rate,
         unroll=encoder.config.num_hidden_layers <= MAX_UNROLLED_LAYERS,
     )
     loop = loop_config(config, steps_per_epoch(len(data["train"].encoded), config.batch_size))

@@ -3,6 +3,7 @@
 from typing import Any
 
 from bert_jax.errors import ConfigError
+from bert_jax.models.architectures import Head, head_of
 from bert_jax.tasks.classification import Classification
 from bert_jax.tasks.multilabel import MultiLabel
 from bert_jax.tasks.question_answering import QuestionAnswering
@@ -33,7 +34,7 @@ def restore_task(
         ConfigError: a kind unknown, or of a different architecture or problem type; options
             that are invalid.
     """
-    kind = (saved or {}).get("kind", _infer_kind(architecture, labels, problem_type))
+    kind = (saved or {}).get("kind", _infer_kind(head_of(architecture), labels, problem_type))
     if kind is None:
         return None
     if not isinstance(kind, str) or kind not in KINDS:
@@ -42,10 +43,10 @@ def restore_task(
             f"one of {', '.join(KINDS)}",
             "update bert_jax",
         )
-    if KINDS[kind].architecture != architecture:
+    if KINDS[kind].head != head_of(architecture):
         raise ConfigError(
             f"the model was fine-tuned for {kind!r}, but is a {architecture}",
-            f"a {KINDS[kind].architecture}",
+            f"a model {KINDS[kind].head}",
             "restore the directory's files; they do not belong together",
         )
     if (kind == MultiLabel.kind) != (problem_type == MultiLabel.problem_type):
@@ -57,11 +58,11 @@ def restore_task(
     return KINDS[kind].from_labels(labels, saved)
 
 
-def _infer_kind(architecture: str, labels: tuple[str, ...], problem_type: str | None) -> str | None:
+def _infer_kind(head: Head, labels: tuple[str, ...], problem_type: str | None) -> str | None:
     """Return the kind of task of a model without a saved task; None for an encoder."""
-    if architecture == "BertForSequenceClassification":
+    if head == "ForSequenceClassification":
         if problem_type == MultiLabel.problem_type:
             return MultiLabel.kind
         is_number = problem_type == "regression" or len(labels) == 1
         return Regression.kind if is_number else Classification.kind
-    return next((k for k, task in KINDS.items() if task.architecture == architecture), None)
+    return next((k for k, task in KINDS.items() if task.head == head), None)

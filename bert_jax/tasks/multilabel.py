@@ -15,6 +15,7 @@ from bert_jax.labelled.batching import EncodedText
 from bert_jax.labelled.multilabel import MultiLabelExample, read_multilabel_examples
 from bert_jax.labelled.rejects import Rejects
 from bert_jax.labelled.texts import TextExample, encode_texts, parse_text
+from bert_jax.models.architectures import Head
 from bert_jax.tasks.classification import MAX_CLASSES, numbers_first
 from bert_jax.tasks.losses import binary_cross_entropy
 from bert_jax.tasks.multilabel_metrics import (
@@ -36,7 +37,7 @@ class MultiLabel:
     thresholds: tuple[float, ...] = ()
     """Probability from which each label is predicted; empty: 0.5 for all."""
     kind: ClassVar[str] = "multilabel"
-    architecture: ClassVar[str] = "BertForSequenceClassification"
+    head: ClassVar[Head] = "ForSequenceClassification"
     problem_type: ClassVar[str | None] = "multi_label_classification"
     metric: ClassVar[str] = "f1_micro"
 

@@ -45,7 +45,7 @@ def make_predictor(
         packing: how texts are packed into rows.
         batch_size: size of a batch, see `packed_batches`.
     """
-    by_token = task.architecture in BY_TOKEN
+    by_token = task.head in BY_TOKEN
 
     def predict(params: Params, split: Split) -> SplitOutputs:
         total = count = 0.0

@@ -25,9 +25,10 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from bert_jax.config import PretrainConfig
+from bert_jax.config import EncoderConfig, PretrainConfig
 from bert_jax.corpus.prepared import PreparedData
 from bert_jax.drawing.curves import Panel
+from bert_jax.models.architectures import architecture_of
 from bert_jax.nn.execution import Execution
 from bert_jax.nn.layout import RowLayout, row_layout
 from bert_jax.nn.transformer import LARGE_NEGATIVE
@@ -47,12 +48,12 @@ CONSTANT_SHARE = 0.95  # of the NSP labels
 MASK_OUTCOMES = ("mask", "random", "kept")
 
 
-def pretraining_architecture(nsp: bool) -> str:
+def pretraining_architecture(config: EncoderConfig, nsp: bool) -> str:
     """Return Hugging Face's name of the model that learns from rows with or without NSP labels."""
-    return "BertForPreTraining" if nsp else "BertForMaskedLM"
+    return architecture_of(config, "ForPreTraining" if nsp else "ForMaskedLM")
 
 
-def data_identity(data: PreparedData, nsp: bool) -> dict[str, str | None]:
+def data_identity(data: PreparedData, nsp: bool, model: EncoderConfig) -> dict[str, str | None]:
     """Return what a run, its checkpoints and a run that extends it agree on of their data.
 
     "architecture" is None for runs with NSP: those of earlier versions have none.
@@ -60,7 +61,7 @@ def data_identity(data: PreparedData, nsp: bool) -> dict[str, str | None]:
     return {
         "tokenizer": data.tokenizer.sha256,
         "data": data.fingerprint,
-        "architecture": None if nsp else pretraining_architecture(nsp),
+        "architecture": None if nsp else pretraining_architecture(model, nsp),
     }
 
 

@@ -80,7 +80,7 @@ def build_programs(
         parallel: devices to run on, or to compile for.
         max_sequences: maximum number J of pairs or sequences in a row of each length.
     """
-    init, merge = build(config.model, architecture(pretraining_architecture(nsp)))
+    init, merge = build(config.model, architecture(pretraining_architecture(config.model, nsp)))
     init_key, mask_key, dropout_key = jax.random.split(jax.random.key(config.seed), 3)
     execution = choose_pretraining_execution(config, parallel)
     objective, eval_objective = make_pretraining_objectives(
@@ -119,7 +119,7 @@ def choose_pretraining_execution(config: PretrainConfig, parallel: DataParallel)
         config.attention,
         platform=device_platform(parallel.mesh.devices.flat[0]),
         dtype=config.dtype,
-        dropout_rate=config.model.attention_probs_dropout_prob,
+        dropout_rate=config.model.attention_dropout_rate,
         remat=config.remat,
         unroll=config.unroll,
     )

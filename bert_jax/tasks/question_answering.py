@@ -15,6 +15,7 @@ from bert_jax.errors import ConfigError, DataError
 from bert_jax.labelled.batching import EncodedText
 from bert_jax.labelled.rejects import Rejects
 from bert_jax.labelled.squad import Question, read_squad
+from bert_jax.models.architectures import Head
 from bert_jax.nn.layout import gather_positions, row_layout
 from bert_jax.tasks.answer_spans import (
     MASKED,
@@ -43,7 +44,7 @@ class QuestionAnswering:
     stride: int | None = None
     """As `FinetuneConfig.stride`."""
     kind: ClassVar[str] = "question_answering"
-    architecture: ClassVar[str] = "BertForQuestionAnswering"
+    head: ClassVar[Head] = "ForQuestionAnswering"
     problem_type: ClassVar[str | None] = None
     metric: ClassVar[str] = "f1"
 

@@ -13,6 +13,7 @@ from bert_jax.config import FinetuneConfig
 from bert_jax.labelled.batching import EncodedText
 from bert_jax.labelled.rejects import Rejects
 from bert_jax.labelled.texts import TextExample, encode_texts, parse_text, read_text_examples
+from bert_jax.models.architectures import Head
 from bert_jax.tasks.metrics import correlations
 from bert_jax.tasks.task import Comparison, LogFunction, Prediction, text_mask
 from bert_jax.tokenizer.tokenizer import Tokenizer
@@ -27,7 +28,7 @@ class Regression:
 
     labels: tuple[str, ...] = ("score",)
     kind: ClassVar[str] = "regression"
-    architecture: ClassVar[str] = "BertForSequenceClassification"
+    head: ClassVar[Head] = "ForSequenceClassification"
     problem_type: ClassVar[str | None] = "regression"
     metric: ClassVar[str] = "spearman"
 

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from bert_jax.config import (
-    BertConfig,
+    EncoderConfig,
     FinetuneConfig,
     default_identity,
     fields_that_may_differ,
@@ -35,7 +35,7 @@ Grid = dict[str, tuple[float, ...]]
 """Values to try by option, in the order in which the options are searched."""
 
 
-def make_grid(config: FinetuneConfig, encoder: BertConfig) -> Grid:
+def make_grid(config: FinetuneConfig, encoder: EncoderConfig) -> Grid:
     """Return the configured values, with learning rates that suit the encoder's width if none are.
 
     A dropout that is the encoder's own, which None stands for, is left out.
@@ -46,7 +46,7 @@ def make_grid(config: FinetuneConfig, encoder: BertConfig) -> Grid:
     grid = dict(vars(config.grid))
     del grid["train_limit"]
     grid["learning_rate"] = grid["learning_rate"] or learning_rates(encoder)
-    own = encoder.hidden_dropout_prob if config.dropout is None else None
+    own = encoder.hidden_dropout_rate if config.dropout is None else None
     grid["dropout"] = tuple(rate for rate in grid["dropout"] if rate != own)
     for name, values in grid.items():
         vary(config, name, values)  # validates them

@@ -146,7 +146,7 @@ def check_rejected(
 
 def read_columns(task: Task, config: FinetuneConfig) -> dict[str, str]:
     """Return the columns of the training data's texts, to be saved with the model."""
-    if task.architecture == "BertForSequenceClassification":
+    if task.head == "ForSequenceClassification":
         return training_columns(config.train, TFDS_SPLITS["train"], config)
     return {"text": config.columns.text} if config.columns.text else {}
 

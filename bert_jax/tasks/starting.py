@@ -9,11 +9,12 @@ import jax
 import numpy as np
 import safetensors.numpy
 
-from bert_jax.config import BertConfig, PretrainConfig
+from bert_jax.config import EncoderConfig, PretrainConfig
 from bert_jax.corpus.loader import PretrainingRows
 from bert_jax.corpus.ppmi import embed_pieces
 from bert_jax.errors import ConfigError
 from bert_jax.filesystem import write_bytes
+from bert_jax.models.architectures import with_encoder
 from bert_jax.models.functional import Params, merge_pretrained
 from bert_jax.models.new_rows import add_rows
 from bert_jax.remote.addresses import WRITTEN, as_path
@@ -23,12 +24,6 @@ from bert_jax.training.processes import share_array
 from bert_jax.training.step import TrainState
 
 START_FILE = "embedding_start.safetensors"
-
-# Fields in which a model may differ from the one whose weights it starts from.
-ENCODER_MAY_DIFFER = {
-    "hidden_dropout_prob", "attention_probs_dropout_prob", "classifier_dropout",
-    "initializer_range", "vocab_size",
-}  # fmt: skip
 
 
 class Trained(Protocol):
@@ -45,13 +40,21 @@ class Trained(Protocol):
         ...
 
 
-def require_same_shape(config: PretrainConfig, expected: BertConfig) -> None:
+def require_same_shape(config: PretrainConfig, expected: EncoderConfig) -> None:
     """Compare a run's model with that of `config.encoder`.
 
     Raises:
         ConfigError: their shapes differ.
     """
-    names = [field.name for field in fields(BertConfig) if field.name not in ENCODER_MAY_DIFFER]
+    model = config.model
+    if model.model_type != expected.model_type:
+        raise ConfigError(
+            f"{config.encoder} is a {expected.family}, and {config.name} trains a {model.family}",
+            "models of the same family",
+            "choose a run whose model is of this family",
+        )
+    may_differ = {*model.fields_of_training, "classifier_dropout", "vocab_size"}
+    names = [field.name for field in fields(model) if field.name not in may_differ]
     given, saved = ({x: getattr(c, x) for x in names} for c in (config.model, expected))
     if other := [name for name in names if given[name] != saved[name]]:
         options = [f"--model.{name.replace('_', '-')} {saved[name]}" for name in other]
@@ -79,7 +82,7 @@ def adapt_vocabulary(
     Raises:
         ConfigError: the tokenizer is not the encoder's, nor the encoder's with more words.
     """
-    params = encoder.params if "bert" in encoder.params else {"bert": encoder.params}
+    params = with_encoder(encoder.params)
     old = encoder.tokenizer
     pieces = pieces_of_new_tokens(old, tokenizer)
     if pieces is None:

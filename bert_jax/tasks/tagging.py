@@ -16,6 +16,7 @@ from bert_jax.labelled.batching import NO_LABEL, EncodedText
 from bert_jax.labelled.conll import read_conll
 from bert_jax.labelled.rejects import Rejects
 from bert_jax.labelled.tables import WORDS, choose_column, read_table, table_format
+from bert_jax.models.architectures import Head
 from bert_jax.tasks.losses import cross_entropy
 from bert_jax.tasks.metrics import are_entity_tags, entity_scores, scores_by_class
 from bert_jax.tasks.task import Comparison, Confidences, LogFunction, Prediction
@@ -40,7 +41,7 @@ class Tagging:
 
     labels: tuple[str, ...]
     kind: ClassVar[str] = "tagging"
-    architecture: ClassVar[str] = "BertForTokenClassification"
+    head: ClassVar[Head] = "ForTokenClassification"
     problem_type: ClassVar[str | None] = None
     metric: ClassVar[str] = "f1"
 

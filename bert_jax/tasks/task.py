@@ -16,6 +16,7 @@ from bert_jax.config import FinetuneConfig
 from bert_jax.errors import ConfigError
 from bert_jax.labelled.batching import EncodedText
 from bert_jax.labelled.rejects import Rejects
+from bert_jax.models.architectures import Head
 from bert_jax.nn.execution import Execution
 from bert_jax.nn.layout import row_layout
 from bert_jax.tasks.word_dropout import WordDropout, drop_words
@@ -55,8 +56,8 @@ class Task(Protocol):
 
     kind: ClassVar[str]
     """Its name in `FinetuneConfig.task`."""
-    architecture: ClassVar[str]
-    """The model, one of `models.architectures.ARCHITECTURES`."""
+    head: ClassVar[Head]
+    """Head of the model, of any family."""
     problem_type: ClassVar[str | None]
     """Hugging Face's name for the kind of outputs, where config.json needs it."""
     metric: ClassVar[str]

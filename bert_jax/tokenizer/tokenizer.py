@@ -64,7 +64,7 @@ class Tokenizer:
         """
         return cls(*read_tokenizer(Path(folder), log))
 
-    def save(self, folder: str | Path, model_max_length: int = 512) -> None:
+    def save(self, folder: str | Path, model_max_length: int = 512, segments: bool = True) -> None:
         """Write vocab.txt, tokenizer.json and tokenizer_config.json for Hugging Face.
 
         Tokens that vocab.txt lacks go to added_tokens.json.
@@ -72,6 +72,7 @@ class Tokenizer:
         Args:
             folder: folder to write to; created if need be.
             model_max_length: longest input of the model in tokens.
+            segments: False for a model whose tokens have no segment.
         """
         folder = Path(folder)
         pieces, new = self.vocab[: self.num_pieces], self.vocab[self.num_pieces :]
@@ -84,7 +85,7 @@ class Tokenizer:
             (folder / "added_tokens.json").unlink(missing_ok=True)
         write_text(
             folder / "tokenizer_config.json",
-            json.dumps(self._make_config(model_max_length), indent=2) + "\n",
+            json.dumps(self._make_config(model_max_length, segments), indent=2) + "\n",
         )
         fast = self._make_pipeline()
         fast.add_special_tokens(list(SPECIAL_TOKENS))
@@ -96,7 +97,7 @@ class Tokenizer:
         text = json.dumps(json.loads(fast.to_str()), indent=1, ensure_ascii=False, sort_keys=False)
         write_text(folder / "tokenizer.json", text + "\n")
 
-    def _make_config(self, model_max_length: int) -> dict[str, Any]:
+    def _make_config(self, model_max_length: int, segments: bool) -> dict[str, Any]:
         """Return the contents of tokenizer_config.json."""
         config: dict[str, Any] = {
             "tokenizer_class": "BertTokenizer",
@@ -112,6 +113,8 @@ class Tokenizer:
         if self.max_word_chars != MAX_WORD_CHARS:  # BertTokenizer of transformers 5 ignores it
             config["tokenizer_class"] = "PreTrainedTokenizerFast"
             config["model_input_names"] = ["input_ids", "token_type_ids", "attention_mask"]
+        if not segments:
+            config["model_input_names"] = ["input_ids", "attention_mask"]
         return config
 
     @property

@@ -30,11 +30,6 @@ from bert_jax.training.step import TrainState
 
 RECORD = "extends.json"
 
-# A run may extend one that differs in these: no parameter and no optimizer state depends on them.
-MAY_DIFFER = {
-    "model.hidden_dropout_prob", "model.attention_probs_dropout_prob", "model.initializer_range",
-}  # fmt: skip
-
 
 class Extension(NamedTuple):
     """The run that a run extends, if any: part of its resume identity, a file in its directory."""
@@ -272,10 +267,12 @@ def _check_compatible(
             "the objective of the run to extend",
             f"{fix}, or take its weights alone: --encoder {run}",
         )
+    # No parameter and no optimizer state depends on these.
+    may_differ = {f"model.{name}" for name in config.model.fields_of_training}
     for name, given in flatten(config).items():
         saved = identity.get(name)
         is_state = name.startswith("model.") or name in ("vocab_multiple", "optimizer.name")
-        if is_state and name not in MAY_DIFFER and saved is not None and saved != given:
+        if is_state and name not in may_differ and saved is not None and saved != given:
             raise ConfigError(
                 f"{name} = {given}, but {run} has {saved}",
                 "the model and the optimizer of the run to extend",

@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import jax
 
-from bert_jax.config import BertConfig, PretrainConfig, phase_at, phase_spans
+from bert_jax.config import EncoderConfig, PretrainConfig, phase_at, phase_spans
 
 # Peak dense bfloat16 FLOP/s of one device, from the vendors' data sheets.
 PEAKS = {
@@ -35,27 +35,21 @@ def peak_flops(device_kind: str) -> float | None:
     return PEAKS[max(known, key=len)] if known else None
 
 
-def flops_per_token(config: BertConfig, attended: float, predicted: float) -> float:
+def flops_per_token(config: EncoderConfig, attended: float, predicted: float) -> float:
     """Return the floating-point operations of one training step per token of text.
 
-    3 · [2(L - 1 + p)(4D² + 2DF) + 4(1 - p)D² + 4(L - 1 + p)DS + p(2D² + 2DV)]: one forward pass and
-    twice as much backward. The last layer counts only for the tokens at which its output is used,
-    but its keys and values, 4D², count for every token. The usual estimate, which counts the whole
-    last layer, is 6 % higher for `base`. Multiplications and additions both count; recomputation,
-    embeddings, norms and softmax do not.
+    They are three times those of one forward pass (`forward_flops` of each configuration), because
+    the backward pass costs twice as much. The last layer counts only for the tokens at which its
+    output is used, but its keys and values, 4D², count for every token. The usual estimate, which
+    counts the whole last layer, is 6 % higher for `base`. Multiplications and additions both count;
+    recomputation, embeddings, norms and softmax do not.
 
     Args:
         config: the model; vocab_size must be set.
         attended: S, mean number of tokens that a token attends to: its sequence's length.
         predicted: p, share of the tokens that are projected onto the vocabulary, without [CLS].
     """
-    width, forward = config.hidden_size, config.intermediate_size
-    layers = config.num_hidden_layers - 1 + predicted
-    assert config.vocab_size is not None
-    linear = 2 * layers * (4 * width**2 + 2 * width * forward) + 4 * (1 - predicted) * width**2
-    attention = 4 * layers * width * attended
-    head = predicted * (2 * width**2 + 2 * width * config.vocab_size)
-    return 3 * (linear + attention + head)
+    return 3 * config.forward_flops(attended, predicted)
 
 
 def add_throughput(

@@ -20,8 +20,8 @@ def muon_or_adam(config: OptimizerConfig) -> optax.GradientTransformation:
 
     A matrix's update is its momentum G = U S Vᵀ (Nesterov's) made nearly orthogonal, U S' Vᵀ with
     S' near 1, by five Newton-Schulz steps in float32, times √max(1, out / in). Every layer has its
-    own, and so have queries, keys and values within their fused kernel; the four gates of an LSTM
-    share one.
+    own, and so have queries, keys and values within their fused kernel, and the two factors of a
+    gated layer; the four gates of an LSTM share one.
 
     `optax.contrib.muon` is not used as a whole: it would decay biases and layer norms, and give
     Adam Nesterov's momentum.
@@ -56,7 +56,7 @@ def hidden_matrices(params: Any) -> Any:
 def matrix_axes(params: Any) -> Any:
     """Return which axes are in and out of the hidden matrices of each array; None for no matrix.
 
-    All other axes, those of layers and of q, k and v, count matrices.
+    All other axes, those of layers, of q, k and v and of gated layers, count matrices.
     """
     return jax.tree_util.tree_map_with_path(_axes, params)
 
@@ -79,6 +79,8 @@ def _axes(path: tuple[Any, ...], x: Array) -> MuonDimensionNumbers | None:
         return None
     if "qkv" in names or "kv" in names:  # [D, 3, H, K]; kv has 2
         return MuonDimensionNumbers((first,), (last - 1, last))
+    if "gated" in names:  # [D, 2, F]
+        return MuonDimensionNumbers((first,), (last,))
     if names[-2:] == ["out", "kernel"]:
         if first == last - 1:  # the NTM's output layer
             return None

@@ -179,8 +179,8 @@ def scale_by_layer_trust_ratio() -> optax.GradientTransformation:
     def ratio(path: tuple[Any, ...], update: Array, param: Array) -> Array:
         names = [str(getattr(key, "key", key)) for key in path]
         apart = {0} if any(name.endswith("layers") for name in names) else set()
-        if "qkv" in names or "kv" in names:
-            apart.add(2)  # [L, D, 3, H, K]; kv has 2
+        if {"qkv", "kv", "gated"}.intersection(names):
+            apart.add(len(apart) + 1)  # [L, D, 3, H, K]; kv and gated have 2
         axes = tuple(axis for axis in range(param.ndim) if axis not in apart)
         norms = [jnp.sqrt(jnp.square(x).sum(axes, keepdims=True)) for x in (param, update)]
         ok = (norms[0] > 0) & (norms[1] > 0)

@@ -29,14 +29,18 @@ def directory(folder: Path, model: str, named: str | None, without=(), add=None,
     values = {**values, "architectures": named and [named], **fields}
     values = {name: value for name, value in values.items() if value is not None}
     (folder / "config.json").write_text(json.dumps(values))
-    tensors = to_torch_names(to_flat(saved.params))
+    tensors = to_torch_names(to_flat(saved.params, saved.config))
     tensors = {n: x for n, x in tensors.items() if not n.startswith(tuple(without))}
     safetensors.numpy.save_file({**tensors, **(add or {})}, folder / "model.safetensors")
     return folder
 
 
 def heads(model) -> set[str]:
-    return {head for head in HEADS if any(n.startswith(head) for n in to_flat(model.params))}
+    return {
+        head
+        for head in HEADS
+        if any(n.startswith(head) for n in to_flat(model.params, model.config))
+    }
 
 
 @pytest.mark.parametrize("named", ["BertForMaskedLM", "BertModel", "BertLMHeadModel", None])

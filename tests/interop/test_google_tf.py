@@ -17,7 +17,7 @@ from tests.tasks.tiny import CONFIG, TOKENIZER, random_params
 @pytest.fixture
 def folder(tmp_path, monkeypatch):
     """Write the files of a checkpoint, whose arrays are patched in without TensorFlow."""
-    flat = to_flat(random_params("BertForPreTraining"))
+    flat = to_flat(random_params("BertForPreTraining"), CONFIG)
     monkeypatch.setattr(google_tf, "_read", lambda prefix: {})
     monkeypatch.setattr(google_tf, "from_tf_names", lambda variables: flat)
     write_config(tmp_path)
@@ -80,7 +80,7 @@ def test_a_vocabulary_without_capitals_needs_lower_casing(folder, words, is_refu
 
 
 def test_a_masked_lm_without_next_sentence_keeps_head_and_pooler(folder, monkeypatch):
-    flat = to_flat(random_params("BertForPreTraining"))
+    flat = to_flat(random_params("BertForPreTraining"), CONFIG)
     kept = {name: x for name, x in flat.items() if name != "cls.seq_relationship.kernel"}
     monkeypatch.setattr(google_tf, "from_tf_names", lambda variables: kept)
     logged = []

@@ -17,8 +17,9 @@ from bert_jax.config import BertConfig
 from bert_jax.errors import CheckpointError, ConfigError
 from bert_jax.interop.huggingface import PretrainedModel, read_directory, write_directory
 from bert_jax.interop.parameter_names import to_flat
-from bert_jax.models.architectures import ARCHITECTURES, WITH_LABELS, architecture
+from bert_jax.models.architectures import WITH_LABELS, architecture
 from bert_jax.models.functional import build
+from bert_jax.models.task_heads import BERT_MODELS
 from bert_jax.nn.layout import row_layout
 from bert_jax.tokenizer.tokenizer import SPECIAL_TOKENS, AddedToken, Casing, Tokenizer
 from tests.extras import need
@@ -108,7 +109,7 @@ def assert_equal(ours, theirs):
         np.testing.assert_allclose(a, b, atol=TOLERANCE, rtol=0)
 
 
-@pytest.mark.parametrize("name", ARCHITECTURES)
+@pytest.mark.parametrize("name", BERT_MODELS)
 @pytest.mark.parametrize("activation", ["gelu", "gelu_tanh", "relu"])
 def test_what_we_write_transformers_reads_with_equal_logits(tmp_path, name, activation):
     config = BertConfig(**{**vars(CONFIG), "hidden_act": activation})
@@ -136,7 +137,7 @@ def test_what_we_write_transformers_reads_with_equal_logits(tmp_path, name, acti
     jax.tree.map(np.testing.assert_array_equal, again.params, model.params)
 
 
-@pytest.mark.parametrize("name", ARCHITECTURES)
+@pytest.mark.parametrize("name", BERT_MODELS)
 @pytest.mark.parametrize("kind", ["float32", "bfloat16"])
 def test_what_transformers_writes_we_read_with_equal_logits(tmp_path, name, kind):
     torch.manual_seed(0)
@@ -174,7 +175,7 @@ def test_weights_in_half_the_bytes_are_the_same_rounded_numbers_in_both(tmp_path
 def test_old_flax_weights_and_weights_in_parts(tmp_path):
     model = make("BertForMaskedLM")
     write_directory(tmp_path / "whole", model)
-    flat = to_flat(model.params)
+    flat = to_flat(model.params, model.config)
     nested = {}
     for name, x in flat.items():
         *folders, leaf = name.split(".")

@@ -4,7 +4,7 @@ import pytest
 
 from bert_jax.errors import CheckpointError
 from bert_jax.interop import onnx
-from bert_jax.models.architectures import ARCHITECTURES
+from bert_jax.models.task_heads import BERT_MODELS
 from tests.extras import need
 from tests.interop.test_huggingface import make
 
@@ -37,6 +37,6 @@ def test_an_encoder_without_a_pooler(tmp_path):
 
 
 @pytest.mark.heavy
-@pytest.mark.parametrize("name", ARCHITECTURES)
+@pytest.mark.parametrize("name", BERT_MODELS)
 def test_every_architecture(name, tmp_path):
     assert onnx.write_onnx(make(name), tmp_path / "a.onnx") < 1e-5

@@ -9,7 +9,7 @@ import pytest
 
 from bert_jax.interop.huggingface import write_directory
 from bert_jax.interop.stablehlo import make_inference_function, write_stablehlo
-from bert_jax.models.architectures import ARCHITECTURES
+from bert_jax.models.task_heads import BERT_MODELS
 from tests.interop.test_huggingface import TOLERANCE, make, outputs_of, transformers
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning")
@@ -33,7 +33,7 @@ def inputs(rows, length):
     return ids, mask, segment
 
 
-@pytest.mark.parametrize("name", ARCHITECTURES)
+@pytest.mark.parametrize("name", BERT_MODELS)
 def test_any_batch_and_length(name, tmp_path):
     model = make(name)
     write_stablehlo(model, tmp_path / "model.stablehlo")
@@ -47,7 +47,7 @@ def test_any_batch_and_length(name, tmp_path):
             np.testing.assert_allclose(a, b, atol=1e-5)
 
 
-@pytest.mark.parametrize("name", ARCHITECTURES)
+@pytest.mark.parametrize("name", BERT_MODELS)
 def test_the_outputs_are_those_of_transformers_for_any_mask(name, tmp_path):
     model = make(name)
     write_directory(tmp_path / "model", model)

@@ -10,9 +10,10 @@ import pytest
 import safetensors.numpy
 
 from bert_jax.errors import CheckpointError, ConfigError
+from bert_jax.interop.bert import BERT
 from bert_jax.interop.parameter_names import to_flat, to_torch_names
 from bert_jax.interop.weights import read_weights, round_weights
-from tests.tasks.tiny import random_params
+from tests.tasks.tiny import CONFIG, random_params
 
 POINTER = b"version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 438000000\n"
 
@@ -26,7 +27,7 @@ def write_safetensors(path, dtype, size):
 def test_a_dtype_that_numpy_does_not_have_is_named(tmp_path, dtype):
     write_safetensors(tmp_path / "model.safetensors", dtype, 8)
     with pytest.raises(CheckpointError, match=rf"safetensors: x has the dtype {dtype}") as caught:
-        read_weights(tmp_path)
+        read_weights(tmp_path, BERT)
     assert str(caught.value).count("\n") == 2
 
 
@@ -44,7 +45,7 @@ def test_what_is_no_file_of_weights_is_refused_by_its_name(tmp_path, name, kind)
         path.write_bytes(POINTER)
     reason = "is a Git LFS pointer" if kind == "pointer" else "no regular file"
     with pytest.raises(CheckpointError, match=rf"{name}.* {reason}"):
-        read_weights(tmp_path)
+        read_weights(tmp_path, BERT)
 
 
 def test_a_part_that_is_a_pipe_is_refused(tmp_path):
@@ -52,21 +53,21 @@ def test_a_part_that_is_a_pipe_is_refused(tmp_path):
     (tmp_path / "model.safetensors.index.json").write_text(json.dumps(index))
     os.mkfifo(tmp_path / "part-1.safetensors")
     with pytest.raises(CheckpointError, match=r"part-1\.safetensors.* no regular file"):
-        read_weights(tmp_path)
+        read_weights(tmp_path, BERT)
 
 
 @pytest.mark.parametrize("parts", [None, {}, [], {"a": "../b"}, {"a": ["b"]}, {"a": 1}])
 def test_an_index_that_names_no_files_is_refused(tmp_path, parts):
     (tmp_path / "model.safetensors.index.json").write_text(json.dumps({"weight_map": parts}))
     with pytest.raises(ConfigError, match="weight_map does not map to file names"):
-        read_weights(tmp_path)
+        read_weights(tmp_path, BERT)
 
 
 def test_the_prefix_of_data_parallel_models_is_stripped(tmp_path):
-    flat = to_flat(random_params("BertForMaskedLM"))
+    flat = to_flat(random_params("BertForMaskedLM"), CONFIG)
     tensors = {f"module.{name}": x for name, x in to_torch_names(flat).items()}
     safetensors.numpy.save_file(tensors, tmp_path / "model.safetensors")
-    read = read_weights(tmp_path)
+    read = read_weights(tmp_path, BERT)
     assert read.keys() == flat.keys()
     for name, x in flat.items():
         np.testing.assert_array_equal(read[name], x)

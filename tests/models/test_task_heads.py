@@ -6,15 +6,16 @@ import jax
 import jax.numpy as jnp
 import pytest
 
-from bert_jax.models.architectures import ARCHITECTURES, WITH_LABELS, WITH_POOLER, architecture
+from bert_jax.models.architectures import WITH_LABELS, WITH_POOLER, architecture
 from bert_jax.models.functional import build
+from bert_jax.models.task_heads import BERT_MODELS
 from bert_jax.nn.layout import row_layout
 from tests.tasks.tiny import CONFIG, random_params
 
 STILL = replace(CONFIG, hidden_dropout_prob=0.0, attention_probs_dropout_prob=0.0)
 
 
-@pytest.mark.parametrize("name", WITH_LABELS)
+@pytest.mark.parametrize("name", [x for x in BERT_MODELS if x in WITH_LABELS])
 def test_a_classifiers_dropout_is_its_own_or_that_of_hidden_layers(name):
     def outputs(config):
         merge = build(config, architecture(name, 3))[1]
@@ -33,7 +34,7 @@ def test_a_classifiers_dropout_is_its_own_or_that_of_hidden_layers(name):
     assert rates == [0.1, 0.0]
 
 
-@pytest.mark.parametrize("name", ARCHITECTURES)
+@pytest.mark.parametrize("name", BERT_MODELS)
 def test_a_pooler_is_there_if_it_is_asked_for_or_needed(name):
     def has_pooler(pooling):
         init, _ = build(CONFIG, architecture(name, 3, pooling))

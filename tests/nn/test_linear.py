@@ -37,7 +37,7 @@ def test_activations_by_hand():
     approximate = [-0.158808009, 0.0, 0.841191991, 1.954597694]
     np.testing.assert_allclose(activate("gelu_tanh", x), approximate, atol=1e-6)
     np.testing.assert_allclose(activate("relu", x), [0, 0, 1, 2])
-    with pytest.raises(ValueError, match="hidden_act = 'swish'"):
+    with pytest.raises(ValueError, match="activation = 'swish'"):
         activate("swish", x)
 
 

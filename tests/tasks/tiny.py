@@ -7,7 +7,7 @@ import numpy as np
 
 from bert_jax.config import BertConfig
 from bert_jax.interop.huggingface import PretrainedModel
-from bert_jax.models.architectures import WITH_LABELS, architecture
+from bert_jax.models.architectures import WITH_LABELS, architecture, architecture_of
 from bert_jax.models.functional import Params, build
 from bert_jax.tasks.kinds import KINDS
 from bert_jax.tokenizer.tokenizer import SPECIAL_TOKENS, Tokenizer
@@ -50,7 +50,7 @@ def random_params(name: str, num_labels: int = 0, seed: int = 0) -> Params:
 
 def make(kind: str) -> PretrainedModel:
     """Return a model for a kind of task."""
-    name, labels = KINDS[kind].architecture, LABELS[kind]
+    name, labels = architecture_of(CONFIG, KINDS[kind].head), LABELS[kind]
     params = random_params(name, len(labels) if name in WITH_LABELS else 0)
     about = {"kind": kind, "max_length": 48}
     return PretrainedModel(CONFIG, name, params, TOKENIZER, labels, KINDS[kind].problem_type, about)
