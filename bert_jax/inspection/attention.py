@@ -71,7 +71,7 @@ def attention(
         >>> found.weights[0, 3].shape  # layer 1, head 4: (num_tokens, num_tokens)
         (8, 8)
     """
-    if text_b is not None and model.config.type_vocab_size == 1:
+    if text_b is not None and not model.config.takes_pairs:
         raise DataError(
             "two texts, but this model has one segment (type_vocab_size 1)",
             "one text, or a model with two segments",

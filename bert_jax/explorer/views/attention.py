@@ -29,7 +29,7 @@ def attention_view(model: Model) -> View:
 
     about = {
         "examples": choose_examples(model.tokenizer),
-        "takes_pairs": model.config.type_vocab_size > 1,
+        "takes_pairs": model.config.takes_pairs,
         "separator": SEPARATOR,
         "longest": longest_input(model),
     }

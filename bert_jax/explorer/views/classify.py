@@ -36,7 +36,7 @@ def classify_view(model: Model) -> View | None:
     kind = model.reading.kind
     if kind not in KINDS:
         return None
-    takes_pairs = model.config.type_vocab_size > 1
+    takes_pairs = model.config.takes_pairs
     columns = model.reading.columns if isinstance(model.reading.columns, dict) else {}
 
     def predict(request: Json) -> Json:
