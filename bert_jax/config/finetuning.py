@@ -161,8 +161,8 @@ class FinetuneConfig:
     """Join the other processes of this job. Slurm, MPI, Kubernetes and TPU pods are detected;
     elsewhere set JAX_COORDINATOR_ADDRESS, JAX_NUM_PROCESSES and JAX_PROCESS_ID."""
     dry_run: MayDiffer[bool] = False
-    """Read and encode the data, compile the training step for its largest batches, print a summary
-    and the memory, and exit; with 2 if it does not fit."""
+    """Read and encode the data, compile training and evaluation for the largest batches, print a
+    summary and the memory, and exit; with 2 if they do not fit."""
     topology: MayDiffer[str | None] = None
     """With --dry-run: machine to compile for in place of this one, such as v5e:2x4 (any TPU slice),
     h100:1, h100:8, h200:8 or a100:8."""

@@ -98,8 +98,8 @@ class TrainTranslatorConfig:
     allow_unverified: MayDiffer[bool] = False
     """Resume from a checkpoint even if its manifest, with the files' hashes, is missing."""
     dry_run: MayDiffer[bool] = False
-    """Read the pairs, compile the training step for the largest batches, print the memory, and
-    exit; with 2 if it does not fit."""
+    """Read the pairs, compile training, evaluation and search for the largest batches, print the
+    memory, and exit; with 2 if they do not fit."""
     topology: MayDiffer[str | None] = None
     """With --dry-run: machine to compile for in place of this one, such as v5e:2x4 or h100:1."""
 
