@@ -60,10 +60,10 @@ def start_pair(script: str, *args: object) -> list[subprocess.Popen]:
     return [start(JOIN + script, port, process, *args) for process in range(2)]
 
 
-def finish_pair(pair: list[subprocess.Popen]) -> list[tuple[int, str, str]]:
-    """Wait for both processes; kill the other one if one fails."""
+def finish_pair(pair: list[subprocess.Popen], seconds: float = 120) -> list[tuple[int, str, str]]:
+    """Wait for both processes; kill the other one if one does not end, see `finish`."""
     try:
-        return [finish(process) for process in pair]
+        return [finish(process, seconds) for process in pair]
     finally:
         for process in pair:
             if process.poll() is None:
