@@ -55,18 +55,24 @@ def serve(opened: Opened, listener: socket.socket, token: str, opens_browser: bo
     """
     address = page_address(listener, token)
     application = make_application(opened, token, listener.getsockname()[1])
+    threading.Thread(target=prepare, args=(opened,), daemon=True).start()
+    if opens_browser:
+        threading.Thread(target=webbrowser.open, args=(address,), daemon=True).start()
+    make_server(application).run(sockets=[listener])
+
+
+def make_server(application: ASGIApp) -> uvicorn.Server:
+    """Return a server that logs by Python's own handlers: those that exist stay open."""
     config = uvicorn.Config(
         application,
+        log_config=None,
         log_level="warning",
         access_log=False,
         lifespan="off",
         ws="none",
         timeout_graceful_shutdown=1,
     )
-    threading.Thread(target=prepare, args=(opened,), daemon=True).start()
-    if opens_browser:
-        threading.Thread(target=webbrowser.open, args=(address,), daemon=True).start()
-    uvicorn.Server(config).run(sockets=[listener])
+    return uvicorn.Server(config)
 
 
 def listen(port: int) -> socket.socket:

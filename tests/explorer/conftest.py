@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import uvicorn
 from selenium import webdriver
 from selenium.webdriver.chrome.options import Options
 from selenium.webdriver.chrome.service import Service
@@ -20,7 +19,7 @@ from selenium.webdriver.chrome.webdriver import WebDriver
 from selenium.webdriver.support.ui import WebDriverWait
 
 from bert_jax.explorer.opening import Opened, open_views
-from bert_jax.explorer.server import listen, make_application, page_address
+from bert_jax.explorer.server import listen, make_application, make_server, page_address
 
 ROOT = Path(__file__).parent.parent.parent
 ENCODER, CLASSIFIER = (
@@ -82,8 +81,7 @@ def serving(opened: Opened) -> Iterator[str]:
     """Serve views in a thread; yield the page's address."""
     listener = listen(0)
     application = make_application(opened, TOKEN, listener.getsockname()[1])
-    config = uvicorn.Config(application, log_level="warning", lifespan="off", ws="none")
-    server = uvicorn.Server(config)
+    server = make_server(application)
     thread = threading.Thread(target=server.run, args=([listener],))
     thread.start()
     try:

@@ -89,11 +89,10 @@ def test_what_is_too_large_is_cut_with_a_notice(view):
     many = view.answer({"text": "[MASK] " * (MAX_BLANKS + 1)})
     assert len(many["blanks"]) == MAX_BLANKS
     assert "at most 8 blanks" in many["notice"]
-    word = "쀍" * 3 + "가나다라마바사아자차카타파하" * 2
-    pieces = view.answer({"text": word, "blanks": [[0, 99, 0]]})
-    if len(pieces["words"][0]) > MAX_PIECES:
-        assert pieces["blanks"][0]["pieces"] == MAX_PIECES
-        assert "at most 6 pieces" in pieces["notice"]
+    word = view.answer({"text": "영화는" * 6, "blanks": [[0, 99, 0]]})
+    assert len(word["words"][0]) > MAX_PIECES
+    assert word["blanks"][0]["pieces"] == MAX_PIECES
+    assert "at most 6 pieces" in word["notice"]
 
 
 def test_a_saved_page_can_hide_each_word(view):
