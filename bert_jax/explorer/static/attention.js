@@ -5,10 +5,10 @@
 //                                      heads: [{ name, weights: [[…], …] }] }] }
 // A weight is weights[row][column] / scale, from 0 to 1.
 
-import { element, notice, say, switcher } from "explorer/page.js";
 import { showHeat } from "explorer/attention_heat.js";
 import { showLines } from "explorer/attention_lines.js";
 import { paintMatrix } from "explorer/attention_parts.js";
+import { element, notice, refill, say, switcher } from "explorer/page.js";
 
 export const korean = {
   "Attention": "어텐션",
@@ -16,7 +16,6 @@ export const korean = {
   "head {n}": "헤드 {n}",
   "mean of all heads": "모든 헤드의 평균",
   "mean": "평균",
-  "all": "전체",
   "Layers and heads": "층과 헤드",
   "Arrow keys move between heads.": "화살표 키로 헤드를 옮겨 다닙니다.",
   "Words with lines, or a heat map": "선 또는 히트맵",
@@ -27,7 +26,6 @@ export const korean = {
   "Who looks at “{word}”": "“{word}”을(를) 보는 곳",
   "nothing much": "뚜렷하지 않음",
   "“{row}” looks at “{column}”: {weight}": "“{row}” → “{column}”: {weight}",
-  "{from} look, {to} are looked at": "왼쪽이 보는 쪽, 오른쪽이 보이는 쪽",
   "Looks": "보는 쪽",
   "Is looked at": "보이는 쪽",
   "The strongest weight here is {weight}.": "여기에서 가장 큰 값은 {weight}입니다.",
@@ -42,6 +40,7 @@ export const korean = {
   "Write": "쓰기",
 };
 
+const HINT = "Choose a word: where does it look, and who looks at it?";
 const choices = new WeakMap(); // container → what a person has chosen in it
 
 /* Show a picture in a container, where a picture before it may have been.
@@ -49,14 +48,16 @@ const choices = new WeakMap(); // container → what a person has chosen in it
  * options: as       "lines" or "heat", until a person chooses
  *          state    strings from the address's fragment
  *          remember puts strings, or null, into the fragment
+ *          hint     what to do with the words
  */
 export function showAttention(container, picture, options = {}) {
-  const { state = {}, remember = () => {}, as = "lines" } = options;
+  const { state = {}, remember = () => {}, as = "lines", hint = HINT } = options;
   const panels = picture.panels.filter((panel) => panel.rows.length && panel.columns.length);
-  const hadFocus = container.contains(document.activeElement);
   const body = element("div", { class: "attention" });
-  container.replaceChildren(...[notice(picture.notice), panels.length ? body : null].filter(Boolean));
-  if (!panels.length) return;
+  if (!panels.length) {
+    refill(container, notice(picture.notice));
+    return;
+  }
 
   const chosen = choices.get(container) ?? readState(state, as);
   choices.set(container, chosen);
@@ -83,6 +84,7 @@ export function showAttention(container, picture, options = {}) {
         })),
     readout, area);
   body.append(...[maps.isWorthShowing ? maps.node : null, large].filter(Boolean));
+  refill(container, notice(picture.notice), body);
   let drawn = null;
   showLarge();
   maps.paint();
@@ -90,7 +92,6 @@ export function showAttention(container, picture, options = {}) {
     maps.paint();
     drawn.paint?.();
   };
-  if (hadFocus) maps.focus();
 
   function keep() {
     remember({
@@ -111,7 +112,7 @@ export function showAttention(container, picture, options = {}) {
     const isSelf = String(panel.rows) === String(panel.columns);
     if (chosen.word && chosen.word.index >= panel[chosen.word.side].length) chosen.word = null;
     const shown = {
-      ...panel, matrix, isSelf, largest: Math.max(...matrix.map((row) => Math.max(...row)), 1e-6),
+      ...panel, matrix, isSelf, hint, largest: Math.max(...matrix.map((row) => Math.max(...row)), 1e-6),
       pinned: () => chosen.word,
       pin(word) {
         const isSame = chosen.word && word && chosen.word.side === word.side && chosen.word.index === word.index;
@@ -151,7 +152,7 @@ function makeMaps(panels, scale, onChoose) {
       const name = head < 0 ? say("mean of all heads") : say(panel.heads[head].name);
       const button = element("button", {
         type: "button", class: `map${head < 0 ? " is-mean" : ""}`, tabindex: "-1", "aria-pressed": "false",
-        title: `${say(panel.name)}, ${name}`, "aria-label": `${say(panel.name)}, ${name}`,
+        "data-key": `map ${p} ${head}`, title: `${say(panel.name)}, ${name}`, "aria-label": `${say(panel.name)}, ${name}`,
         onclick: () => onChoose(p, head),
       }, element("canvas", { width: panel.columns.length, height: panel.rows.length, "aria-hidden": "true" }));
       return { panel: p, head, button };
@@ -194,7 +195,6 @@ function makeMaps(panels, scale, onChoose) {
       map.button.setAttribute("aria-pressed", String(isChosen));
       map.button.tabIndex = isChosen ? 0 : -1;
     }),
-    focus: () => node.querySelector("[tabindex='0']")?.focus({ preventScroll: true }),
   };
 }
 

@@ -1,7 +1,7 @@
 // Attention as a heat map: rows look at columns, opaque at the largest weight.
 
-import { element, say } from "explorer/page.js";
-import { describe, focusNext, isStart, paintMatrix } from "explorer/attention_parts.js";
+import { describe, isStart, paintMatrix } from "explorer/attention_parts.js";
+import { element, rove, say } from "explorer/page.js";
 
 const [SMALLEST, LARGEST] = [20, 34]; // pixels of a square: small ones have no room for a word
 
@@ -29,11 +29,12 @@ export function showHeat(area, shown) {
   const labels = { rows: makeLabels("rows"), columns: makeLabels("columns") };
   const node = element("div", { class: "heat" },
     element("div", { class: "heat-corner" }),
-    element("div", { class: "heat-columns", role: "group", "aria-label": say("Is looked at"), onkeydown: step }, labels.columns),
-    element("div", { class: "heat-rows", role: "group", "aria-label": say("Looks"), onkeydown: step }, labels.rows),
+    element("div", { class: "heat-columns", role: "group", "aria-label": say("Is looked at"), onkeydown: unpin }, labels.columns),
+    element("div", { class: "heat-rows", role: "group", "aria-label": say("Looks"), onkeydown: unpin }, labels.rows),
     grid);
   for (const sized of [canvas, grid]) Object.assign(sized.style, { width: `${width}px`, height: `${height}px` });
   node.style.setProperty("--cell", `${size}px`);
+  for (const side of ["rows", "columns"]) rove(labels[side][0].parentNode, ".heat-label");
   const { scrollLeft, scrollTop } = area.querySelector(".heat") ?? {};
   area.replaceChildren(node);
   node.scrollTo(scrollLeft ?? 0, scrollTop ?? 0); // another head of the same words stays in place
@@ -47,7 +48,7 @@ export function showHeat(area, shown) {
     const groups = shown[side === "rows" ? "row_groups" : "column_groups"];
     return shown[side].map((text, index) => element("button", {
       type: "button", class: "heat-label", "data-group": groups?.[index] ?? null, "data-side": side, title: text,
-      "data-index": index, tabindex: index ? "-1" : "0", onclick: () => pin({ side, index }),
+      "data-index": index, onclick: () => pin({ side, index }),
       onpointerenter: () => hover({ side, index }), onpointerleave: () => hover(null),
       onfocus: (event) => event.currentTarget.matches(":focus-visible") && hover({ side, index }),
       onblur: () => hover(null),
@@ -86,7 +87,7 @@ export function showHeat(area, shown) {
       ArrowUp: [i - 1, j], ArrowDown: [i + 1, j], ArrowLeft: [i, j - 1], ArrowRight: [i, j + 1],
       Home: [i, 0], End: [i, shown.columns.length - 1],
     }[event.key];
-    if (event.key === "Escape") pin(null);
+    unpin(event);
     if (event.key === "Enter" || event.key === " ") {
       event.preventDefault();
       pin({ side: "rows", index: i });
@@ -98,15 +99,8 @@ export function showHeat(area, shown) {
     cell.scrollIntoView({ block: "nearest", inline: "nearest" });
   }
 
-  function step(event) {
-    const { side, index } = document.activeElement.dataset;
-    const next = {
-      ArrowUp: -1, ArrowLeft: -1, ArrowDown: 1, ArrowRight: 1,
-    }[event.key];
+  function unpin(event) {
     if (event.key === "Escape") pin(null);
-    if (!side || !next) return;
-    event.preventDefault();
-    focusNext(labels[side], Number(index) + next);
   }
 
   function update() {

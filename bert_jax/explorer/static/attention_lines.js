@@ -1,7 +1,7 @@
 // Attention as two columns of words with lines between them; a line is as opaque as its weight.
 
-import { element, say } from "explorer/page.js";
 import { describe, focusNext, isStart } from "explorer/attention_parts.js";
+import { element, say } from "explorer/page.js";
 
 const MAX_LINES = 1200; // of all words together; a chosen word has all of its own
 const FAINTEST = 0.02; // weights below this are not drawn

@@ -8,7 +8,7 @@ const MOST = 5; // words that are named
 export function describe(shown, word, numHidden = 0) {
   if (!word) {
     return [
-      element("p", {}, say("Choose a word: where does it look, and who looks at it?")),
+      element("p", {}, say(shown.hint)),
       element("p", { class: "hint" }, say("The strongest weight here is {weight}.", { weight: shown.largest.toFixed(2) }),
         numHidden ? ` ${say("{n} weaker lines are not drawn; choose a word to see its own.", { n: numHidden })}` : ""),
     ];

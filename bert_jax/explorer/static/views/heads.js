@@ -9,6 +9,8 @@ export const korean = {
   "Vectors to copy": "복사할 벡터 수",
   "Items to recall from": "기억할 항목 수",
   "Repeats": "반복 횟수",
+  "Choose a step: where did the head stand? Choose a slot: when was it there?":
+    "단계를 고르면 헤드가 있던 칸이, 칸을 고르면 헤드가 그 칸에 있던 때가 나타납니다.",
   "Another sequence": "다른 수열",
   "Saved sizes": "저장된 길이",
   "trained on up to {n}": "학습한 길이는 {n}까지",
@@ -23,6 +25,8 @@ export const korean = {
   "This model is an LSTM without a memory: it has no heads, and keeps all in its state.":
     "이 모델은 메모리가 없는 LSTM입니다. 헤드가 없고 모든 것을 상태에 담습니다.",
 };
+
+const HINT = "Choose a step: where did the head stand? Choose a slot: when was it there?";
 
 export function show(container, view) {
   const { about } = view;
@@ -77,7 +81,7 @@ export function show(container, view) {
       const answer = await view.ask({ size, repeats, seed });
       problem.replaceChildren();
       showAnswer(answer);
-      showAttention(viewer, answer.picture, { state: view.state, remember: view.remember, as: "heat" });
+      showAttention(viewer, answer.picture, { state: view.state, remember: view.remember, as: "heat", hint: HINT });
     } catch (error) {
       if (isReplaced(error)) return;
       problem.replaceChildren(errorBox(error));

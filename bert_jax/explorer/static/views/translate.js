@@ -1,7 +1,9 @@
 // Translate: hypotheses of a beam search, each step's other words, and the attention of one of them.
 
 import { korean as viewer, showAttention } from "explorer/attention.js";
-import { bars, choices, element, errorBox, isReplaced, notice, percent, say, textBox } from "explorer/page.js";
+import {
+  bars, choices, element, errorBox, isReplaced, notice, percent, refill, rove, say, textBox,
+} from "explorer/page.js";
 
 export const korean = {
   ...viewer,
@@ -77,20 +79,19 @@ export function show(container, view) {
   }
 
   function showHypotheses(answer) {
-    const refocus = hypotheses.contains(document.activeElement);
     if (!answer.hypotheses.length) {
       hypotheses.replaceChildren(element("p", { class: "hint" }, say("Type a sentence above.")));
       return;
     }
     const forced = answer.hypotheses[0].steps.slice(0, prefix.length).map((one) => readable(one.token)).join("");
-    hypotheses.replaceChildren(...[
+    refill(hypotheses,
       prefix.length ? element("div", { class: "row" },
         element("p", {}, say("Begins with “{words}”.", { words: forced.trim() })),
         element("button", { type: "button", class: "icon", onclick: () => restart(text) }, say("Translate freely"))) : null,
       element("h2", {}, say("What the search found")),
       element("ol", { class: "hypotheses", "aria-label": say("Hypotheses") }, answer.hypotheses.map((hypothesis, index) =>
         element("li", {}, element("button", {
-          type: "button", class: "hypothesis", "aria-pressed": String(index === answer.chosen),
+          type: "button", class: "hypothesis", "data-key": `best ${index}`, "aria-pressed": String(index === answer.chosen),
           onclick: () => {
             chosen = index;
             step = null;
@@ -99,9 +100,8 @@ export function show(container, view) {
         }, element("span", { class: "hypothesis-text" }, hypothesis.text || `(${say("the end")})`),
         element("span", { class: "hint" }, say("{p} · score {score}", {
           p: percent(hypothesis.probability), score: hypothesis.score.toFixed(2),
-        })))))),
-    ].filter(Boolean));
-    if (refocus) hypotheses.querySelector("[aria-pressed='true']")?.focus({ preventScroll: true });
+        })))))));
+    rove(hypotheses, ".hypothesis");
   }
 
   function showWords(answer) {
@@ -112,15 +112,16 @@ export function show(container, view) {
     }
     const others = element("div", { class: "others" });
     const buttons = steps.map((one, index) => element("button", {
-      type: "button", class: "step", "aria-pressed": String(index === step), tabindex: index === (step ?? 0) ? "0" : "-1",
+      type: "button", class: "step", "aria-pressed": String(index === step), "data-key": `step ${index}`,
       onclick: () => choose(index === step ? null : index),
     }, element("span", {}, readable(one.token)), element("span", { class: "step-bar", "aria-hidden": "true" }),
     element("span", { class: "weight" }, percent(one.probability))));
     buttons.forEach((button, index) => button.style.setProperty("--p", steps[index].probability));
-    const row = element("div", { class: "steps", role: "group", "aria-label": say("Word by word"), onkeydown: move }, buttons);
-    words.replaceChildren(
+    const row = element("div", { class: "steps", role: "group", "aria-label": say("Word by word") }, buttons);
+    refill(words,
       element("h2", {}, say("Word by word")),
       element("p", { class: "hint" }, say("Choose a word to see what else could have stood there.")), row, others);
+    rove(row, ".step");
     choose(step !== null && step < steps.length ? step : null);
 
     function choose(index) {
@@ -143,16 +144,6 @@ export function show(container, view) {
             update();
           },
         }))));
-    }
-
-    function move(event) {
-      const index = buttons.indexOf(document.activeElement);
-      const next = { ArrowLeft: index - 1, ArrowRight: index + 1, Home: 0, End: buttons.length - 1 }[event.key];
-      if (index < 0 || !buttons[next]) return;
-      event.preventDefault();
-      buttons.forEach((button, i) => { button.tabIndex = i === next ? 0 : -1; });
-      buttons[next].focus();
-      choose(next);
     }
   }
 
