@@ -18,7 +18,7 @@ from bert_jax.tasks.squad_metrics import overlap_f1
 from bert_jax.tasks.task import Prediction
 
 MAX_ROWS = 1000
-NAME = "pasted.txt"  # of the file that the readers see
+NAME = "table.txt"  # of the file that the readers see
 INDICATORS = {"1": True, "0": False, "true": True, "false": False}
 
 
@@ -82,8 +82,8 @@ def read_pasted(pasted: str, reading: Reading) -> tuple[list[Input], str]:
 
 
 def _without(line: str, folder: str) -> str:
-    """Return a message without the name of a folder that nobody knows."""
-    return line.replace(f"{folder}/", "")
+    """Return a message that names lines of what was pasted, not of a file that nobody knows."""
+    return line.replace(f"{folder}/{NAME}:", "line ").replace(f"{folder}/{NAME}", "the table")
 
 
 def _row(model: Model, example: Input, prediction: Prediction) -> Json:
@@ -91,7 +91,7 @@ def _row(model: Model, example: Input, prediction: Prediction) -> Json:
     kind, labels = model.reading.kind or "", model.labels
     row: Json = {
         "input": opened(kind, example.read),
-        "line": int(match[1]) if (match := re.search(r":(\d+)$", example.place)) else None,
+        "line": int(match[1]) if (match := re.search(r"(\d+)$", example.place)) else None,
         "error": prediction.get("error"),
         "gold": None,
         "agrees": None,

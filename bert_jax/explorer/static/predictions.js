@@ -5,6 +5,7 @@
 //   fields      the texts of an input: [{ name, label, rows, isOptional }]
 //   examples    inputs, such as [{ text }]
 //   show        (prediction, input, chosen, choose) → element
+//   standard    (prediction) → what is explained until something is chosen, the same for both sides
 //   target      (prediction, chosen) → what the explanation is of: { label }, { word }, { span }; null: nothing
 //   title       (explanation) → what was explained, in words
 //   compare     (first, second) → rows [name, from, to] of two predictions
@@ -25,8 +26,8 @@ export const koreanPredictions = {
   "Only in the second": "둘째 글에만",
   "The texts have the same words.": "두 글의 단어가 같습니다.",
   "Looking for the words that decided …": "판단을 이끈 단어를 찾는 중 …",
-  "First": "첫째",
-  "Second": "둘째",
+  "First": "하나",
+  "Second": "둘",
   "Type a text above.": "위에 글을 써 보십시오.",
   "The text is longer than the model reads; the end was left out.": "글이 모델이 읽는 길이보다 길어 끝을 뺐습니다.",
 };
@@ -56,7 +57,6 @@ export function predictionView(container, view, parts) {
       showEditors();
       update();
     }),
-    view.isSaved ? null : element("div", { class: "row" }, compareButton),
     results, changes, reasons,
     view.isSaved ? null : tablePart(view, names, (input) => {
       inputs = [input];
@@ -86,12 +86,14 @@ export function predictionView(container, view, parts) {
     editors.replaceChildren(...inputs.map((input, side) => {
       const shown = parts.fields.filter((field) => !field.isOptional || input[field.name] !== undefined);
       const title = inputs.length === 2 ? say(side ? "Second" : "First") : null;
+      const button = side === 0 ? compareButton : null;
       const boxes = shown.map((field) => textBox([title, say(field.label)].filter(Boolean).join(": "), input[field.name] ?? "", (value) => {
         inputs[side] = { ...inputs[side], [field.name]: value };
         chosen = parts.keepsChoice ? chosen : null;
         update();
       }, { rows: field.rows }));
-      const toggles = parts.fields.filter((field) => field.isOptional).map((field) => element("button", {
+      const optional = parts.fields.filter((field) => field.isOptional && (inputs.length === 1 || input[field.name] !== undefined));
+      const toggles = optional.map((field) => element("button", {
         type: "button", class: "icon", onclick: () => {
           const next = { ...inputs[side] };
           if (next[field.name] === undefined) next[field.name] = ""; else delete next[field.name];
@@ -100,7 +102,7 @@ export function predictionView(container, view, parts) {
           update();
         },
       }, say(input[field.name] === undefined ? field.add : field.remove)));
-      return element("div", { class: "side" }, boxes, toggles.length ? element("div", { class: "row" }, toggles) : null);
+      return element("div", { class: "side" }, boxes, element("div", { class: "row" }, button, toggles));
     }));
   }
 
@@ -146,10 +148,11 @@ export function predictionView(container, view, parts) {
   function showPredictions(answer) {
     const focused = results.contains(document.activeElement) ? document.activeElement.dataset.choice : undefined;
     results.classList.remove("is-busy");
+    const standard = answer.predictions[0] && !answer.predictions[0].error ? parts.standard?.(answer.predictions[0]) ?? null : null;
     results.replaceChildren(...answer.predictions.map((prediction, side) => {
       const body = !prediction ? element("p", { class: "hint" }, say("Type a text above."))
         : prediction.error ? errorBox(new Error(prediction.error))
-          : parts.show(prediction, inputs[side], chosen, (value) => { chosen = value; update(); });
+          : parts.show(prediction, inputs[side], chosen ?? standard, (value) => { chosen = value; update(); });
       return element("div", { class: "side" }, ...[
         side === 0 ? notice(answer.notice) : null,
         prediction?.truncated ? notice("The text is longer than the model reads; the end was left out.") : null,

@@ -11,7 +11,8 @@ export const koreanTable = {
   "Save as TSV": "TSV로 저장",
   "{right} of {all} agree with the table's label ({p}).": "표의 레이블이 있는 {all}개 중 {right}개가 일치합니다({p}).",
   "{n} rows": "{n}행",
-  "{n} rows cannot be used": "쓸 수 없는 행 {n}개",
+  "{n} of them cannot be used": "그중 {n}행은 쓸 수 없음",
+  "Line": "행",
   "Text": "글",
   "Prediction": "예측",
   "Confidence": "확신도",
@@ -19,6 +20,7 @@ export const koreanTable = {
   "Label": "레이블",
   "Agrees": "일치",
   "Open above": "위에서 열기",
+  "line {n}: text empty": "{n}행: 글이 비어 있음",
   "yes": "예",
   "no": "아니요",
   "none": "없음",
@@ -61,10 +63,10 @@ export function tablePart(view, names, open) {
     const right = compared.reduce((sum, row) => sum + row.agrees, 0);
     const isScore = usable.some((row) => row.number !== null);
     const columns = [
+      { name: "Line", value: (row) => row.line ?? row.index + 1, show: (row) => String(row.line ?? row.index + 1), isNumber: true },
       { name: "Text", value: (row) => shortText(row), show: openButton },
-      { name: "Prediction", value: (row) => row.predicted ?? "", show: (row) => row.error ?? (row.predicted || say("none")) },
-      isScore ? { name: "Score", value: (row) => row.number ?? -Infinity, show: (row) => row.number?.toFixed(2) ?? "", isNumber: true }
-        : { name: "Confidence", value: (row) => row.confidence ?? -Infinity, show: (row) => row.error ? "" : percent(row.confidence), isNumber: true },
+      { name: "Prediction", value: (row) => row.predicted ?? "", show: (row) => row.error ? say(row.error) : row.predicted || say("none") },
+      isScore ? { name: "Score", value: (row) => row.number ?? -Infinity, show: (row) => row.number?.toFixed(2) ?? "", isNumber: true } : { name: "Confidence", value: (row) => row.confidence ?? -Infinity, show: (row) => row.error ? "" : percent(row.confidence), isNumber: true },
     ];
     if (usable.some((row) => row.gold !== null)) columns.push({ name: "Label", value: (row) => row.gold ?? "", show: (row) => row.gold ?? "" });
     if (compared.length) {
@@ -72,7 +74,7 @@ export function tablePart(view, names, open) {
         : row.agrees === 1 ? `✓ ${say("yes")}` : row.agrees === 0 ? `✗ ${say("no")}` : percent(row.agrees) });
     }
     const failed = rows.length - usable.length;
-    const count = [say("{n} rows", { n: rows.length }), failed ? say("{n} rows cannot be used", { n: failed }) : null].filter(Boolean).join(", ");
+    const count = [say("{n} rows", { n: rows.length }), failed ? say("{n} of them cannot be used", { n: failed }) : null].filter(Boolean).join(", ");
     const share = compared.length ? ` ${say("{right} of {all} agree with the table's label ({p}).", {
       right: Number(right.toFixed(1)), all: compared.length, p: percent(right / compared.length),
     })}` : "";

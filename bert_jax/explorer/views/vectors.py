@@ -27,9 +27,8 @@ MAX_CHARS = 400  # of a sentence
 MAX_POINTS = 48
 NUM_NEIGHBORS = 8
 EXAMPLES = {
-    "en": (
-        "bank",
-        (
+    "en": {
+        "bank": (
             "He put his money in the bank.",
             "The bank gave her a loan for the house.",
             "I have to go to the bank and pay the rent.",
@@ -37,21 +36,17 @@ EXAMPLES = {
             "The boat lay on the muddy bank of the stream.",
             "We walked along the bank and watched the water.",
         ),
-    ),
-    "ko": (
-        "배",
-        (
-            "배가 고파서 밥을 먹었다.",
-            "배가 아파서 병원에 갔다.",
-            "배를 타고 바다로 나갔다.",
-            "배가 바다 위에 떠 있다.",
-            "배 속에서 소리가 난다.",
-            "배를 타고 섬에 갔다.",
+        "really": (
+            "It was really bad.",
+            "A really boring film.",
+            "The ending was really terrible.",
+            "It was really good.",
+            "A really wonderful film.",
+            "The ending was really great.",
         ),
-    ),
-    "ko, films": (
-        "보고",
-        (
+    },
+    "ko": {
+        "보고": (
             "극장에서 보고 왔는데 정말 재밌었다.",
             "어제 영화를 보고 울었다.",
             "친구랑 같이 보고 왔어요.",
@@ -59,7 +54,35 @@ EXAMPLES = {
             "한번 더 보고 싶다.",
             "속편도 보고 싶어요.",
         ),
-    ),
+        "말": (
+            "말을 타고 달린다.",
+            "말이 달리는 장면.",
+            "말을 타는 장면이 멋지다.",
+            "할 말이 없다.",
+            "무슨 말인지 모르겠다.",
+            "더 이상 말이 필요없다.",
+        ),
+        "배": (
+            "배가 고파서 밥을 먹었다.",
+            "배가 아파서 병원에 갔다.",
+            "배 속에서 소리가 난다.",
+            "배를 타고 바다로 나갔다.",
+            "배가 바다 위에 떠 있다.",
+            "배를 타고 섬에 갔다.",
+        ),
+        "진짜": (
+            "진짜 재미없다.",
+            "진짜 최악이다.",
+            "진짜 시간 아깝다.",
+            "진짜 재밌다.",
+            "진짜 최고다.",
+            "진짜 감동적이다.",
+        ),
+    },
+}
+LANGUAGES = {
+    name: " ".join(text for texts in words.values() for text in texts)
+    for name, words in EXAMPLES.items()
 }
 
 
@@ -96,15 +119,12 @@ def vectors_view(model: Model) -> View:
             for layer in range(num_layers + 1)
         ]
 
-    texts_of = {name: " ".join(texts) for name, (_, texts) in EXAMPLES.items()}
-    language = choose_language(tokenizer, texts_of)
+    examples = EXAMPLES[choose_language(tokenizer, LANGUAGES)]
+    # What a classifier makes of a word shows in the words that stand with praise and with blame.
+    words = [*examples] if "mlm" in model.params else [*examples][::-1]
     about = {
         "num_layers": num_layers,
-        "examples": [
-            {"word": word, "text": "\n".join(texts)}
-            for name, (word, texts) in EXAMPLES.items()
-            if name.startswith(language[:2])
-        ],
+        "examples": [{"word": word, "text": "\n".join(examples[word])} for word in words],
         "has_head": "mlm" in model.params,
         "max_sentences": MAX_SENTENCES,
     }
@@ -179,6 +199,7 @@ def describe_neighbors(
         (index, position, word)
         for index, one in enumerate(sentences)
         for position, word in enumerate(one.words)
+        if any(map(str.isalnum, word.text)) or (index, position) == (sentence, number)
     ]
     vectors = vectors_of(sentences, [occurrence(index, word) for index, _, word in words], layer)
     own = [pair[:2] for pair in words].index((sentence, number))

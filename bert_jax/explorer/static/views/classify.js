@@ -9,12 +9,13 @@ export const korean = {
   "Classify": "분류",
   "Score": "점수",
   "Your text": "글",
-  "Second text": "둘째 글",
-  "Add a second text": "둘째 글 더하기",
-  "Leave out the second text": "둘째 글 빼기",
+  "Second text of the pair": "짝이 되는 글",
+  "Make it a pair": "짝으로 만들기",
+  "Leave out the second text": "짝 빼기",
   "Show what speaks for “{label}”": "“{label}”의 근거 보기",
   "“{label}”": "“{label}”",
   "the score": "점수",
+  "{n} points": "{n} %p",
   "Click a bar to see which words speak for it.": "막대를 누르면 그 근거가 되는 단어를 보여 줍니다.",
   "{n} more, less probable": "확률이 더 낮은 {n}개",
   "Labels whose probability reaches their threshold are marked.": "확률이 기준을 넘은 레이블을 표시했습니다.",
@@ -28,19 +29,20 @@ export function show(container, view) {
   predictionView(container, view, {
     fields: [
       { name: "text", label: "Your text", rows: 3 },
-      ...(takesPairs ? [{ name: "text_b", label: "Second text", rows: 3, isOptional: true, add: "Add a second text", remove: "Leave out the second text" }] : []),
+      ...(takesPairs ? [{ name: "text_b", label: "Second text of the pair", rows: 3, isOptional: true, add: "Make it a pair", remove: "Leave out the second text" }] : []),
     ],
     examples: view.about.examples.map((text, i, all) => isPair ? { text, text_b: all[(i + 1) % all.length] } : { text }),
     keepsChoice: true,
     isScore,
     show: isScore ? showScore : showBars,
+    standard: (prediction) => isScore ? null : byProbability(prediction)[0][0],
     target: (prediction, chosen) => ({ label: isScore ? null : explained(prediction, chosen) }),
     title: (explanation) => isScore ? say("the score") : say("“{label}”", { label: explanation.label }),
     compare: (first, second) => isScore
       ? [[say("the score"), first.score.toFixed(2), second.score.toFixed(2), signed(second.score - first.score, 2)]]
       : byProbability(first).slice(0, MAX_BARS).map(([label, p]) => {
         const other = second.probabilities[label];
-        return [label, percent(p), percent(other), `${signed(100 * (other - p), 0)} %p`];
+        return [label, percent(p), percent(other), say("{n} points", { n: signed(100 * (other - p), 0) })];
       }),
   });
 
@@ -51,7 +53,7 @@ export function show(container, view) {
     const canExplain = new Set(byProbability(prediction).slice(0, view.isSaved ? view.about.saved_labels : labels.length).map(([label]) => label));
     const predicted = new Set(prediction.labels ?? [prediction.label]);
     const list = bars(shown.map(([label, p]) => ({
-      label: predicted.has(label) ? `✓ ${label}` : label, value: p, isMarked: predicted.has(label),
+      label: predicted.has(label) ? `✓ ${label}` : label, value: p,
       title: say("Show what speaks for “{label}”", { label }),
       onClick: canExplain.has(label) ? () => choose(label) : null,
     })));
@@ -59,6 +61,7 @@ export function show(container, view) {
       const button = item.firstElementChild;
       button.dataset.choice = shown[i][0];
       if (shown[i][0] === target) item.classList.add("is-explained");
+      if (predicted.has(shown[i][0])) item.classList.add("is-predicted");
       if (button.tagName === "BUTTON") button.setAttribute("aria-pressed", String(shown[i][0] === target));
     });
     const more = sorted.length - shown.length;
