@@ -29,7 +29,10 @@ import pytest
 from tests.shapes import check_shapes
 
 check_shapes()
-pytest_plugins = ["tests.small_texts", "tests.word_pairs", "tests.remote.small_store"]
+pytest_plugins = [
+    "tests.small_texts", "tests.word_pairs", "tests.remote.small_store",
+    "tests.explorer.tiny_models",
+]  # fmt: skip
 jax.config.update("jax_numpy_rank_promotion", "raise")
 
 

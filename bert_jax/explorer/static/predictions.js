@@ -9,6 +9,7 @@
 //   target      (prediction, chosen) → what the explanation is of: { label }, { word }, { span }; null: nothing
 //   title       (explanation) → what was explained, in words
 //   compare     (first, second) → rows [name, from, to] of two predictions
+//   isScored    whether those rows end with a change
 //   isScore     whether outputs are scores
 
 import { choices, element, errorBox, isReplaced, notice, say, switcher, textBox } from "explorer/page.js";
@@ -26,6 +27,7 @@ export const koreanPredictions = {
   "Only in the second": "둘째 글에만",
   "The texts have the same words.": "두 글의 단어가 같습니다.",
   "Looking for the words that decided …": "판단을 이끈 단어를 찾는 중 …",
+  "Change": "변화",
   "First": "하나",
   "Second": "둘",
   "Type a text above.": "위에 글을 써 보십시오.",
@@ -176,7 +178,9 @@ export function predictionView(container, view, parts) {
       element("h2", {}, say("What differs")),
       ...[first.length + second.length ? null : element("p", { class: "hint" }, say("The texts have the same words.")),
         list("Only in the first", first), list("Only in the second", second)].filter(Boolean),
-      element("div", { class: "table-frame" }, element("table", {}, element("tbody", {}, parts.compare(...predictions).map(([name, ...values]) =>
+      element("div", { class: "table-frame" }, element("table", {}, element("thead", {}, element("tr", {},
+        ["", "First", "Second", parts.isScored ? "Change" : null].filter((name) => name !== null).map((name) =>
+          element("th", { scope: "col", class: name ? "is-number" : null }, name ? say(name) : "")))), element("tbody", {}, parts.compare(...predictions).map(([name, ...values]) =>
         element("tr", {}, element("th", { scope: "row" }, name), values.map((value) => element("td", { class: "is-number" }, value)))))))));
   }
 

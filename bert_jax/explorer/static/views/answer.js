@@ -31,7 +31,7 @@ export function show(container, view) {
   function showAnswers(prediction, input, chosen, choose) {
     const target = prediction.n_best.length ? chosenAnswer(prediction, chosen) : null;
     const rows = prediction.n_best.map((answer) => ({
-      label: answer.text, value: answer.probability, isMarked: answer === target,
+      label: answer.text, value: answer.probability,
       title: say("Show what decided “{answer}”", { answer: answer.text }),
       onClick: () => choose(spanOf(answer)),
     }));
@@ -39,6 +39,7 @@ export function show(container, view) {
     prediction.n_best.forEach((answer, i) => {
       const button = list.children[i].firstElementChild;
       button.dataset.choice = i;
+      if (answer === target) list.children[i].classList.add("is-explained");
       button.setAttribute("aria-pressed", String(answer === target));
       button.querySelector(".bar-label").prepend(element("span", { class: "answer-number" }, String(i + 1)), " ");
     });

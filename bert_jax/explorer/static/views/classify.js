@@ -34,12 +34,13 @@ export function show(container, view) {
     examples: view.about.examples.map((text, i, all) => isPair ? { text, text_b: all[(i + 1) % all.length] } : { text }),
     keepsChoice: true,
     isScore,
+    isScored: true,
     show: isScore ? showScore : showBars,
     standard: (prediction) => isScore ? null : byProbability(prediction)[0][0],
     target: (prediction, chosen) => ({ label: isScore ? null : explained(prediction, chosen) }),
     title: (explanation) => isScore ? say("the score") : say("“{label}”", { label: explanation.label }),
     compare: (first, second) => isScore
-      ? [[say("the score"), first.score.toFixed(2), second.score.toFixed(2), signed(second.score - first.score, 2)]]
+      ? [[say("the score"), number(first.score), number(second.score), signed(second.score - first.score, 2)]]
       : byProbability(first).slice(0, MAX_BARS).map(([label, p]) => {
         const other = second.probabilities[label];
         return [label, percent(p), percent(other), say("{n} points", { n: signed(100 * (other - p), 0) })];
@@ -72,12 +73,16 @@ export function show(container, view) {
   }
 
   function showScore(prediction) {
-    return element("section", { class: "card", "aria-label": say("Prediction") }, element("p", { class: "score" }, prediction.score.toFixed(2)));
+    return element("section", { class: "card", "aria-label": say("Prediction") }, element("p", { class: "score" }, number(prediction.score)));
   }
 
   function explained(prediction, chosen) {
     return chosen !== null && chosen in prediction.probabilities ? chosen : byProbability(prediction)[0][0];
   }
+}
+
+function number(value) {
+  return value.toFixed(2).replace("-", "−");
 }
 
 function byProbability(prediction) {

@@ -1,6 +1,6 @@
 // Tags of words, marked in the text; a word shows which words decided its tag.
 
-import { element, percent, say } from "explorer/page.js";
+import { element, percent, rove, say } from "explorer/page.js";
 import { koreanPredictions, predictionView } from "explorer/predictions.js";
 
 export const korean = {
@@ -56,8 +56,9 @@ export function show(container, view) {
       end = stop;
     });
     const found = types.filter((type) => prediction.tags.some((tag) => typeOf(tag) === type));
-    return element("section", { class: "card", "aria-label": say("Prediction") },
-      element("p", { class: "tagged-text" }, parts),
+    const marked = element("p", { class: "tagged-text" }, parts);
+    rove(marked, ".tagged");
+    return element("section", { class: "card", "aria-label": say("Prediction") }, marked,
       element("div", { class: "row legend", role: "group", "aria-label": say("Tags") }, (found.length ? found : types).map((type) =>
         element("span", { class: `tag-name ${colorOf(type)}` }, type))),
       element("p", { class: "hint" }, say("Click a word to see what decided its tag.")));

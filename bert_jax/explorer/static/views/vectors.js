@@ -1,6 +1,6 @@
 // Vectors: a word in several sentences on a plane, its senses as clusters, and nearest words.
 
-import { bars, choices, element, errorBox, isReplaced, notice, say, textBox } from "explorer/page.js";
+import { bars, choices, element, errorBox, isReplaced, notice, rove, say, textBox } from "explorer/page.js";
 
 export const korean = {
   "Vectors": "벡터",
@@ -167,8 +167,10 @@ export function show(container, view) {
       parts.push(characters.slice(end).join(""));
       return element("li", { class: "sentence-line" }, parts);
     });
+    const list = element("ol", { class: "sentence-lines" }, lines);
+    if (!view.isSaved) rove(list, ".word");
     return element("section", { class: "card", "aria-label": say("Your sentences") },
-      element("h2", {}, say("Your sentences")), element("ol", { class: "sentence-lines" }, lines),
+      element("h2", {}, say("Your sentences")), list,
       view.isSaved ? null : element("p", { class: "hint" }, say("Click a word to see its nearest words.")));
   }
 
