@@ -234,7 +234,7 @@ def report_best(
         reports[name] = make_report(task, examples, encoded, predictions)
     if setup.parallel.is_first_process:
         folder, shown, step = run.folder, address(run.folder), extra["step"]
-        write_report(folder / "evaluation" / str(step), shown, reports)
+        write_report(folder / "evaluation" / str(step), shown, reports, f"{shown}/model")
         name = architecture_of(encoder.config, task.head)
         model = PretrainedModel(
             encoder.config,

@@ -7,7 +7,7 @@ from typing import Any
 
 from bert_jax.config import FinetuneConfig
 from bert_jax.interop.huggingface import PretrainedModel
-from bert_jax.reports.report import format_interval, format_score
+from bert_jax.reports.summary import format_interval, format_score
 from bert_jax.tasks.task import Task
 from bert_jax.tokenizer.tokenizer import Tokenizer
 

@@ -231,12 +231,13 @@ def test_a_page_loads_nothing_and_runs_nothing(tmp_path):
     golds = [TextExample("", EVIL, EVIL, label) for label in task.labels]
     predictions = [{"label": "<b>a", "probability": 0.9}] * 3
     result = make_report(task, golds, rows([5, 6, 7]), predictions)
-    write_report(tmp_path / "new" / "folder", "runs/<script>", {"dev": result, "<script>": result})
+    reports = {"dev": result, "<script>": result}
+    write_report(tmp_path / "new" / "folder", "runs/<script>", reports, "runs/<script>/model")
     text = (tmp_path / "new" / "folder" / "report.html").read_text(encoding="utf-8")
     page = Page(text)
     assert page.tags == {
         "html", "head", "meta", "title", "style", "body", "h1", "h2", "h3", "table", "tr", "th",
-        "td", "svg", "text", "rect", "line", "circle",
+        "td", "svg", "text", "rect", "line", "circle", "p", "div", "details", "summary", "code",
     }  # fmt: skip
     names = {name for name, _ in page.attributes}
     assert not names & {"src", "href", "xlink:href", "srcset", "data", "action", "style"}
