@@ -124,18 +124,23 @@ def _parse(kind: Any, script: str, docstring: str | None) -> Any:
         return tyro.cli(kind, prog=script, description=as_help(about), config=markers)
 
     arguments = sys.argv[1:]
-    if arguments[:1] == [COMPLETION]:
-        with _captured() as output, contextlib.suppress(SystemExit):
-            parse()
-        print(complete_after_python(output.getvalue(), script, *arguments[1:2]))
-        sys.exit()
-    if not HELP & {*arguments}:
+    completes = arguments[:1] == [COMPLETION]
+    if not (completes or HELP & {*arguments}):
         return parse()
-    with _captured() as output, contextlib.suppress(SystemExit):
-        parse()
-    print("\n".join(map(_fold, output.getvalue().rstrip().split("\n"))))
-    if examples:
-        print("\n".join(["", "Examples:", *(f"  {command}" for command in examples)]))
+    try:
+        with _captured() as output:
+            return parse()
+    except SystemExit as ended:
+        if ended.code:
+            raise
+    text = output.getvalue().rstrip()
+    if completes:
+        text = complete_after_python(text, script, *arguments[1:2])
+    else:
+        lines = [*map(_fold, text.split("\n"))]
+        lines += ["", "Examples:", *(f"  {command}" for command in examples)] if examples else []
+        text = "\n".join(lines)
+    print(text, flush=True)  # here, where a closed output is an error for users
     sys.exit()
 
 

@@ -12,6 +12,7 @@ import jax
 from bert_jax.config import PretrainConfig, phase_spans
 from bert_jax.config.duration import format_duration, parse_duration
 from bert_jax.corpus.loader import PretrainingRows, pretraining_batches
+from bert_jax.progress import Progress
 from bert_jax.tasks.pretraining_batches import adapt_batches, evaluation_batches
 from bert_jax.tasks.pretraining_programs import TrainFunctions
 from bert_jax.training.budget import (
@@ -73,7 +74,8 @@ def plan_run(
     seconds = min(MAX_MEASURING_SECONDS, MEASURING * budget)
     if parallel.is_first_process:
         print(f"--budget {config.budget}: its steps are timed for {format_duration(seconds)}")
-    costs = measure_costs(config, work, parallel, seconds, began)
+    with Progress("timing the steps", summary=False, shown=parallel.is_first_process):
+        costs = measure_costs(config, work, parallel, seconds, began)
     config = Plan(**agree(lambda: plan_steps(config, costs)._asdict())).apply(config)
     return config, [*describe_costs(config, costs), describe(config)]
 

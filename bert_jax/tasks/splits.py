@@ -11,6 +11,7 @@ from bert_jax.errors import DataError
 from bert_jax.labelled.batching import EncodedText, hash_texts
 from bert_jax.labelled.rejects import Rejects
 from bert_jax.labelled.texts import training_columns
+from bert_jax.progress import Progress
 from bert_jax.tasks.task import Task
 from bert_jax.tokenizer.tokenizer import Tokenizer
 from bert_jax.training.checkpoint_arrays import hash_arrays
@@ -59,7 +60,8 @@ def read_splits(
         if source is None:
             continue
         before = len(rejects.rows)
-        examples = kind.read(source, TFDS_SPLITS[name], config, rejects, log)
+        with Progress(f"reading {name} data", summary=False):
+            examples = kind.read(source, TFDS_SPLITS[name], config, rejects, log)
         if task is None and examples:
             task = kind.from_examples(examples, config)
         examples = task.accept(examples, rejects) if task else []
@@ -71,7 +73,8 @@ def read_splits(
                 "fix these rows, or choose other columns: --columns.text, --columns.label",
             )
         check_rejected(f"{name} data {source}", len(examples), rejects, before, config.max_rejected)
-        encoded = task.encode(examples, tokenizer, config.max_length)
+        with Progress(f"tokenizing {name} data", summary=False):
+            encoded = task.encode(examples, tokenizer, config.max_length)
         sizes = np.array([len(text.tokens) for text in encoded])
         num_cut = len({text.example for text in encoded if text.truncated})
         log(

@@ -17,6 +17,7 @@ from bert_jax.filesystem import write_bytes
 from bert_jax.models.architectures import with_encoder
 from bert_jax.models.functional import Params, merge_pretrained
 from bert_jax.models.new_rows import add_rows
+from bert_jax.progress import Progress
 from bert_jax.remote.addresses import WRITTEN, as_path
 from bert_jax.tokenizer.new_words import pieces_of_new_tokens
 from bert_jax.tokenizer.tokenizer import Tokenizer
@@ -142,7 +143,8 @@ def start_embeddings(
 
     def compute() -> np.ndarray:
         start = time.perf_counter()
-        made = embed_pieces(rows, tokenizer, len(random), random.shape[1], config.seed)
+        with Progress("word vectors of the prepared rows", summary=False):
+            made = embed_pieces(rows, tokenizer, len(random), random.shape[1], config.seed)
         scale = random.std() / (made.vectors[made.known].std() or 1) if made.known.any() else 1
         word = np.where(made.known[:, None], made.vectors * scale, random)
         content = safetensors.numpy.save(

@@ -5,7 +5,7 @@ import re
 
 import pytest
 
-from bert_jax.config.command_line import choose_run
+from bert_jax.config.command_line import choose_run, next_step, split_docstring
 
 
 @dataclasses.dataclass(frozen=True)
@@ -59,3 +59,34 @@ def test_help_breaks_lines_only_between_words(monkeypatch, capsys):
             choose_run(RUNS, "script.py", "Runs things.")
         words = re.sub(r"[│\s]+", " ", capsys.readouterr().out)
         assert "so with a vocabulary of 4096 words." in words
+
+
+def test_help_ends_with_the_examples_of_the_docstring(monkeypatch, capsys):
+    monkeypatch.setattr("sys.argv", ["script.py", "long", "--help"])
+    docstring = (
+        "Run things.\n\nSlowly.\n\nExamples:\n    python script.py long\n    python script.py x\n"
+    )
+    with pytest.raises(SystemExit) as ended:
+        choose_run(RUNS, "script.py", docstring)
+    output = capsys.readouterr().out
+    assert not ended.value.code
+    assert output.endswith("\n\nExamples:\n  python script.py long\n  python script.py x\n")
+    assert "A run of a day." in output
+    assert split_docstring(docstring)[0] == "Run things.\n\nSlowly."
+    assert split_docstring("Run things.") == ("Run things.", [])
+
+
+def test_a_wrong_name_is_an_error_also_with_help(monkeypatch, capsys):
+    monkeypatch.setattr("sys.argv", ["script.py", "wrong", "--help"])
+    with pytest.raises(SystemExit) as ended:
+        choose_run(RUNS, "script.py", "Run things.\n\nExamples:\n    python script.py long\n")
+    captured = capsys.readouterr()
+    assert ended.value.code == 2
+    assert captured.out == ""
+    assert "wrong" in captured.err
+
+
+def test_the_next_step_is_quoted_for_a_shell():
+    line = next_step("predict.py", "my runs/it's", "--top-k", "3", purpose="to see more")
+    assert line == """next, to see more: python predict.py 'my runs/it'"'"'s' --top-k 3"""
+    assert next_step("translate.py", "x") == "next: python translate.py x"
