@@ -44,6 +44,7 @@ autodoc_member_order = "bysource"
 autodoc_typehints_format = "short"
 autodoc_preserve_defaults = True
 napoleon_custom_sections = ["Returns"]  # as prose: its colons separate no type
+smartquotes_action = "qe"  # --steps keeps its dashes
 default_role = "code"  # docstrings write `code` with one backtick
 nitpicky = True
 nitpick_ignore_regex = [
