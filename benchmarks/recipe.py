@@ -2,6 +2,7 @@
 
     python -m benchmarks.recipe --data data/corpus --minutes 8
     python -m benchmarks.recipe --data data/corpus --preset mini --minutes 60 --ablate 3
+    python -m benchmarks.recipe --data data/corpus --blocks modernbert_tiny --ablate 1
 
 Both are made of PRESET_original, with one phase of one length: its model, batch size and epsilon.
 `original` is its faithful recipe: random weights, AdamW, 15 % masks, NSP if rows have its
@@ -42,11 +43,12 @@ from benchmarks.recipe_protocol import (
 )
 from benchmarks.recipe_report import NOTES, draw, table
 from benchmarks.recipe_runs import Arena
-from benchmarks.recipe_sides import MODERN, ORIGINAL, PARTS, Entry
+from benchmarks.recipe_sides import BLOCKS, MODERN, ORIGINAL, PARTS, Entry
 from bert_jax.config.check import require
 from bert_jax.corpus.prepared import PreparedData
 from bert_jax.errors import ConfigError, report_user_errors
 from bert_jax.filesystem import write_text
+from configs.pretrain import RUNS
 
 
 @dataclasses.dataclass(frozen=True)
@@ -57,6 +59,9 @@ class Options:
     """Folder that prepare.py wrote."""
     preset: str = "tiny"
     """Pretraining run whose model, batch size and optimizer both recipes start from."""
+    blocks: str = ""
+    """Pretraining run whose model the modern recipe trains, such as modernbert_tiny; empty: that of
+    PRESET. --ablate trains PRESET's too."""
     minutes: float = 8.0
     """Budget of the original: wall time of a run, with its start."""
     seeds: tuple[int, ...] = (0, 1, 2)
@@ -80,6 +85,7 @@ class Options:
 
     def __post_init__(self):
         require(bool(self.seeds), "seeds", self.seeds, "at least one seed")
+        require(self.blocks in {"", *RUNS}, "blocks", self.blocks, f"one of {', '.join(RUNS)}")
         rising = sorted(set(self.fractions)) == list(self.fractions) and self.fractions
         require(bool(rising), "fractions", self.fractions, "ascending numbers")
         require(self.tries > 0, "tries", self.tries, "at least 1")
@@ -106,6 +112,7 @@ class Race:
             minutes=options.minutes,
             eval_rows=options.eval_rows,
             tries=options.tries,
+            blocks=options.blocks,
         )
         self.arena.begin()
         self.costs = self.arena.costs()
@@ -146,7 +153,7 @@ class Race:
         target = target_loss(originals)
         smallest = largest_reaching(fractions, lambda f: reaches(moderns(f), target))
         fraction = smallest or fractions[0]
-        for removed in PARTS:
+        for removed in [*PARTS, *[BLOCKS] * bool(self.options.blocks)]:
             if removed != "MLM alone" or self.data.nsp:
                 rate = original_rate if removed == "Muon" else modern_rate
                 for seed in seeds[: self.options.ablate]:

@@ -14,12 +14,12 @@ from jax import Array
 from benchmarks.recipe_protocol import Cost, Result
 from benchmarks.recipe_sides import MASK_RATE, MODERN, ORIGINAL, Entry, make_config
 from benchmarks.recipe_timing import Measured, load_costs, run_quietly, step_seconds, train_records
-from bert_jax.config import MaskingConfig, PretrainConfig
+from bert_jax.config import EncoderConfig, MaskingConfig, PretrainConfig, read_json
 from bert_jax.corpus.loader import pretraining_eval_batches
 from bert_jax.corpus.prepared import PreparedData
 from bert_jax.errors import ConfigError
 from bert_jax.filesystem import read_json_object, write_text
-from bert_jax.models.architectures import architecture
+from bert_jax.models.architectures import architecture, architecture_of
 from bert_jax.models.functional import Params, build
 from bert_jax.tasks.masking import MaskingRules
 from bert_jax.tasks.pretraining import NSP_LABEL, make_pretraining_objective
@@ -52,6 +52,8 @@ class Arena:
     """Held-out rows of each evaluation."""
     tries: int
     """Most times that a run which the host disturbs is run."""
+    blocks: str = ""
+    """Pretraining run whose model the modern recipe trains; empty: the preset's."""
 
     def begin(self) -> None:
         """Create the folder, or check that it holds this race.
@@ -63,6 +65,8 @@ class Arena:
             "data": PreparedData(self.data).fingerprint, "preset": self.preset,
             "length": self.length, "minutes": self.minutes, "eval_rows": self.eval_rows,
         }  # fmt: skip
+        if self.blocks:
+            identity["blocks"] = self.blocks
         path = self.folder / "race.json"
         if not path.exists():
             write_text(path, json.dumps(identity) + "\n")
@@ -105,7 +109,7 @@ class Arena:
         return result
 
     def _config(self, entry: Entry, steps: int) -> PretrainConfig:
-        config = make_config(self.preset, self.data, self.length, entry, steps)
+        config = make_config(self.preset, self.data, self.length, entry, steps, self.blocks)
         return replace(config, name=entry.name, runs_dir=str(self.folder / "runs"))
 
     def _run(self, config: PretrainConfig) -> Measured:
@@ -122,19 +126,28 @@ def read_results(path: Path) -> dict[str, Result]:
 
 def evaluate_run(arena: Arena, run: Path) -> dict[int, tuple[float, float]]:
     """Return the held-out MLM loss of each checkpoint, of all predictions and of [MASK] alone."""
-    folder, losses = run / "checkpoints", make_losses(arena)
+    model = read_json(PretrainConfig, run / "config.json").model
+    folder, losses = run / "checkpoints", make_losses(arena, model)
     return {step: losses(read_params(folder / str(step))) for step in list_steps(folder)}
 
 
 @functools.cache
-def make_losses(arena: Arena) -> Callable[[Params], tuple[float, float]]:
-    """Build the evaluation of all runs: the same rows, and the same masks of 15 %, 80/10/10."""
+def make_losses(
+    arena: Arena, model: EncoderConfig | None = None
+) -> Callable[[Params], tuple[float, float]]:
+    """Build the evaluation of all runs: the same rows, and the same masks of 15 %, 80/10/10.
+
+    Args:
+        arena: the race.
+        model: the model of a run; None: the original's.
+    """
     config = make_config(
         arena.preset, arena.data, arena.length, Entry(ORIGINAL, COST_RATE, 1, 0), 1
     )
     data = PreparedData(arena.data)
+    config = replace(config, model=model or config.model)
     config = config.with_vocab_size(data.tokenizer.vocab_size)
-    init, merge = build(config.model, architecture("BertForMaskedLM"))
+    init, merge = build(config.model, architecture(architecture_of(config.model, "ForMaskedLM")))
     parts = jax.eval_shape(init, jax.random.key(0))
     rules = MaskingRules.of(MaskingConfig(MASK_RATE), data.tokenizer, config.model.vocab_size)
     parallel, rows = DataParallel(config.parallel), data.rows(arena.length, "eval")

@@ -8,6 +8,7 @@ from bert_jax.config import LoopConfig, MaskingConfig, Phase, PretrainConfig
 from configs.pretrain import RUNS
 
 ORIGINAL, MODERN = "original", "modern"
+BLOCKS = "blocks"  # part of the modern recipe where it trains the model of another preset
 MASK_RATE = 0.15  # of the original, and of every evaluation
 NUM_CHECKPOINTS = 4  # of each run: points of its curve, and places to resume from
 ADAM_SHARE = 0.15  # Adam's learning rate beside Muon's: 3e-3 beside 0.02
@@ -25,7 +26,7 @@ class Entry(NamedTuple):
     seed: int
     """Seed of weights, order, masks and dropout."""
     removed: str = ""
-    """Part that the modern recipe lacks, one of `PARTS`; empty: none."""
+    """Part that the modern recipe lacks, one of `PARTS` or BLOCKS; empty: none."""
 
     @property
     def name(self) -> str:
@@ -34,7 +35,9 @@ class Entry(NamedTuple):
         return "-".join([*parts, *self.removed.split()])
 
 
-def make_config(preset: str, data: str, length: int, entry: Entry, steps: int) -> PretrainConfig:
+def make_config(
+    preset: str, data: str, length: int, entry: Entry, steps: int, blocks: str = ""
+) -> PretrainConfig:
     """Return the configuration of a run; the caller adds where it is stored.
 
     Args:
@@ -43,11 +46,15 @@ def make_config(preset: str, data: str, length: int, entry: Entry, steps: int) -
         length: T, of all rows.
         entry: recipe, learning rate and seed.
         steps: steps of the whole run.
+        blocks: name of the pretraining run whose model the modern recipe trains; empty: the
+            preset's.
     """
     start = config = original(preset, data, length, entry.rate, steps)
     if entry.side == MODERN:
         config = modern(config, entry.rate)
-    if entry.removed:
+        if blocks and entry.removed != BLOCKS:
+            config = replace(config, model=RUNS[blocks]().model)
+    if entry.removed in PARTS:
         field = PARTS[entry.removed]
         config = replace(config, **{field: getattr(start, field)})
     return replace(config, seed=entry.seed)

@@ -8,6 +8,7 @@ from bert_jax.config import (
     Phase,
     PretrainConfig,
 )
+from configs.modernbert import modernbert_base, modernbert_mini, modernbert_tiny
 
 
 def demo() -> PretrainConfig:
@@ -273,5 +274,18 @@ def large() -> PretrainConfig:
 
 RUNS = {
     run.__name__: run
-    for run in (demo, tiny, tiny_original, mini, reviews, small, base, base_original, large)
+    for run in (
+        demo,
+        tiny,
+        tiny_original,
+        mini,
+        reviews,
+        small,
+        base,
+        base_original,
+        large,
+        modernbert_tiny,
+        modernbert_mini,
+        modernbert_base,
+    )
 }

@@ -87,3 +87,29 @@ def test_nothing_imports_a_script_or_configs():
     scripts = {path.stem for path in ROOT.glob("*.py")} | {"configs", "benchmarks", "tests"}
     for path in (ROOT / "bert_jax").rglob("*.py"):
         assert not {name.split(".")[0] for name in imported(path)} & scripts, path.name
+
+
+def names_in_code(path: Path) -> set[str]:
+    """Return the strings and the imported names of a file, without its docstrings."""
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    docs = {id(node.value) for node in ast.walk(tree) if isinstance(node, ast.Expr)}
+    strings = {
+        node.value
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Constant) and isinstance(node.value, str) and id(node) not in docs
+    }
+    return strings | {name.rpartition(".")[2] for name in imported(path)}
+
+
+def test_tasks_training_and_scripts_name_no_family_of_encoders():
+    from bert_jax.interop.families import FAMILIES
+    from bert_jax.models.architectures import ARCHITECTURES
+
+    configs = {family.config for family in FAMILIES.values()}
+    named = {*FAMILIES, *ARCHITECTURES, *(config.__name__ for config in configs)}
+    named |= {config.family for config in configs}
+    rooms = ("tasks", "training", "reports", "labelled", "corpus")
+    files = [path for room in rooms for path in (ROOT / "bert_jax" / room).rglob("*.py")]
+    files += [ROOT / "bert_jax" / "inference.py", ROOT / "bert_jax" / "pretrained.py"]
+    for path in [*files, *(ROOT.glob("*.py"))]:
+        assert not names_in_code(path) & named - {"bert"}, path

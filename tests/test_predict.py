@@ -32,11 +32,11 @@ def models(nano_run, tmp_path_factory):
     encoder, folders = read_model(nano_run), {}
     for name, kind in KINDS.items():
         mine = labels.get(name, ())
-        name = architecture_of(encoder.config, kind.head)
-        init, _ = build(encoder.config, architecture(name, len(mine)))
+        model_name = architecture_of(encoder.config, kind.head)
+        init, _ = build(encoder.config, architecture(model_name, len(mine)))
         about = {"kind": name, "max_length": 48}
         model = PretrainedModel(
-            encoder.config, name, init(jax.random.key(0)), encoder.tokenizer, mine,
+            encoder.config, model_name, init(jax.random.key(0)), encoder.tokenizer, mine,
             kind.problem_type, about,
         )  # fmt: skip
         folders[name] = str(tmp_path_factory.mktemp(name) / "model")

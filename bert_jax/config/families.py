@@ -5,7 +5,7 @@ The rest of the library asks a configuration for these, never for its family:
 - `hidden_size`, `num_hidden_layers`, `num_attention_heads`, `max_position_embeddings`,
   `vocab_size` (None until a run starts) and `initializer_range`, fields of all;
 - `model_type`, as in config.json, and `family`, with which the names of its architectures begin:
-  "Bert" in BertForMaskedLM;
+  "Bert" in BertForMaskedLM; `title`, the name in messages;
 - `has_segments`, if tokens have a segment, an input of the model; `takes_pairs`, if a text may be
   a pair; `has_nsp`, if there is a head for next-sentence prediction;
 - `fields_of_training`, which decide neither the shape nor the meaning of a parameter;

@@ -43,6 +43,7 @@ class BertConfig:
     # What is asked of every family: see `config.families`.
     model_type: ClassVar[str] = "bert"
     family: ClassVar[str] = "Bert"
+    title: ClassVar[str] = "BERT"
     has_segments: ClassVar[bool] = True
     has_nsp: ClassVar[bool] = True
     fields_of_training: ClassVar[frozenset[str]] = frozenset(

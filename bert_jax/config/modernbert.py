@@ -70,6 +70,7 @@ class ModernBertConfig:
 
     # What is asked of every family: see `config.families`.
     family: ClassVar[str] = "ModernBert"
+    title: ClassVar[str] = "ModernBERT"
     has_segments: ClassVar[bool] = False
     has_nsp: ClassVar[bool] = False
     takes_pairs: ClassVar[bool] = True

@@ -218,7 +218,7 @@ class PretrainConfig:
         if not self.model.has_nsp:
             if self.nsp:
                 raise ConfigError(
-                    f"--nsp True, but a {self.model.family} does not predict next sentences",
+                    f"--nsp True, but a {self.model.title} does not predict next sentences",
                     "masked words alone",
                     "leave out --nsp",
                 )

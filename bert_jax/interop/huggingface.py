@@ -221,7 +221,7 @@ def _read_files(folder: Path, log: Callable[[str], None], labels: bool) -> Pretr
     if untied_decoder(config) in flat and head_of(name) in WITH_MLM:
         raise ConfigError(
             f"{folder}: {family.decoder} differs from the word embedding",
-            f"tied embeddings, as in {config.family}",
+            f"tied embeddings, as in {config.title}",
             f'load the encoder alone: "architectures": ["{config.family}Model"] in config.json',
         )
     names = read_labels(parsed, log) if labels and name in WITH_LABELS else ()

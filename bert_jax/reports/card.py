@@ -42,7 +42,6 @@ def model_card(
         reports: reports by the name of the data set, as `make_report` gives them.
     """
     kind = _TASK_NAMES.get(config.task, config.task.replace("_", " "))
-    family = model.config.family.replace("Bert", "BERT")
     auto_model = f"AutoModel{task.head}"
     lines = [
         "---",
@@ -53,7 +52,7 @@ def model_card(
         "",
         f"# {escape_markdown(config.name or config.task)}",
         "",
-        f"A {family} for {kind}, fine-tuned with bert_jax.",
+        f"A {model.config.title} for {kind}, fine-tuned with bert_jax.",
         "",
         "## Scores",
         "",

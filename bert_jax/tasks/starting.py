@@ -50,7 +50,7 @@ def require_same_shape(config: PretrainConfig, expected: EncoderConfig) -> None:
     model = config.model
     if model.model_type != expected.model_type:
         raise ConfigError(
-            f"{config.encoder} is a {expected.family}, and {config.name} trains a {model.family}",
+            f"{config.encoder} is a {expected.title}, and {config.name} trains a {model.title}",
             "models of the same family",
             "choose a run whose model is of this family",
         )

@@ -5,9 +5,17 @@ from dataclasses import replace
 import pytest
 
 from benchmarks import recipe_sides
-from benchmarks.recipe_sides import MODERN, NUM_CHECKPOINTS, ORIGINAL, PARTS, Entry, make_config
+from benchmarks.recipe_sides import (
+    BLOCKS,
+    MODERN,
+    NUM_CHECKPOINTS,
+    ORIGINAL,
+    PARTS,
+    Entry,
+    make_config,
+)
 from bert_jax.config import MaskingConfig, Phase, flatten
-from configs.pretrain import base_original, tiny
+from configs.pretrain import RUNS, base_original, tiny
 
 
 def make(entry, preset="tiny", length=32, steps=1000):
@@ -62,6 +70,17 @@ def test_modern_differs_in_its_parts_and_each_can_be_removed():
         assert {name.split(".")[0] for name in changed} == {field}
         removed |= changed
     assert removed == differences(original, modern)
+
+
+def test_modern_may_train_other_blocks_and_they_can_be_removed():
+    def make_with(entry):
+        return make_config("tiny", "rows", 32, entry, 10, "modernbert_tiny").model
+
+    modern = make_with(Entry(MODERN, 0.02, 1, 0))
+    assert modern == RUNS["modernbert_tiny"]().model
+    assert make_with(Entry(MODERN, 0.02, 1, 0, "Muon")) == modern
+    berts = make_with(Entry(ORIGINAL, 0.02, 1, 0))
+    assert make_with(Entry(MODERN, 0.02, 1, 0, BLOCKS)) == berts == RUNS["tiny_original"]().model
 
 
 def test_a_run_has_a_few_checkpoints_and_is_evaluated_at_its_end():
