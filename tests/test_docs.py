@@ -80,7 +80,7 @@ def test_the_pages_that_run_are_those_with_such_blocks():
 
 @pytest.fixture(scope="module")
 def world(tmp_path_factory) -> Path:
-    """The files that commands name, with an encoder, runs/base or runs/tiny, and a classifier, runs/texts."""
+    """The files that commands name, with an encoder (runs/base, runs/tiny) and a classifier."""
     folder = tmp_path_factory.mktemp("world")
     write_world(folder)
     with pytest.MonkeyPatch.context() as patch:
