@@ -57,6 +57,7 @@ def browser(chromium) -> Iterator[WebDriver]:
     resize(chromium, DESKTOP)
     yield chromium
     errors = [entry for entry in chromium.get_log("browser") if entry["level"] == "SEVERE"]
+    chromium.execute_script("try { localStorage.clear() } catch { /* about:blank has none */ }")
     chromium.get("about:blank")
     resize(chromium, DESKTOP, dark=False)
     assert not errors

@@ -159,12 +159,11 @@ def test_a_long_text_is_cut_with_a_notice(page):
     ]
     page.find_element(By.ID, "language").click()
     wait(page, lambda: "조각 126개까지" in "".join(all_texts(page, ".notice")))
-    page.find_element(By.ID, "language").click()
 
 
 def test_korean_and_dark(page):
     page.find_element(By.ID, "language").click()
-    wait(page, lambda: all_texts(page, "nav a") == ["빈칸 채우기"])
+    wait(page, lambda: all_texts(page, "nav a")[:1] == ["빈칸 채우기"])
     assert page.find_element(By.TAG_NAME, "html").get_attribute("lang") == "ko"
     wait(page, lambda: "가린 말: 재미있게 · 3위, 23 %" in all_texts(page, ".hidden-word"))
     english = re.compile(r"[A-Za-z]{4,}")
@@ -175,11 +174,10 @@ def test_korean_and_dark(page):
     wait(page, lambda: body.value_of_css_property("background-color") == "rgba(22, 24, 29, 1)")
     screenshot(page, "fill-korean-dark")
     page.refresh()  # both are remembered
-    wait(page, lambda: all_texts(page, "nav a") == ["빈칸 채우기"])
+    wait(page, lambda: all_texts(page, "nav a")[:1] == ["빈칸 채우기"])
     assert page.execute_script("return getComputedStyle(document.body).backgroundColor") == (
         "rgb(22, 24, 29)"
     )
-    page.execute_script("localStorage.clear()")
 
 
 def test_dark_follows_the_system_and_a_phone_needs_no_scrolling_sideways(page):
