@@ -13,6 +13,7 @@ from jaxtyping import Array, Float, Int
 from bert_jax.errors import DataError
 from bert_jax.inspection.pictures import Panel, Picture
 from bert_jax.labelled.batching import Packing
+from bert_jax.labelled.packed import require_finite
 from bert_jax.labelled.texts import TextExample, encode_texts
 from bert_jax.models.bert import Bert
 from bert_jax.nn.execution import DEFAULT_EXECUTION, cast_params
@@ -65,6 +66,7 @@ def attention(
 
     Raises:
         DataError: a pair, for a model with one segment.
+        CheckpointError: the model computes NaN or Inf.
 
     Example:
         >>> found = attention(bert_jax.load("runs/demo"), "The bank of the river.")
@@ -88,10 +90,11 @@ def attention(
     module = model.model
     encoder = module if model.architecture == "BertModel" else module.bert
     with jax.default_matmul_precision("highest"):
-        weights = _attention(*nnx.split(encoder), tokens, lengths)
+        weights = np.asarray(_attention(*nnx.split(encoder), tokens, lengths))
+    require_finite([weights])
     notice = f"Only the first {length} tokens are shown." if encoded.truncated else None
     names = model.tokenizer.tokens(encoded.tokens)
-    return Attention(names, segments, np.asarray(weights)[:, :, :length, :length], notice)
+    return Attention(names, segments, weights[:, :, :length, :length], notice)
 
 
 def longest_input(model: Model) -> int:

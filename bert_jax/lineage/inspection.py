@@ -17,6 +17,7 @@ from jaxtyping import Float
 
 from bert_jax.inspection.attention import MAX_TOKENS, MAX_WEIGHTS
 from bert_jax.inspection.pictures import Panel, Picture
+from bert_jax.labelled.packed import require_finite
 from bert_jax.lineage.bitext_batches import append_end, bucket_length
 from bert_jax.lineage.config import GNMTConfig, SearchConfig, Seq2SeqConfig, TransformerConfig
 from bert_jax.lineage.inspection_programs import FREE, Looked, look, search_hypotheses
@@ -64,7 +65,8 @@ class Translation(NamedTuple):
     """What a search found."""
 
     hypotheses: list[Hypothesis]
-    """From the best on; none for an empty text."""
+    """From the best on, fewer than were asked for where two read the same; none for an empty
+    text."""
     notice: str | None
     """Set if the text was cut, or has symbols outside the vocabulary."""
 
@@ -89,6 +91,9 @@ def explain_translation(
             gone on; the scores are those of what follows.
         search: how they are searched for; None: the run's own.
 
+    Raises:
+        CheckpointError: the model computes NaN or Inf.
+
     Example:
         >>> best, *others = explain_translation(translator, "september 27, 1994").hypotheses
         >>> best.steps[0].alternatives[0]
@@ -103,27 +108,33 @@ def explain_translation(
     length = bucket_length(len(source))
     sources = jnp.asarray([[*source, *[PAD] * (length - len(source))]], jnp.int32)
     most = min(length + search.extra_tokens, translator.config.model.max_positions)
-    forced = jnp.asarray([*prefix, *[FREE] * most][:most], jnp.int32)
+    limit = min(len(source) + search.extra_tokens, most)  # the last token can only be the end
+    forced = jnp.asarray([*prefix[: limit - 1], *[FREE] * most][:most], jnp.int32)
     merge, params = translator.merge, translator.params
     tokens, scores = jax.device_get(
         search_hypotheses(merge, search, num_best, params, sources, forced)
     )
-    tokens = tokens[np.isfinite(scores)].tolist()
-    targets = [target[: target.index(END) + 1] for target in tokens]
+    found = tokens[np.isfinite(scores)].tolist()
+    if not found:
+        require_finite([scores])
+    targets = [target[: target.index(END) + 1] for target in found]
     length = bucket_length(max(map(len, targets)))
     rows = np.full((num_best, length), PAD, np.int32)  # always N, so that nothing compiles anew
     for row, target in zip(rows, targets, strict=False):
         row[: len(target)] = target
     looked = jax.device_get(look(merge, params, sources, rows))
-    hypotheses = []
+    hypotheses: dict[str, Hypothesis] = {}
     for index, target in enumerate(targets):
+        written = translator.vocabulary.decode(target)
+        if written in hypotheses:
+            continue
         steps = _steps(translator, target, looked, index)
         probability = math.exp(looked.log_p[index, : len(target)].sum())
         weights = {kind: x[:, index] for kind, x in looked.weights.items()}
         picture = _picture(translator, text, source, target, weights)
-        written = translator.vocabulary.decode(target)
-        hypotheses.append(Hypothesis(written, float(scores[index]), probability, steps, picture))
-    return Translation(hypotheses, notice)
+        score = float(scores[index])
+        hypotheses[written] = Hypothesis(written, score, probability, steps, picture)
+    return Translation(list(hypotheses.values()), notice)
 
 
 def longest_source(translator: Translator) -> int:
@@ -185,9 +196,9 @@ def _picture(
             title, [Panel("Attention to the source", written, looked_at, aligned, [score])]
         )
     kinds = {
-        "source": ("Decoder to the source", written, looked_at),
-        "target": ("Decoder to what is written", written, before),
-        "encoder": ("Encoder", looked_at, looked_at),
+        "source": ("Decoder → source", written, looked_at),
+        "target": ("Decoder → itself", written, before),
+        "encoder": ("Encoder → itself", looked_at, looked_at),
     }
     panels = [
         Panel(f"{name}, layer {number}", rows, columns, _cut(layer, rows, columns))

@@ -15,6 +15,7 @@ from jaxtyping import Array, Float
 from bert_jax.config import read_json
 from bert_jax.errors import ConfigError, DataError
 from bert_jax.inspection.pictures import Panel, Picture
+from bert_jax.labelled.packed import require_finite
 from bert_jax.lineage.config import CopyTaskConfig, MemoryTaskConfig
 from bert_jax.lineage.copying import collate_sequences, draw_example
 from bert_jax.lineage.ntm import NeuralTuringMachine, SequenceLSTM, Weightings, run_ntm
@@ -101,6 +102,7 @@ class Machine:
 
         Raises:
             DataError: a size or a number of repeats that the task has not, or too many steps.
+            CheckpointError: the model computes NaN or Inf.
 
         Example:
             >>> trace = load_machine("runs/copy").trace(20)
@@ -114,6 +116,7 @@ class Machine:
         inputs = collate_sequences([example], length)["inputs"]
         with jax.default_matmul_precision("highest"):
             answers, heads = jax.device_get(self._run(self.params, inputs))
+        require_finite([answers])
         steps = [
             name_given(self.task, given, repeats)
             if not scored

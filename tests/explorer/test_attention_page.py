@@ -14,6 +14,7 @@ from bert_jax.explorer.opening import open_views
 from bert_jax.explorer.saving import save_page
 from bert_jax.inspection.attention import attention
 from tests.explorer.conftest import DESKTOP, ENCODER, PHONE, resize, screenshot, wait
+from tests.explorer.elements import query, query_all, texts
 
 TEXT, SECOND = "이 영화는 정말 재미있게 봤습니다.", "다시 보고 싶은 영화."
 WORDS = ["[CLS]", "이", "영화는", "정말", "재미있게", "봤습니다", ".", "[SEP]"]
@@ -33,20 +34,12 @@ def open_page(browser, served, second=SECOND, **state):
     wait(browser, lambda: query_all(browser, ".attention .large h2"))
 
 
-def query_all(browser, selector):
-    return browser.find_elements(By.CSS_SELECTOR, selector)
-
-
-def query(browser, selector):
-    return browser.find_element(By.CSS_SELECTOR, selector)
-
-
 def readout(browser):
-    return query(browser, ".readout").text
+    return texts(browser, ".readout")[0]
 
 
 def title(browser):
-    return query(browser, ".large h2").text
+    return texts(browser, ".large h2")[0]
 
 
 def word(browser, side, index):
@@ -54,7 +47,7 @@ def word(browser, side, index):
 
 
 def numbers(browser, side):
-    return [x.text for x in query_all(browser, f".word-of[data-side='{side}'] .weight")]
+    return texts(browser, f".word-of[data-side='{side}'] .weight")
 
 
 def press(browser, *keys):
@@ -120,7 +113,7 @@ def test_a_pair_is_two_groups(browser, served, found):
 
 def test_the_heat_map_has_the_same_numbers(browser, served, found):
     open_page(browser, served, head="2.1", **{"as": "heat"})
-    assert [x.text for x in query_all(browser, ".heat-rows .heat-label")] == found.tokens
+    assert texts(browser, ".heat-rows .heat-label") == found.tokens
     grid = query(browser, ".heat-grid")
     browser.execute_script("arguments[0].scrollIntoView({ block: 'end' })", grid)
     size = grid.rect["width"] / len(found.tokens)
@@ -208,7 +201,7 @@ def test_what_is_typed_is_text_and_long_texts_are_cut(browser, served):
     first = query_all(browser, "textarea")[0]
     first.clear()
     first.send_keys("<img src=x onerror=alert(1)>")
-    wait(browser, lambda: "<" in [x.text for x in query_all(browser, ".lines-rows .word-text")])
+    wait(browser, lambda: "<" in texts(browser, ".lines-rows .word-text"))
     assert not query_all(browser, ".attention img")
     browser.execute_script("arguments[0].value = '영화 '.repeat(300)", first)
     first.send_keys("는")

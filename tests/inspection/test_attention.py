@@ -9,7 +9,7 @@ import pytest
 
 import bert_jax
 from bert_jax.config import BertConfig
-from bert_jax.errors import DataError
+from bert_jax.errors import CheckpointError, DataError
 from bert_jax.inspection import attention as inspected
 from bert_jax.inspection.attention import attention, longest_input
 from bert_jax.interop.huggingface import PretrainedModel, write_directory
@@ -104,3 +104,10 @@ def test_a_model_with_one_segment_takes_no_pair(tmp_path):
     with pytest.raises(DataError, match="one segment"):
         attention(model, "a", "b")
     assert attention(model, "a").segments == [0, 0, 0]
+
+
+def test_a_damaged_model_is_a_checkpoint_error(tmp_path):
+    model = bert_jax.load(make(tmp_path / "model"))
+    model.params["bert"]["embeddings"]["word"] *= np.nan
+    with pytest.raises(CheckpointError, match="NaN"):
+        attention(model, "a")

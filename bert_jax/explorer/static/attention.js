@@ -32,9 +32,9 @@ export const korean = {
   "{n} weaker lines are not drawn; choose a word to see its own.": "약한 선 {n}개는 생략했습니다. 단어를 고르면 그 단어의 선이 모두 보입니다.",
   "Heat map; arrow keys move, Enter chooses the row": "히트맵. 화살표 키로 옮기고 Enter로 행을 고릅니다",
   "Only the first {n} tokens are shown.": "처음 {n}개 토큰만 보입니다.",
-  "Decoder to the source, layer {n}": "디코더 → 원문, {n}층",
-  "Decoder to what is written, layer {n}": "디코더 → 앞에 쓴 말, {n}층",
-  "Encoder, layer {n}": "인코더, {n}층",
+  "Decoder → source, layer {n}": "디코더 → 원문, {n}층",
+  "Decoder → itself, layer {n}": "디코더 → 자신, {n}층",
+  "Encoder → itself, layer {n}": "인코더 → 자신, {n}층",
   "Attention to the source": "원문에 대한 어텐션",
   "Read": "읽기",
   "Write": "쓰기",
@@ -87,11 +87,11 @@ export function showAttention(container, picture, options = {}) {
   refill(container, notice(picture.notice), body);
   let drawn = null;
   showLarge();
-  maps.paint();
   body.repaint = () => {
-    maps.paint();
+    if (maps.isWorthShowing) maps.paint();
     drawn.paint?.();
   };
+  if (maps.isWorthShowing) maps.paint();
 
   function keep() {
     remember({

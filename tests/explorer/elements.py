@@ -1,0 +1,17 @@
+"""Elements of a page, found by CSS selectors."""
+
+from selenium.webdriver.common.by import By
+
+
+def query_all(browser, selector):
+    return browser.find_elements(By.CSS_SELECTOR, selector)
+
+
+def query(browser, selector):
+    return browser.find_element(By.CSS_SELECTOR, selector)
+
+
+def texts(browser, selector):
+    """Return the texts of all elements, read at once, while the page may replace them."""
+    script = "return [...document.querySelectorAll(arguments[0])].map((x) => x.innerText.trim())"
+    return browser.execute_script(script, selector)
