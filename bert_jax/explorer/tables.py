@@ -11,6 +11,8 @@ from typing import Any, NamedTuple
 from bert_jax.errors import DataError, UserError
 from bert_jax.explorer.view import Json
 from bert_jax.labelled.inputs import Input, InputFormat, Reading, read_inputs
+from bert_jax.labelled.rejects import Rejects
+from bert_jax.labelled.squad import Question, read_squad
 from bert_jax.labelled.tables import LABEL
 from bert_jax.labelled.texts import parse_text
 from bert_jax.pretrained import Model
@@ -45,7 +47,7 @@ def predict_table(model: Model, pasted: Any) -> Json:
     """
     if not isinstance(pasted, str) or not pasted.strip():
         raise DataError("the table is empty", "lines of text, or a table", "paste some rows")
-    inputs, description = read_pasted(pasted, model.reading)
+    inputs = read_pasted(pasted, model.reading)
     notices = []
     if len(inputs) > MAX_ROWS:
         inputs = inputs[:MAX_ROWS]
@@ -56,34 +58,44 @@ def predict_table(model: Model, pasted: Any) -> Json:
     if unknown and model.reading.kind != "regression":
         names = ", ".join(unknown[:3])
         notices.append(f"Labels that the model does not know are not compared: {names}")
-    return {"rows": rows, "description": description, "notice": " ".join(notices) or None}
+    return {"rows": rows, "notice": " ".join(notices) or None}
 
 
-def read_pasted(pasted: str, reading: Reading) -> tuple[list[Input], str]:
-    """Return the inputs of a pasted table, at most one more than MAX_ROWS, and what it is.
+def read_pasted(pasted: str, reading: Reading) -> list[Input]:
+    """Return the inputs of a pasted table, at most one more than MAX_ROWS.
 
     Raises:
         DataError: it cannot be read.
     """
     text = pasted.strip("\r\n")
-    is_json = text[:1] == "[" or (text[:1] == "{" and '"paragraphs"' in text)
-    format: InputFormat = "json" if is_json else "auto"
+    is_squad = text[:1] == "{" and '"paragraphs"' in text
+    format: InputFormat = "json" if text[:1] == "[" or is_squad else "auto"
     with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / NAME
-        path.write_text(text + "\n", encoding="utf-8", errors="replace")
+        path = str(Path(folder) / NAME)
+        Path(path).write_text(text + "\n", encoding="utf-8", errors="replace")
         try:
-            inputs = read_inputs(str(path), format, model=reading)
-            rows = list(islice(inputs.rows, MAX_ROWS + 1))
+            if is_squad and reading.kind == "question_answering":  # which keeps its answers
+                rows = [_as_input(question) for question in read_squad(path, Rejects())]
+            else:
+                inputs = read_inputs(path, format, model=reading)
+                rows = list(islice(inputs.rows, MAX_ROWS + 1))
         except UserError as error:
-            raise DataError(*(_without(line, folder) for line in error.lines)) from None
-        rows = [row._replace(error=_without(row.error, folder)) for row in rows]
-        rows = [row._replace(place=_without(row.place, folder)) for row in rows]
-        return rows, _without(inputs.description, folder)
+            raise DataError(*(_without(line, path) for line in error.lines)) from None
+    return [
+        row._replace(error=_without(row.error, path), place=_without(row.place, path))
+        for row in rows
+    ]
 
 
-def _without(line: str, folder: str) -> str:
+def _as_input(question: Question) -> Input:
+    answers = [answer.text for answer in question.label or ()]
+    values = {"question": question.question, "context": question.context, "answers": answers}
+    return Input(values, "", question.place)
+
+
+def _without(line: str, path: str) -> str:
     """Return a message that names lines of what was pasted, not of a file that nobody knows."""
-    return line.replace(f"{folder}/{NAME}:", "line ").replace(f"{folder}/{NAME}", "the table")
+    return re.sub(rf"{re.escape(path)}:(?=\d)", "line ", line).replace(path, "the table")
 
 
 def _row(model: Model, example: Input, prediction: Prediction) -> Json:

@@ -105,10 +105,16 @@ def test_a_long_table_is_cut_with_a_notice(monkeypatch):
     assert answer["notice"] == "The table was cut after 3 rows."
 
 
+def test_a_row_that_is_no_json_is_an_error_of_its_own():
+    (row,) = rows("classification", '[{"text":')
+    assert row["error"] == "line 1: not valid JSON"
+
+
 @pytest.mark.parametrize(
     ("pasted", "message"),
     [("", "the table is empty"), (None, "the table is empty"), (" \n", "the table is empty"),
-     ('[{"text":', "the table"), ("text\ttext\nthe\tcat", "the table: column 'text'|the table")],
+     ("text\ttext\nthe\tcat", "line 1: the header names a column twice"),
+     ('{"data": [{"paragraphs": [{}]}]}', "the table is not a SQuAD file")],
 )  # fmt: skip
 def test_what_is_no_table_is_an_error_that_names_no_file(pasted, message):
     with pytest.raises(DataError, match=message) as caught:

@@ -89,7 +89,7 @@ LANGUAGES = {
 def vectors_view(model: Model) -> View:
     """Return the view; every BERT has vectors."""
     tokenizer, num_layers = model.tokenizer, model.config.num_hidden_layers
-    read = functools.lru_cache(maxsize=4)(lambda texts: read_sentences(model, texts))
+    read = functools.lru_cache(maxsize=1)(lambda texts: read_sentences(model, texts))
 
     def answer(request: Json) -> Json:
         texts, notices = read_lines(request)
