@@ -76,16 +76,6 @@ def test_help_ends_with_the_examples_of_the_docstring(monkeypatch, capsys):
     assert split_docstring("Run things.") == ("Run things.", [])
 
 
-def test_a_wrong_name_is_an_error_also_with_help(monkeypatch, capsys):
-    monkeypatch.setattr("sys.argv", ["script.py", "wrong", "--help"])
-    with pytest.raises(SystemExit) as ended:
-        choose_run(RUNS, "script.py", "Run things.\n\nExamples:\n    python script.py long\n")
-    captured = capsys.readouterr()
-    assert ended.value.code == 2
-    assert captured.out == ""
-    assert "wrong" in captured.err
-
-
 def test_the_next_step_is_quoted_for_a_shell():
     line = next_step("predict.py", "my runs/it's", "--top-k", "3", purpose="to see more")
     assert line == """next, to see more: python predict.py 'my runs/it'"'"'s' --top-k 3"""
