@@ -65,10 +65,10 @@ def test_a_word_shows_where_it_looks_and_who_looks_at_it(browser, served, found)
     word(browser, "rows", 2).click()
     weights = found.weights[1, 1]
     best = np.argsort(-weights[2])[0]
-    line = readout(browser).splitlines()[0]
+    line = texts(browser, ".readout p")[0]
     assert line.startswith(f"“영화는” looks at: {found.tokens[best]} {weights[2, best]:.2f}")
     best = np.argsort(-weights[:, 2])[0]
-    line = readout(browser).splitlines()[1]
+    line = texts(browser, ".readout p")[1]
     assert line.startswith(f"Who looks at “영화는”: {found.tokens[best]} {weights[best, 2]:.2f}")
     for side, given in (("columns", weights[2]), ("rows", weights[:, 2])):
         shown = [float(x or 0) for x in numbers(browser, side)]

@@ -70,7 +70,7 @@ def test_steps_go_by_the_keyboard(page):
     assert query_all(page, ".others .bar")
     page.execute_script("arguments[0].focus()", query_all(page, ".hypothesis")[0])
     ActionChains(page).send_keys(Keys.ARROW_DOWN, Keys.ENTER).perform()
-    wait(page, lambda: query_all(page, ".hypothesis")[1].get_attribute("aria-pressed") == "true")
+    wait(page, lambda: query_all(page, "li:nth-child(2) > .hypothesis[aria-pressed='true']"))
     assert page.switch_to.active_element == query_all(page, ".hypothesis")[1]
 
 

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from bert_jax.explorer.view import Json, View, text_of
 from bert_jax.explorer.views.fill import choose_examples
 from bert_jax.inspection.attention import attention, longest_input
+from bert_jax.labelled.batching import BUCKETS
 from bert_jax.pretrained import Model
 
 SEPARATOR = " ||| "  # between the two texts of a pair on the command line
@@ -24,8 +25,9 @@ def attention_view(model: Model) -> View:
         return [split_pair(text) for text in texts]
 
     def prepare() -> None:
-        for length in (14, 30, 62):  # with [CLS] and [SEP]
-            attention(model, "a " * min(length, longest_input(model) - 2))
+        longest = longest_input(model)
+        for length in (*(b for b in BUCKETS if b < longest), longest):
+            attention(model, "a " * length, max_tokens=length)
 
     about = {
         "examples": choose_examples(model.tokenizer),

@@ -23,8 +23,8 @@ export const korean = {
     "이 모델에는 어텐션이 없습니다. 모든 단어를 인코더의 마지막 상태라는 벡터 하나에서 씁니다.",
   "Only the first {n} tokens are translated.": "처음 {n}개 토큰만 번역합니다.",
   "The vocabulary lacks: {symbols}": "어휘에 없는 글자: {symbols}",
-  "Rows are the words that are written, columns those of the source; “▁” begins a word.":
-    "행은 쓰는 말, 열은 원문의 말입니다. “▁”는 단어의 시작입니다.",
+  "Rows are the words that look: those of the translation as they are written, or the encoder's. Columns are looked at. “▁” begins a word.":
+    "행은 보는 말(쓰이고 있는 번역, 또는 인코더의 말), 열은 보이는 말입니다. “▁”는 단어의 시작입니다.",
   "Type a sentence above.": "위에 문장을 써 보십시오.",
 };
 
@@ -39,7 +39,7 @@ export function show(container, view) {
   const hypotheses = element("div", { class: "results" });
   const words = element("div", { class: "results" });
   const viewer = element("div", { class: "results" });
-  const hint = element("p", { class: "hint" }, say("Rows are the words that are written, columns those of the source; “▁” begins a word."));
+  const hint = element("p", { class: "hint" }, say("Rows are the words that look: those of the translation as they are written, or the encoder's. Columns are looked at. “▁” begins a word."));
   container.append(...[
     view.isSaved ? null : box,
     choices(view.isSaved ? say("Texts") : say("Try"), examples, (example) => {
