@@ -97,6 +97,7 @@ def test_a_run_leaves_a_report_a_model_and_a_card(nano_run, tmp_path, capsys):
     assert "labels: sea, town, wood" in out
     assert "12 examples of the test data are in the training" not in out
     run = tmp_path / "run"
+    assert f"\nnext: python predict.py {run} {config.test} -o run_predictions.tsv\n" in out
     (folder,) = (run / "evaluation").iterdir()
     report = json.loads((folder / "report.json").read_text())
     assert set(report) == {"dev", "test"}
