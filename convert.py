@@ -25,7 +25,7 @@ from bert_jax.interop.manifest import METADATA_FILE
 from bert_jax.interop.onnx import write_onnx
 from bert_jax.interop.stablehlo import write_stablehlo
 from bert_jax.interop.weights import WeightsDtype
-from bert_jax.models.architectures import ARCHITECTURES, architecture_of, with_encoder
+from bert_jax.models.architectures import ARCHITECTURES, ENCODERS, architecture_of, with_encoder
 from bert_jax.models.functional import count_parameters
 from bert_jax.models.new_rows import keep_rows
 from bert_jax.models.pooling import SentencePooling
@@ -119,7 +119,7 @@ def convert(config: ConvertConfig, shown: str) -> None:
 def next_use(to: str, model: PretrainedModel, output: str) -> str:
     """Return a command that uses what was written."""
     if to == "huggingface":
-        is_encoder = model.architecture == "BertModel"
+        is_encoder = model.architecture in ENCODERS
         return next_finetuning(output) if is_encoder else next_step("predict.py", output)
     code = {
         "sentence-transformers": "from sentence_transformers import SentenceTransformer as Model; "
