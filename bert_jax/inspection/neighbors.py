@@ -23,9 +23,12 @@ from jaxtyping import Array, Float, Int
 
 from bert_jax.inspection.words import Word, words_of_texts
 from bert_jax.labelled.batching import EncodedText
+from bert_jax.labelled.packed import require_finite
 from bert_jax.labelled.texts import encode_single
+from bert_jax.models.modernbert import ModernBert
 from bert_jax.nn.execution import DEFAULT_EXECUTION
-from bert_jax.nn.layout import row_layout
+from bert_jax.nn.layout import RowLayout, SequenceIds, row_layout
+from bert_jax.nn.rotary import rotary_angles
 from bert_jax.nn.transformer import packed_mask, unstack_layers
 from bert_jax.pretrained import Model
 
@@ -75,6 +78,9 @@ def read_sentences(model: Model, texts: Sequence[str]) -> list[Sentence]:
     Args:
         model: any model.
         texts: the sentences.
+
+    Raises:
+        CheckpointError: the model computes NaN or Inf.
     """
     if not texts:
         return []
@@ -91,6 +97,7 @@ def read_sentences(model: Model, texts: Sequence[str]) -> list[Sentence]:
     graphdef, state = nnx.split(model.model)
     with jax.default_matmul_precision("float32"):
         states = np.asarray(_layers(graphdef, state, tokens, lengths))
+    require_finite([states])
     return [
         Sentence(
             text, ids, words_of_texts([text], ids, tokenizer), states[:, row, : len(ids.tokens)]
@@ -107,11 +114,31 @@ def _layers(
     model = nnx.merge(graphdef, state)
     encoder = getattr(model, "bert", model)
     layout = row_layout(lengths, tokens.shape[1])
+    if isinstance(encoder, ModernBert):
+        return jnp.stack(_modern_layers(encoder, tokens, layout))
     mask = packed_mask(layout.sequence_ids, DEFAULT_EXECUTION.attention)
     states = [encoder.embeddings(tokens, layout, key=None, execution=DEFAULT_EXECUTION)]
     for layer in unstack_layers(encoder.layers):
         states.append(layer(states[-1], mask, key=None, execution=DEFAULT_EXECUTION))
     return jnp.stack(states)
+
+
+def _modern_layers(
+    encoder: ModernBert, tokens: Int[Array, "B T"], layout: RowLayout
+) -> list[Float[Array, "B T D"]]:
+    """Return what `_layers` stacks, of ModernBERT; the last norm is of the last layer alone."""
+    config = encoder.config
+    ids = SequenceIds(layout.sequence_ids, layout.sequence_ids)
+    width = config.hidden_size // config.num_attention_heads
+    states = [encoder.embeddings(tokens, key=None, execution=DEFAULT_EXECUTION)]
+    others = [] if encoder.layers is None else unstack_layers(encoder.layers)
+    for index, layer in enumerate([encoder.first_layer, *others]):
+        is_local = index % config.global_attn_every_n_layers > 0
+        theta = config.local_rope_theta if is_local else config.global_rope_theta
+        angles = rotary_angles(layout.positions, width, theta)
+        window = config.window if is_local else None
+        states.append(layer(states[-1], ids, angles, window, key=None, execution=DEFAULT_EXECUTION))
+    return [*states[:-1], encoder.final_norm(states[-1])]
 
 
 def find_occurrences(

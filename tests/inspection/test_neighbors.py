@@ -1,9 +1,12 @@
 """Vectors of words: equal to the encoder's, nearest ones by hand, and senses that part."""
 
+import jax
 import numpy as np
 import pytest
 
 import bert_jax
+from bert_jax.config import ModernBertConfig
+from bert_jax.inspection.explanations import explain
 from bert_jax.inspection.neighbors import (
     expected_instead,
     find_occurrences,
@@ -16,6 +19,8 @@ from bert_jax.inspection.neighbors import (
     vectors_of,
 )
 from bert_jax.interop.huggingface import PretrainedModel
+from bert_jax.models.architectures import architecture
+from bert_jax.models.functional import build
 from tests.tasks.tiny import CONFIG, TOKENIZER, make, random_params
 
 TEXTS = ["the cat sat", "The cats, a dog", "세종이 cat . " * 40]
@@ -53,6 +58,27 @@ def test_every_kind_of_model_has_vectors():
         np.testing.assert_allclose(
             sentence.states[-1], classifier.encode(["the cat"])[0], atol=1e-5
         )
+
+
+@pytest.mark.parametrize("num_layers", [1, 4])
+def test_modern_encoders_have_vectors_and_attributions(num_layers):
+    config = ModernBertConfig(
+        hidden_size=16, num_hidden_layers=num_layers, num_attention_heads=2, intermediate_size=24,
+        max_position_embeddings=64, vocab_size=TOKENIZER.vocab_size, local_attention=4,
+        initializer_range=0.2,
+    )  # fmt: skip
+    name = "ModernBertForSequenceClassification"
+    init, _ = build(config, architecture(name, 2))
+    params = jax.tree.map(np.asarray, jax.jit(init)(jax.random.key(0)))
+    saved = PretrainedModel(config, name, params, TOKENIZER, ("bad", "good"))
+    classifier = bert_jax.Model(saved)
+    (sentence,) = read_sentences(classifier, ["the cats sat on the mat ."])
+    assert len(sentence.states) == num_layers + 1
+    np.testing.assert_allclose(
+        sentence.states[-1], classifier.encode(["the cats sat on the mat ."])[0], atol=1e-5
+    )
+    found = explain(classifier, "the cats sat on the mat .", steps=32)
+    np.testing.assert_allclose(found.values.sum(), found.output - found.baseline, atol=1e-4)
 
 
 def test_words_that_begin_with_the_letters_are_found(sentences):
