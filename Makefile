@@ -46,9 +46,10 @@ check-gpu: $(VENV)/tests  ## compile for GPUs that are absent: make check-gpu CU
 	  XLA_FLAGS="--xla_gpu_cuda_data_dir=$(CUDA_WHEELS)/nvidia/cuda_nvcc --xla_gpu_autotune_level=0" \
 	  $(BIN)/python -m pytest -q -m gpu
 
-# Warnings are errors. Nothing is fetched; the notebooks run on the CPU, beside each other.
+# Warnings are errors, and nothing is fetched. Notebooks run on the CPU, those of equal code once.
 docs: $(VENV)/tests  ## build the documentation site: docs/_build/html/index.html
-	$(BIN)/python -m sphinx -W --keep-going -q -E -j auto -b html docs docs/_build/html
+	rm -rf docs/_build/.jupyter_cache
+	$(BIN)/python -m sphinx -W --keep-going -q -E -b html docs docs/_build/html
 
 format: $(VENV)/tests  ## rewrite the files in the house format
 	$(BIN)/ruff format .

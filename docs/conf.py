@@ -1,8 +1,9 @@
 """The documentation site, built by `make docs`: Sphinx with MyST-NB, no network.
 
-Notebooks are executed when the site is built; an error or a warning ends the build. The words
-after ```` ```sh ```` say where a block of commands was run, and become its caption: "tests" if
-`tests/test_docs.py` runs it.
+Notebooks are executed when the site is built; an error or a warning ends the build.
+
+The words after ```` ```sh ```` say where a block of commands was run, and become its caption:
+"tests" if `tests/test_docs.py` runs it.
 """
 
 import dataclasses
@@ -18,6 +19,10 @@ sys.path.insert(0, str(ROOT))
 os.environ["PYTHONPATH"] = str(ROOT)  # for the notebooks' kernels
 os.environ.setdefault("JAX_PLATFORMS", "cpu")  # the same outputs on every machine
 os.environ["IPYTHONDIR"] = str(ROOT / "docs/_build/ipython")
+PROFILE = ROOT / "docs/_build/ipython/profile_default"
+PROFILE.mkdir(parents=True, exist_ok=True)
+# Kernels listen on this machine only; without this they warn that they do not encrypt.
+(PROFILE / "ipython_kernel_config.py").write_text("c.IPKernelApp.log_level = 40\n", "utf-8")
 
 import bert_jax.config  # noqa: E402
 import convert  # noqa: E402
@@ -32,7 +37,7 @@ exclude_patterns = ["_build"]
 # --- Markdown and notebooks ---------------------------------------------------------------------
 myst_enable_extensions = ["colon_fence"]
 myst_heading_anchors = 3
-nb_execution_mode = "force"
+nb_execution_mode = "cache"  # of one build: equal code, as of a translation, runs once
 nb_execution_raise_on_error = True
 nb_execution_timeout = 300
 nb_merge_streams = True

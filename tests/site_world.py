@@ -75,7 +75,7 @@ def shrink(config: Any) -> Any:
     """Return a script's configuration with fewer steps, and a small model where it is a new one."""
     match type(config).__name__:
         case "PrepareConfig":
-            return replace(config, workers=1)
+            return replace(config, workers=1, eval_share=0.3)
         case "PretrainConfig":
             return shrink_pretraining(config)
         case "FinetuneConfig":
