@@ -1,14 +1,19 @@
 """ONNX Runtime computes the same outputs; a file with other outputs is not written."""
 
+from dataclasses import replace
+
 import pytest
 
 from bert_jax.errors import CheckpointError
 from bert_jax.interop import onnx
+from bert_jax.models.pooling import SentencePooling
 from bert_jax.models.task_heads import BERT_MODELS
 from tests.extras import need
+from tests.interop import test_modernbert as modernbert
 from tests.interop.test_huggingface import make
 
 need("onnxscript")
+onnxruntime = need("onnxruntime")
 pytestmark = pytest.mark.filterwarnings("ignore")
 
 
@@ -40,3 +45,16 @@ def test_an_encoder_without_a_pooler(tmp_path):
 @pytest.mark.parametrize("name", BERT_MODELS)
 def test_every_architecture(name, tmp_path):
     assert onnx.write_onnx(make(name), tmp_path / "a.onnx") < 1e-5
+
+
+@pytest.mark.heavy
+@pytest.mark.parametrize(
+    "name", ["ModernBertForMaskedLM", "ModernBertForSequenceClassification", "ModernBertModel"]
+)
+def test_a_model_without_segments_takes_two_inputs(name, tmp_path):
+    model = modernbert.make(name, replace(modernbert.CONFIG, classifier_pooling="mean"))
+    if name == "ModernBertModel":
+        model = model._replace(sentence=SentencePooling("mean"))
+    assert onnx.write_onnx(model, tmp_path / "a.onnx") < 1e-5
+    session = onnxruntime.InferenceSession(tmp_path / "a.onnx")
+    assert [x.name for x in session.get_inputs()] == ["input_ids", "attention_mask"]

@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from dataclasses import replace
 
 import jax
 import numpy as np
@@ -10,6 +11,7 @@ import pytest
 from bert_jax.interop.huggingface import write_directory
 from bert_jax.interop.stablehlo import make_inference_function, write_stablehlo
 from bert_jax.models.task_heads import BERT_MODELS
+from tests.interop import test_modernbert as modernbert
 from tests.interop.test_huggingface import TOLERANCE, make, outputs_of, transformers
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning")
@@ -76,3 +78,33 @@ def test_the_file_runs_without_this_package(tmp_path):
     (expected,) = jax.jit(make_inference_function(model))(*given)
     with np.load(tmp_path / "out.npz") as outputs:
         np.testing.assert_allclose(outputs["arr_0"], expected, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("name", "pooling"),
+    [
+        ("ModernBertModel", "cls"),
+        ("ModernBertForMaskedLM", "cls"),
+        ("ModernBertForSequenceClassification", "cls"),
+        ("ModernBertForSequenceClassification", "mean"),
+        ("ModernBertForQuestionAnswering", "cls"),
+    ],
+)
+def test_a_model_without_segments_takes_two_inputs(name, pooling, tmp_path):
+    config = replace(modernbert.CONFIG, classifier_pooling=pooling)
+    model = modernbert.make(name, config)
+    write_directory(tmp_path / "model", model)
+    theirs = getattr(transformers, name).from_pretrained(tmp_path / "model").eval()
+    write_stablehlo(model, tmp_path / "model.stablehlo")
+    exported = jax.export.deserialize(bytearray((tmp_path / "model.stablehlo").read_bytes()))
+    ids, mask, _ = inputs(4, 24)
+    ids %= config.vocab_size
+    mask[0], mask[1] = np.arange(24) >= 5, np.arange(24) < 5
+    if name == "ModernBertForSequenceClassification" and pooling == "cls":
+        mask[:, 0] = 1
+    actual, expected = exported.call(ids, mask), outputs_of(theirs, ids, mask)
+    assert len(actual) == len(expected)
+    for a, b in zip(actual, expected, strict=True):
+        if a.shape[:2] == mask.shape:  # padding may see no token in its window
+            a, b = np.asarray(a)[mask > 0], b[mask > 0]
+        np.testing.assert_allclose(a, b, atol=TOLERANCE, rtol=0)

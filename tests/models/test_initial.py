@@ -6,8 +6,15 @@ import jax
 import numpy as np
 import pytest
 
-from bert_jax.config import BertConfig, LoopConfig, OptimizerConfig, PretrainConfig
+from bert_jax.config import (
+    BertConfig,
+    LoopConfig,
+    ModernBertConfig,
+    OptimizerConfig,
+    PretrainConfig,
+)
 from bert_jax.errors import ConfigError
+from bert_jax.models.architectures import architecture
 from bert_jax.models.functional import build
 from bert_jax.models.initial import start_kernels
 
@@ -59,6 +66,26 @@ def test_zero_outputs_are_those_that_end_attention_and_feed_forward(kernel_start
     changed = {name for name in usual if (usual[name] != zeroed[name]).any()}
     assert changed == {f"bert/layers/{name}" for name in OUTPUTS}
     assert not any(zeroed[name].any() for name in changed)
+
+
+def test_modernberts_kernels_start_smaller_where_a_block_ends_and_fan_in_suits_them_too():
+    model = ModernBertConfig(
+        vocab_size=50, hidden_size=64, num_hidden_layers=3, num_attention_heads=4,
+        intermediate_size=256, initializer_range=0.07,
+    )  # fmt: skip
+    init, _ = build(model, architecture("ModernBertForMaskedLM"))
+    drawn = init(jax.random.key(0))
+    layers = drawn["bert"]["layers"]
+    for part, ends in (("out", True), ("qkv", False)):
+        expected = 0.88 * 0.07 / (np.sqrt(6) if ends else 1)
+        assert layers["attention"][part]["kernel"].std() == pytest.approx(expected, rel=0.05)
+    config = replace(make_config(kernel_start="fan_in"), model=model)
+    leaves = jax.tree_util.tree_leaves_with_path(start_kernels(drawn, config))
+    for path, x in leaves:
+        name = "/".join(key.key for key in path)
+        if name.endswith("/kernel"):
+            fan_in = 256 if "down" in name else 64
+            np.testing.assert_allclose(x.std() * np.sqrt(fan_in), 1, rtol=0.1, err_msg=name)
 
 
 def test_fan_in_needs_draws_to_scale():

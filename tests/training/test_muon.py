@@ -9,7 +9,7 @@ import numpy as np
 import optax
 import pytest
 
-from bert_jax.config import BertConfig, OptimizerConfig
+from bert_jax.config import BertConfig, ModernBertConfig, OptimizerConfig
 from bert_jax.lineage.config import GNMTConfig, NTMConfig, Seq2SeqConfig, TransformerConfig
 from bert_jax.lineage.ntm import NeuralTuringMachine, SequenceLSTM
 from bert_jax.lineage.seq2seq import Seq2Seq
@@ -26,6 +26,9 @@ BERT = BertConfig(
     vocab_size=20, hidden_size=8, num_hidden_layers=2, num_attention_heads=2, intermediate_size=12,
     max_position_embeddings=16,
 )  # fmt: skip
+MODERNBERT = ModernBertConfig(
+    vocab_size=20, hidden_size=8, num_hidden_layers=3, num_attention_heads=2, intermediate_size=12
+)
 MUON = OptimizerConfig(
     name="muon", learning_rate=0.004, muon_learning_rate=0.02, warmup_steps=0, schedule="constant",
     weight_decay=0.1, clip_norm=None,
@@ -37,6 +40,11 @@ IN_A_LAYER = {
 ENCODER = {f"bert/layers/{name}" for name in IN_A_LAYER}
 POOLED = ENCODER | {"bert/pooler/kernel"}
 CELL = {"x_kernel", "h_kernel"}
+MODERN_ENCODER = {
+    f"bert/{stack}/{name.replace('up', 'gated')}"
+    for name in IN_A_LAYER
+    for stack in ("first_layer", "layers")
+}
 
 
 def by_name(tree):
@@ -75,6 +83,16 @@ def updates_of(config, params, num_steps=1):
         (BERT, architecture("BertForSequenceClassification", 3), POOLED),
         (BERT, architecture("BertForTokenClassification", 3), ENCODER),
         (BERT, architecture("BertForQuestionAnswering"), ENCODER),
+        (
+            MODERNBERT,
+            architecture("ModernBertForMaskedLM"),
+            MODERN_ENCODER | {"mlm/dense/kernel"},
+        ),
+        (
+            MODERNBERT,
+            architecture("ModernBertForSequenceClassification", 3),
+            MODERN_ENCODER | {"head/dense/kernel"},
+        ),
         (
             TransformerConfig(hidden_size=8, num_attention_heads=2, vocab_size=11),
             Transformer,
@@ -127,6 +145,17 @@ def test_axes_of_a_fused_kernel_are_those_of_one_matrix_of_one_layer():
     assert decoder["cross"]["q"]["kernel"] == ((1,), (2, 3))  # [L, D, H, K]
     assert decoder["cross"]["kv"]["kernel"] == ((1,), (3, 4))  # [L, D, 2, H, K]
     assert decoder["feed_forward"]["up"]["kernel"] == ((1,), (2,))  # [L, D, F]
+
+
+def test_the_factors_of_a_gated_layer_are_matrices_of_their_own():
+    shapes = jax.eval_shape(
+        build(MODERNBERT, architecture("ModernBertModel"))[0], jax.random.key(0)
+    )
+    axes = matrix_axes(shapes)
+    assert axes["layers"]["feed_forward"]["gated"]["kernel"] == ((1,), (3,))  # [L, D, 2, F]
+    assert axes["first_layer"]["feed_forward"]["gated"]["kernel"] == ((0,), (2,))
+    assert axes["first_layer"]["attention"]["qkv"]["kernel"] == ((0,), (2, 3))
+    assert axes["first_layer"]["attention"]["out"]["kernel"] == ((0, 1), (2,))
 
 
 # --- Updates -------------------------------------------------------------------------------------

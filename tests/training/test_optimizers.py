@@ -214,6 +214,17 @@ def test_lambs_ratio_is_each_layers_own_in_the_translation_models_too():
         np.testing.assert_allclose(update, param if decays else 0.5, rtol=1e-5)
 
 
+def test_lambs_ratio_is_each_factors_own_in_a_gated_layer():
+    params = {
+        "first_layer": {"gated": {"kernel": jnp.ones((4, 2, 3)).at[:, 1].mul(5)}},
+        "layers": {"gated": {"kernel": jnp.ones((2, 4, 2, 3)).at[:, :, 1].mul(5).at[1].mul(3)}},
+    }
+    updates = jax.tree.map(lambda p: jnp.full_like(p, 0.5), params)
+    ratio = scale_by_layer_trust_ratio()
+    scaled, _ = ratio.update(updates, ratio.init(params), params)
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-5), scaled, params)
+
+
 def test_lambs_ratio_is_one_for_each_array_that_is_no_stack():
     params = {"encoder": {"cells": {"0": {"x_kernel": jnp.ones((2, 3)).at[1].mul(3)}}}}
     updates = jax.tree.map(lambda p: jnp.full_like(p, 0.5), params)
