@@ -8,6 +8,7 @@ configuration, 3 data, 4 no usable checkpoint.
 Examples:
     python explore.py examples/nsmc_encoder
     python explore.py runs/demo --port 8000 --no-browser
+    python explore.py runs --save curves.html
     python explore.py examples/nsmc_classifier --save page.html "지루할 틈이 없다"
 """
 
@@ -31,9 +32,10 @@ class ExploreConfig:
     """Model and page."""
 
     model: tyro.conf.Positional[str]
-    """A run of any script, or a Hugging Face directory: runs/demo, gs://bucket/runs/demo."""
+    """A run of any script, also while it trains, a folder of runs, or a Hugging Face directory:
+    runs/demo, runs, gs://bucket/runs/demo."""
     texts: tyro.conf.Positional[tuple[str, ...]] = ()
-    """With --save: what the saved page shows."""
+    """With --save: what the saved page shows. A run has curves to show without any."""
     save: str | None = None
     """File to write, such as page.html: a page to send to somebody, with the texts' answers."""
     port: int = 0
@@ -86,9 +88,10 @@ def save(config: ExploreConfig, name: str) -> int:
     from bert_jax.explorer.saving import save_page
 
     path = local_path(name)
-    if not config.texts:
+    opened = open_views(config.model)
+    if not config.texts and not any(view.to_save(()) for view in opened.views):
         raise ConfigError("--save without a text", "texts to show", 'add them: "a text" "another"')
-    page = save_page(open_views(config.model), config.texts)
+    page = save_page(opened, config.texts)
     write_text(path, page)
     print(f"{path}: {len(page.encode()) / 1e6:.1f} MB; open it in any browser")
     return 0

@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from bert_jax.errors import ConfigError, UserError, warn
+from bert_jax.explorer.runs import find_runs, is_run, read_config
 from bert_jax.explorer.view import View
-from bert_jax.filesystem import read_json_object
 from bert_jax.interop.huggingface import find_directory
 from bert_jax.models.functional import count_parameters
 from bert_jax.pretrained import load
@@ -32,7 +32,7 @@ VIEWS = {
     "memory": (  # Path of a run of copytask.py
         "heads",
     ),
-    "run": (  # Path of a run, of every kind
+    "run": (  # Path of a run of every kind, or of a folder of runs
         "run",
     ),
 }
@@ -59,12 +59,13 @@ def open_views(name: str) -> Opened:
         UserError: there is no model, or nothing that can be shown of it.
     """
     folder = fetch(as_path(name))
-    kind, is_run = kind_of(folder)
-    views, error = [*make_views("run", folder)] if is_run else [], None
-    about = f"{name} has no checkpoint yet"
+    kind, has_runs = kind_of(folder)
+    views, error = [*make_views("run", folder)] if has_runs else [], None
+    about = f"{name} has no checkpoint yet" if kind else "a folder of runs"
     try:
-        model, about = LOADERS[kind](name)
-        views = [*make_views(kind, model), *views]
+        if kind is not None:
+            model, about = LOADERS[kind](name)
+            views = [*make_views(kind, model), *views]
     except UserError as reason:  # a run that has just begun has curves to show
         error = reason
         if views:
@@ -78,21 +79,29 @@ def open_views(name: str) -> Opened:
     return Opened(name, about, views)
 
 
-def kind_of(folder: Path) -> tuple[str, bool]:
-    """Return the kind of model in a folder, a key of VIEWS, and whether the folder is a run.
+def kind_of(folder: Path) -> tuple[str | None, bool]:
+    """Return the kind of model in a folder, a key of VIEWS, and whether it has runs to show.
+
+    The kind is None for a folder that has runs in it, but no model.
 
     Raises:
-        ConfigError: there is no model.
+        ConfigError: there is neither a model nor a run.
     """
-    is_run = (folder / "metrics.jsonl").is_file() and (folder / "config.json").is_file()
-    if is_run:
-        fields = read_json_object(folder / "config.json").keys()
+    if is_run(folder):
+        fields = read_config(folder)
         if "source_length" in fields:
             return "translator", True
         if "criterion_sizes" in fields:
             return "memory", True
-    find_directory(folder)  # raises an error for a folder that holds no model
-    return "bert", is_run
+        return "bert", True
+    has_runs = bool(find_runs(folder)[0])
+    try:
+        find_directory(folder)  # raises an error for a folder that holds no model
+    except ConfigError:
+        if has_runs:
+            return None, True
+        raise
+    return "bert", has_runs
 
 
 def make_views(kind: str, model: Any) -> Iterator[View]:

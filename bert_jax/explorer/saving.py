@@ -21,14 +21,13 @@ def save_page(opened: Opened, texts: Sequence[str]) -> str:
 
     Args:
         opened: the model and its views.
-        texts: what it shows.
+        texts: what it shows; a view that has nothing to show of them is left out.
     """
+    answers = {view.name: answers_of(view, texts) for view in opened.views}
+    opened = opened._replace(views=[view for view in opened.views if answers[view.name]])
     nonce = secrets.token_hex(16)
     data: dict[str, Any] = describe(opened)
-    data["saved"] = {
-        "texts": list(texts),
-        "answers": {view.name: answers_of(view, texts) for view in opened.views},
-    }
+    data["saved"] = {"texts": list(texts), "answers": answers}
     imports = {name: data_address(read_static(path)) for name, path in scripts().items()}
     style = f'<style nonce="{nonce}">{read_static("page.css")}</style>'
     return fill_template(POLICY.format(nonce=nonce), style, imports, data, nonce)

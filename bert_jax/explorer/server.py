@@ -35,6 +35,7 @@ POLICY = (
     "default-src 'none'; script-src 'self' 'nonce-{nonce}'; style-src 'self'; connect-src 'self';"
     " img-src 'self' data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 )
+PAGE_POLICY = "sandbox allow-popups; default-src 'none'; style-src 'unsafe-inline'; img-src data:"
 HEADERS = {
     "Cache-Control": "no-store",
     "Cross-Origin-Resource-Policy": "same-origin",
@@ -153,9 +154,21 @@ def make_application(opened: Opened, token: str, port: int) -> ASGIApp:
         except ClientDisconnect:
             return Response(status_code=CLOSED)
 
+    async def page_of_view(request: Request) -> Response:
+        view = views.get(request.path_params["view"])
+        path = request.path_params["path"]
+        try:
+            text = view and await run_in_threadpool(view.page, path)
+        except UserError as error:
+            return PlainTextResponse(str(error), 404)
+        if text is None:
+            return PlainTextResponse("There is no such page.", 404)
+        return HTMLResponse(text, headers={"Content-Security-Policy": PAGE_POLICY})
+
     routes = [
         Route("/", page),
         Route("/static/{path:path}", file),
+        Route("/pages/{view}/{path:path}", page_of_view),
         Route("/api/{view}", answer, methods=["POST"]),
     ]
     return guard(Starlette(routes=routes), token, cookie)

@@ -27,6 +27,8 @@ class View(NamedTuple):
     """Texts → the requests whose answers a saved page holds."""
     prepare: Callable[[], object] = tuple
     """Compile what the first requests need; called once, in the background."""
+    page: Callable[[str], str | None] = lambda path: None
+    """HTML of its own at /pages/NAME/PATH, which runs no script; None where there is none."""
 
 
 def text_of(request: Json, name: str = "text") -> tuple[str, str | None]:
