@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import bert_jax
-from bert_jax.config import BertConfig
+from bert_jax.config import BertConfig, ModernBertConfig
 from bert_jax.errors import CheckpointError, DataError
 from bert_jax.inspection import attention as inspected
 from bert_jax.inspection.attention import attention, longest_input
@@ -30,14 +30,14 @@ VOCAB = [*SPECIAL_TOKENS, *"abcdefghij", "##ing"]
 TEXTS = [("a b c", None), ("a aing b", "c d"), ("a b c d e f g h i j a b c d e f", "a b c d")]
 
 
-def make(folder, name="BertForPreTraining", seed=0, **changes):
+def make(folder, name="BertForPreTraining", seed=0, config=None, **changes):
     """Write a random model; return its folder."""
     sizes = {
         "hidden_size": 32, "num_hidden_layers": 3, "num_attention_heads": 4,
         "intermediate_size": 48, "max_position_embeddings": 24, "initializer_range": 0.5,
         "vocab_size": len(VOCAB),
     }  # fmt: skip
-    config = BertConfig(**{**sizes, **changes})
+    config = config or BertConfig(**{**sizes, **changes})
     params = build(config, architecture(name))[0](jax.random.key(seed))
     rng = np.random.default_rng(seed)
     params = jax.tree.map(lambda p: p + rng.normal(0, 0.1, p.shape).astype(np.float32), params)
@@ -65,6 +65,27 @@ def test_weights_are_those_of_transformers(tmp_path, name, seed):
         assert found.weights.shape == expected.shape
         np.testing.assert_allclose(found.weights, expected, atol=TOLERANCE, rtol=0)
         np.testing.assert_allclose(found.weights.sum(axis=-1), 1, atol=1e-5)
+
+
+@pytest.mark.parametrize("name", ["ModernBertForMaskedLM", "ModernBertModel"])
+def test_weights_of_modernbert_are_those_of_transformers(tmp_path, name):
+    config = ModernBertConfig(
+        hidden_size=16, num_hidden_layers=4, num_attention_heads=2, intermediate_size=24,
+        max_position_embeddings=64, vocab_size=len(VOCAB), local_attention=4,
+        initializer_range=0.5,
+    )  # fmt: skip
+    folder = make(tmp_path / "model", name, config=config)
+    theirs = transformers.AutoModel.from_pretrained(folder, attn_implementation="eager").eval()
+    for text, text_b in TEXTS:
+        found = attention(bert_jax.load(folder), text, text_b)
+        ids = torch.tensor([[VOCAB.index(token) for token in found.tokens]])
+        with torch.no_grad():
+            expected = theirs(ids, output_attentions=True).attentions
+        expected = np.stack([layer[0].numpy() for layer in expected])
+        assert found.weights.shape == expected.shape
+        np.testing.assert_allclose(found.weights, expected, atol=TOLERANCE, rtol=0)
+    assert (found.weights[1] == 0).any()  # a window
+    assert (found.weights[3] > 0).all()
 
 
 def test_a_pair_is_two_segments_and_pieces_keep_their_mark(tmp_path):
