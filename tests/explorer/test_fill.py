@@ -89,7 +89,7 @@ def test_what_is_too_large_is_cut_with_a_notice(view):
     many = view.answer({"text": "[MASK] " * (MAX_BLANKS + 1)})
     assert len(many["blanks"]) == MAX_BLANKS
     assert "at most 8 blanks" in many["notice"]
-    word = view.answer({"text": "영화는" * 6, "blanks": [[0, 99, 0]]})
+    word = view.answer({"text": "영화는" * 7, "blanks": [[0, 99, 0]]})
     assert len(word["words"][0]) > MAX_PIECES
     assert word["blanks"][0]["pieces"] == MAX_PIECES
     assert "at most 6 pieces" in word["notice"]
