@@ -194,7 +194,8 @@ class MetricsFile:
             record = dict(islice(record.items(), MAX_METRICS))
         values = {name: x for name, x in record.items() if type(x) is float and isfinite(x)}
         if len(values) < len(record):
-            self.num_not_finite += None in record.values()
+            others = [x for name, x in record.items() if name not in values]
+            self.num_not_finite += any(x is None or type(x) is float for x in others)
             values |= {name: float(x) for name, x in record.items() if is_whole(x)}
         self.last[split] = values
         place: dict[str, float] = {"step": step}

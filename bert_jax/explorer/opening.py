@@ -2,12 +2,15 @@
 
 import importlib
 import importlib.util
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import jax
+
 from bert_jax.errors import ConfigError, UserError, warn
-from bert_jax.explorer.runs import find_runs, is_run, read_config
+from bert_jax.explorer.runs import find_runs, is_run, lock_holder, read_config
 from bert_jax.explorer.view import View
 from bert_jax.interop.huggingface import find_directory
 from bert_jax.models.functional import count_parameters
@@ -64,6 +67,7 @@ def open_views(name: str) -> Opened:
     about = f"{name} has no checkpoint yet" if kind else "a folder of runs"
     try:
         if kind is not None:
+            leave_devices(folder)
             model, about = LOADERS[kind](name)
             views = [*make_views(kind, model), *views]
     except UserError as reason:  # a run that has just begun has curves to show
@@ -102,6 +106,13 @@ def kind_of(folder: Path) -> tuple[str | None, bool]:
             return None, True
         raise
     return "bert", has_runs
+
+
+def leave_devices(folder: Path) -> None:
+    """Open the model on the CPU where a run in progress has the accelerators of this machine."""
+    if lock_holder(folder) == "alive":
+        print(f"{folder} is being trained: its model is opened on the CPU", file=sys.stderr)
+        jax.config.update("jax_platforms", "cpu")
 
 
 def make_views(kind: str, model: Any) -> Iterator[View]:

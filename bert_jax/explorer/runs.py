@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 from bert_jax.errors import UserError
 from bert_jax.explorer.metrics import MetricsFile
 from bert_jax.filesystem import open_regular, read_json_object
+from bert_jax.remote.addresses import find_address
 
 METRICS, LOG, CONFIG, LOCK = "metrics.jsonl", "train.log", "config.json", "LOCK"
 MAX_RUNS = 200  # that a page lists
@@ -85,7 +86,7 @@ def state_of(folder: Path, metrics: MetricsFile, log: str, config: Mapping[str, 
     signs = [_modified(folder / name) for name in (METRICS, LOG)]
     last = max((x for x in [*signs, metrics.last_time] if x is not None), default=None)
     age = None if last is None else max(0.0, time.time() - last)
-    holder = lock_holder(folder)
+    holder = "elsewhere" if find_address(folder) else lock_holder(folder)
     if holder == "alive":
         name = "running"
     elif is_finished(folder, step, total):

@@ -10,7 +10,7 @@ const [LEFT, RIGHT, TOP, BOTTOM] = [54, 14, 12, 26];
 const MAX_DOTS = 60; // points of a line that are drawn as dots too
 
 // Make a chart; `onCursor(x)` is called when a person points at a place of the axis, or null.
-// `update` draws it: { title, lines, baselines: [{ name, value }], format, formatX, xTitle, fromZero,
+// `update` draws it: { title, lines, baselines: [{ name, value }], format, formatX, units, fromZero,
 // isLog, smoothing, cursor }.
 export function makeChart(onCursor) {
   const heading = element("h2");
@@ -67,13 +67,13 @@ export function makeChart(onCursor) {
       return element("li", {}, swatch(own[0][0].slot), element("span", { class: "chart-run" }, run),
         own.map(([line, i]) => element("span", { class: `chart-value is-${line.kind}` },
           element("span", { class: "label" }, say(line.kind === "train" ? "training" : "held-out")), " ",
-          spec.format(line.y[i]))));
+          reaches(line, cursor) ? spec.format(line.y[i]) : "–")));
     }));
     const marks = cursor === null ? [] : [
       element("line", { x1: scale.x(cursor), x2: scale.x(cursor), y1: TOP, y2: scale.height - BOTTOM, class: "chart-at" }),
-      ...lines.map((line, i) => element("circle", {
+      ...lines.map((line, i) => (reaches(line, cursor) ? element("circle", {
         cx: scale.x(line.x[found[i]]), cy: scale.y(line.y[found[i]]), r: 4.5, class: `slot-${line.slot} chart-mark`,
-      })),
+      }) : [])),
     ];
     drawing.querySelector(".chart-cursor")?.replaceChildren(...marks);
   }
@@ -203,6 +203,13 @@ export function nearest(sorted, value) {
     else high = middle;
   }
   return Math.abs(sorted[low] - value) <= Math.abs(sorted[high] - value) ? low : high;
+}
+
+// Whether a line has a value at a place, or at most as far from it as its points are apart.
+function reaches({ x }, place) {
+  const [first, last] = [x[0], x.at(-1)];
+  const gap = x.length > 1 ? (last - first) / (x.length - 1) : Infinity;
+  return place === null || (place >= first - gap && place <= last + gap);
 }
 
 function extent(values) {

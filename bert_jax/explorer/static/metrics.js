@@ -31,6 +31,7 @@ export const koreanMetrics = {
   "most frequent label": "가장 흔한 레이블",
   "most frequent class": "가장 흔한 분류",
   "random bits": "무작위 비트",
+  "{n} s": "{n}초",
   "{n} min": "{n}분",
   "{n} h": "{n}시간",
   "{n} d": "{n}일",
@@ -68,11 +69,12 @@ const MORE = {
 };
 const HIDDEN = ["step", "time", "tokens", "eta_seconds", "nsp_majority"];
 
-// Return the metrics to show, [main, more], of the names that the runs have.
-export function arrange(names) {
+// Return the metrics to show, [main, more], of the sets of names that the runs have.
+export function arrange(sets) {
+  const names = new Set(sets.flatMap((set) => [...set]));
   const has = (name) => names.has(name);
   // a loss that is the sum of others is not the first thing to look at
-  const sums = has("mlm_loss") ? ["loss"] : [];
+  const sums = has("loss") && sets.every((set) => !set.has("loss") || set.has("mlm_loss")) ? ["loss"] : [];
   const own = [...names].filter((name) => ![MAIN, SPEED, MORE].some((part) => Object.hasOwn(part, name)) && !HIDDEN.includes(name));
   const main = Object.keys(MAIN).filter((name) => has(name) && !sums.includes(name));
   const speed = Object.keys(SPEED).filter(has);
@@ -84,7 +86,7 @@ export function arrange(names) {
 export function about(name) {
   const [title, format = "number", fromZero = false] = [MAIN, SPEED, MORE]
     .map((part) => Object.hasOwn(part, name) ? part[name] : null).find(Boolean) ?? [name];
-  return { title: title === name ? title : say(title), format: FORMATS[format], fromZero };
+  return { title: title === name ? title : say(title), format: FORMATS[format], fromZero, isSetting: Object.hasOwn(SPEED, name) };
 }
 
 // Formats take a value, and true for one on an axis.
@@ -120,7 +122,8 @@ function clock(seconds) {
 
 function timeTick(seconds) {
   const [size, text] = [[DAY, "{n} d"], [HOUR, "{n} h"], [MINUTE, "{n} min"]].find(([unit]) => seconds >= unit) ?? [1, "{n} s"];
-  return seconds === 0 ? "0" : say(text, { n: Number((seconds / size).toPrecision(3)) });
+  if (seconds === 0) return "0";
+  return Number.isInteger((2 * seconds) / size) ? say(text, { n: seconds / size }) : clock(seconds);
 }
 
 // The axes: column of the records, title, format, and distances of its ticks.

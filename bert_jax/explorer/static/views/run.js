@@ -176,8 +176,8 @@ export function show(container, view) {
 
   function drawCharts() {
     const chosen = [...slots].filter(([name]) => runs.get(name)?.curves).map(([name, slot]) => [name, slot, runs.get(name)]);
-    const metrics = new Set(chosen.flatMap(([, , run]) => SPLITS.flatMap((split) => Object.keys(run.curves[split].mean))));
-    const [first, others] = arrange(metrics);
+    const [first, others] = arrange(chosen.map(([, , run]) =>
+      new Set(SPLITS.flatMap((split) => Object.keys(run.curves[split].mean)))));
     place(main, first, chosen);
     rest.hidden = !others.length;
     if (rest.open) place(more, others, chosen);
@@ -200,13 +200,14 @@ export function show(container, view) {
   }
 
   function specOf(metric, chosen) {
-    const { title, place: text, format, tick, units } = AXES[axis];
+    const { place: text, format, tick, units } = AXES[axis];
+    const { isSetting, ...shown } = about(metric);
     const lines = chosen.flatMap(([run, slot, { curves }]) => SPLITS.map((kind) => ({ run, slot, kind, ...columns(curves[kind], metric) })));
     const baselines = new Map(chosen.flatMap(([, , run]) => (run.details?.baselines[metric] ?? [])
       .map((baseline) => [`${baseline.name} ${baseline.value.toPrecision(3)}`, baseline])));
     return {
-      ...about(metric), lines: lines.filter((line) => line.x.length), baselines: [...baselines.values()].slice(0, 4),
-      xTitle: say(title), units, isLog, smoothing, cursor,
+      ...shown, lines: lines.filter((line) => line.x.length), baselines: [...baselines.values()].slice(0, 4),
+      units, isLog: isLog && !isSetting, smoothing: isSetting ? 0 : smoothing, cursor,
       formatX: (x, isTick) => (isTick ? tick(x) : say(text, { n: format(x) })),
     };
   }
