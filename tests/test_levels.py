@@ -108,7 +108,7 @@ def test_tasks_training_and_scripts_name_no_family_of_encoders():
     configs = {family.config for family in FAMILIES.values()}
     named = {*FAMILIES, *ARCHITECTURES, *(config.__name__ for config in configs)}
     named |= {config.family for config in configs}
-    rooms = ("tasks", "training", "reports", "labelled", "corpus")
+    rooms = ("tasks", "training", "reports", "labelled", "corpus", "inspection", "explorer")
     files = [path for room in rooms for path in (ROOT / "bert_jax" / room).rglob("*.py")]
     files += [ROOT / "bert_jax" / "inference.py", ROOT / "bert_jax" / "pretrained.py"]
     for path in [*files, *(ROOT.glob("*.py"))]:

@@ -2,11 +2,9 @@
 
 import functools
 import math
-from collections.abc import Callable
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, NamedTuple
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 from flax import nnx
 from jaxtyping import Array, Float, Int
@@ -17,19 +15,11 @@ from bert_jax.labelled.batching import Packing
 from bert_jax.labelled.packed import require_finite
 from bert_jax.labelled.texts import TextExample, encode_texts
 from bert_jax.models.architectures import encoder_of
-from bert_jax.models.bert import Bert
-from bert_jax.models.modernbert import ModernBert
-from bert_jax.nn.execution import DEFAULT_EXECUTION, cast_params
-from bert_jax.nn.layout import RowLayout, SequenceIds, row_layout
-from bert_jax.nn.rotary import rotary_angles, rotate
-from bert_jax.nn.transformer import EncoderLayer, attention_weights, unstack_layers
-from bert_jax.nn.windowed import window_mask
+from bert_jax.nn.layout import row_layout
 from bert_jax.pretrained import Model
 
 MAX_TOKENS = 128  # more words than that nobody reads in a picture
 MAX_WEIGHTS = 1_000_000  # of all layers and heads: a few megabytes
-
-Visited = TypeVar("Visited")
 
 
 class Attention(NamedTuple):
@@ -92,9 +82,9 @@ def attention(
     tokens[0, :length] = encoded.tokens
     segments = [int(index >= encoded.first_length) for index in range(length)]
     lengths = np.array([[[encoded.first_length, length - encoded.first_length]]], np.int32)
-    graphdef, params = nnx.split(encoder_of(model.model))
+    module = model.model
     with jax.default_matmul_precision("highest"):
-        weights = np.asarray(_attention(graphdef, params, tokens, lengths))
+        weights = np.asarray(_attention(*nnx.split(encoder_of(module)), tokens, lengths))
     require_finite([weights])
     notice = f"Only the first {length} tokens are shown." if encoded.truncated else None
     names = model.tokenizer.tokens(encoded.tokens)
@@ -114,63 +104,5 @@ def _attention(
     graphdef: Any, params: Any, tokens: Int[Array, "1 T"], lengths: Int[Array, "1 1 2"]
 ) -> Float[Array, "L H T T"]:
     """Return the weights of all layers; those of padding are meaningless."""
-    encoder = nnx.merge(graphdef, cast_params(params, "float32"))
     layout = row_layout(lengths, tokens.shape[1])
-    look = _look_modern if isinstance(encoder, ModernBert) else _look_bert
-    return look(encoder, tokens, layout)
-
-
-def _look_bert(
-    encoder: Bert, tokens: Int[Array, "1 T"], layout: RowLayout
-) -> Float[Array, "L H T T"]:
-    mask = SequenceIds(layout.sequence_ids, layout.sequence_ids).mask
-    x = encoder.embeddings(tokens, layout, key=None, execution=DEFAULT_EXECUTION)
-
-    def visit(layer: EncoderLayer, x: Array) -> tuple[Array, Array]:
-        q, k, _ = layer.attention.project(x)
-        x = layer(x, mask, key=None, execution=DEFAULT_EXECUTION)
-        return x, attention_weights(q, k, mask)
-
-    _, weights_L1HTT = visit_layers(encoder.layers, x, visit)
-    return weights_L1HTT[:, 0]
-
-
-def _look_modern(
-    encoder: ModernBert, tokens: Int[Array, "1 T"], layout: RowLayout
-) -> Float[Array, "L H T T"]:
-    config, ids = encoder.config, SequenceIds(layout.sequence_ids, layout.sequence_ids)
-    x = encoder.embeddings(tokens, key=None, execution=DEFAULT_EXECUTION)
-    width = config.hidden_size // config.num_attention_heads
-    others = [] if encoder.layers is None else unstack_layers(encoder.layers)
-    weights = []
-    for index, layer in enumerate([encoder.first_layer, *others]):
-        is_local = config.is_local(index)
-        theta = config.local_rope_theta if is_local else config.global_rope_theta
-        window, mask = config.window if is_local else None, ids.mask
-        if window is not None:
-            mask = window_mask(ids, window, None)
-        angles = rotary_angles(layout.positions, width, theta)
-        normal = x if layer.attention_norm is None else layer.attention_norm(x)
-        qk_1T2HK = rotate(layer.attention.qkv(normal)[:, :, :2], angles)
-        weights.append(attention_weights(qk_1T2HK[:, :, 0], qk_1T2HK[:, :, 1], mask)[0])
-        x = layer(x, ids, angles, window, key=None, execution=DEFAULT_EXECUTION)
-    return jnp.stack(weights)
-
-
-def visit_layers(
-    layers: nnx.Module, x: Array, visit: Callable[[Any, Array], tuple[Array, Visited]]
-) -> tuple[Array, Visited]:
-    """Apply stacked layers one after the other, in float32, and look at what each receives.
-
-    Args:
-        layers: of `stack_layers`.
-        x: input of the first layer.
-        visit: `(layer, input) -> (output, what to return of this layer)`.
-
-    Returns:
-        The output of the last layer, and what `visit` returned, stacked along a first axis.
-    """
-    graphdef, params = nnx.split(layers)
-    return jax.lax.scan(
-        lambda x, params: visit(nnx.merge(graphdef, params), x), x, cast_params(params, "float32")
-    )
+    return nnx.merge(graphdef, params).trace(tokens, layout).weights[:, 0]

@@ -15,7 +15,6 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 import scipy.cluster.hierarchy
 from flax import nnx
@@ -25,11 +24,8 @@ from bert_jax.inspection.words import Word, words_of_texts
 from bert_jax.labelled.batching import EncodedText
 from bert_jax.labelled.packed import require_finite
 from bert_jax.labelled.texts import encode_single
-from bert_jax.models.modernbert import ModernBert
-from bert_jax.nn.execution import DEFAULT_EXECUTION
-from bert_jax.nn.layout import RowLayout, SequenceIds, row_layout
-from bert_jax.nn.rotary import rotary_angles
-from bert_jax.nn.transformer import packed_mask, unstack_layers
+from bert_jax.models.architectures import encoder_of
+from bert_jax.nn.layout import row_layout
 from bert_jax.pretrained import Model
 
 MIN_LENGTH = 16  # sentences are padded to powers of 2 from here
@@ -111,34 +107,8 @@ def _layers(
     graphdef: Any, state: Any, tokens: Int[Array, "B T"], lengths: Int[Array, "B 1 2"]
 ) -> Float[Array, "layers B T D"]:
     """Return the embeddings of tokens, and the output of each layer."""
-    model = nnx.merge(graphdef, state)
-    encoder = getattr(model, "bert", model)
-    layout = row_layout(lengths, tokens.shape[1])
-    if isinstance(encoder, ModernBert):
-        return jnp.stack(_modern_layers(encoder, tokens, layout))
-    mask = packed_mask(layout.sequence_ids, DEFAULT_EXECUTION.attention)
-    states = [encoder.embeddings(tokens, layout, key=None, execution=DEFAULT_EXECUTION)]
-    for layer in unstack_layers(encoder.layers):
-        states.append(layer(states[-1], mask, key=None, execution=DEFAULT_EXECUTION))
-    return jnp.stack(states)
-
-
-def _modern_layers(
-    encoder: ModernBert, tokens: Int[Array, "B T"], layout: RowLayout
-) -> list[Float[Array, "B T D"]]:
-    """Return what `_layers` stacks, of ModernBERT; the last norm is of the last layer alone."""
-    config = encoder.config
-    ids = SequenceIds(layout.sequence_ids, layout.sequence_ids)
-    width = config.hidden_size // config.num_attention_heads
-    states = [encoder.embeddings(tokens, key=None, execution=DEFAULT_EXECUTION)]
-    others = [] if encoder.layers is None else unstack_layers(encoder.layers)
-    for index, layer in enumerate([encoder.first_layer, *others]):
-        is_local = index % config.global_attn_every_n_layers > 0
-        theta = config.local_rope_theta if is_local else config.global_rope_theta
-        angles = rotary_angles(layout.positions, width, theta)
-        window = config.window if is_local else None
-        states.append(layer(states[-1], ids, angles, window, key=None, execution=DEFAULT_EXECUTION))
-    return [*states[:-1], encoder.final_norm(states[-1])]
+    encoder = encoder_of(nnx.merge(graphdef, state))
+    return encoder.trace(tokens, row_layout(lengths, tokens.shape[1])).states
 
 
 def find_occurrences(

@@ -8,7 +8,6 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
-from bert_jax.inspection.attention import visit_layers
 from bert_jax.lineage.batch_decoding import SPECIAL_TOKENS
 from bert_jax.lineage.config import SearchConfig
 from bert_jax.lineage.decoding import Penalties, SearchSize, search_n_best
@@ -17,6 +16,7 @@ from bert_jax.lineage.transformer import Transformer, causal_mask
 from bert_jax.lineage.transformer_layers import TransformerDecoderLayer, TransformerEncoderLayer
 from bert_jax.lineage.translation import decoder_input
 from bert_jax.nn.execution import DEFAULT_EXECUTION
+from bert_jax.nn.trace import visit_layers
 from bert_jax.nn.transformer import attention_weights
 from bert_jax.training.step import Params
 

@@ -12,9 +12,16 @@ from bert_jax.nn.dropout import split_key
 from bert_jax.nn.embeddings import Embeddings
 from bert_jax.nn.execution import DEFAULT_EXECUTION, Execution
 from bert_jax.nn.initializers import truncated_normal
-from bert_jax.nn.layout import RowLayout
+from bert_jax.nn.layout import RowLayout, SequenceIds
 from bert_jax.nn.linear import Linear
-from bert_jax.nn.transformer import EncoderLayer, apply_layers, packed_mask, stack_layers
+from bert_jax.nn.trace import Trace, visit_layers
+from bert_jax.nn.transformer import (
+    EncoderLayer,
+    apply_layers,
+    attention_weights,
+    packed_mask,
+    stack_layers,
+)
 
 PoolerUse = Literal["needed", "optional"]
 """Use of the encoder's pooler: read by the model, or kept if it is asked for. A model without this
@@ -64,6 +71,19 @@ class Bert(nnx.Module):
         return apply_layers(
             self.layers, x, attended, positions=positions, key=layers_key, execution=execution
         )
+
+    def trace(self, tokens: Int[Array, "B T"], layout: RowLayout) -> Trace:
+        """Return what each layer computes."""
+        mask = SequenceIds(layout.sequence_ids, layout.sequence_ids).mask
+        x = self.embeddings(tokens, layout, key=None, execution=DEFAULT_EXECUTION)
+
+        def visit(layer: EncoderLayer, x: Array) -> tuple[Array, tuple[Array, Array]]:
+            q, k, _ = layer.attention.project(x)
+            y = layer(x, mask, key=None, execution=DEFAULT_EXECUTION)
+            return y, (y, attention_weights(q, k, mask))
+
+        _, (states, weights) = visit_layers(self.layers, x, visit)
+        return Trace(jnp.concatenate([x[None], states]), weights)
 
     def pool(self, cls: Float[Array, "*B D"]) -> Float[Array, "*B D"]:
         """Return tanh(h W + b) of the vectors of [CLS], the tokens at `layout.starts`."""

@@ -14,7 +14,8 @@ from bert_jax.nn.linear import LayerNorm, Linear, activate
 from bert_jax.nn.matmul import unembed
 from bert_jax.nn.prenorm import PreNormLayer, apply_alternating
 from bert_jax.nn.rotary import rotary_angles
-from bert_jax.nn.transformer import stack_layers
+from bert_jax.nn.trace import Trace
+from bert_jax.nn.transformer import stack_layers, unstack_layers
 
 # --- The encoder ---------------------------------------------------------------------------------
 
@@ -73,38 +74,53 @@ class ModernBert(nnx.Module):
             key: PRNG key of dropout; None disables it.
             execution: dtypes and kernels.
         """
-        config = self.config
         embed_key, layers_key = split_key(key, 2)
         x = self.embeddings(tokens, key=embed_key, execution=execution)
         attended = SequenceIds(layout.sequence_ids, layout.sequence_ids) if mask is None else mask
-        head_width = config.hidden_size // config.num_attention_heads
-        angles = {
-            is_local: rotary_angles(layout.positions, head_width, theta)
-            for is_local, theta in (
-                (False, config.global_rope_theta),
-                (True, config.local_rope_theta),
-            )
-        }
+        kinds = self._angles_and_windows(layout)
 
         def apply(
             layer: PreNormLayer, x: Array, is_local: bool, at: Array | None, key: Array | None
         ) -> Array:
-            window = config.window if is_local else None
-            return layer(
-                x, attended, angles[is_local], window, positions=at, key=key, execution=execution
-            )
+            return layer(x, attended, *kinds[is_local], positions=at, key=key, execution=execution)
 
         x = apply_alternating(
             self.first_layer,
             self.layers,
             x,
             apply,
-            period=config.global_attn_every_n_layers,
+            period=self.config.global_attn_every_n_layers,
             positions=positions,
             key=layers_key,
             execution=execution,
         )
         return self.final_norm(x)
+
+    def trace(self, tokens: Int[Array, "B T"], layout: RowLayout) -> Trace:
+        """Return what each layer computes; the last state is normalized."""
+        x = self.embeddings(tokens, key=None, execution=DEFAULT_EXECUTION)
+        ids = SequenceIds(layout.sequence_ids, layout.sequence_ids)
+        kinds = self._angles_and_windows(layout)
+        layers = [self.first_layer, *([] if self.layers is None else unstack_layers(self.layers))]
+        states, weights = [x], []
+        for i, layer in enumerate(layers):
+            kind = kinds[self.config.is_local(i)]
+            weights.append(layer.attention_weights(x, ids, *kind))
+            x = layer(x, ids, *kind, key=None, execution=DEFAULT_EXECUTION)
+            states.append(x)
+        states[-1] = self.final_norm(x)
+        return Trace(jnp.stack(states), jnp.stack(weights))
+
+    def _angles_and_windows(
+        self, layout: RowLayout
+    ) -> dict[bool, tuple[Float[Array, "B T half"], int | None]]:
+        """Return the rotary angles and the window of layers without a window, and with one."""
+        config = self.config
+        width = config.hidden_size // config.num_attention_heads
+        return {
+            False: (rotary_angles(layout.positions, width, config.global_rope_theta), None),
+            True: (rotary_angles(layout.positions, width, config.local_rope_theta), config.window),
+        }
 
 
 # --- Heads ---------------------------------------------------------------------------------------

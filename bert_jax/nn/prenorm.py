@@ -15,7 +15,12 @@ from bert_jax.nn.initializers import truncated_normal
 from bert_jax.nn.layout import SequenceIds, gather_positions
 from bert_jax.nn.linear import LayerNorm, Linear, activate
 from bert_jax.nn.rotary import rotate
-from bert_jax.nn.transformer import Mask, dot_product_attention, gather_queries
+from bert_jax.nn.transformer import (
+    Mask,
+    attention_weights,
+    dot_product_attention,
+    gather_queries,
+)
 from bert_jax.nn.windowed import blockwise_attention, computes_blocks, window_mask
 
 
@@ -43,9 +48,7 @@ class RotaryAttention(nnx.Module):
     ) -> Float[Array, "B P D"]:
         """Attend from every token, or only from those at `positions` (P = T if None)."""
         weights_key, out_key = split_key(key, 2)
-        qkv_BT3HK = self.qkv(x)
-        qk_BT2HK = rotate(qkv_BT3HK[:, :, :2], angles)
-        q, k, v = qk_BT2HK[:, :, 0], qk_BT2HK[:, :, 1], qkv_BT3HK[:, :, 2]
+        q, k, v = self.project(x, angles)
         options: dict[str, Any] = {"key": weights_key, "dropout_rate": self.dropout_rate}
         num_queries = x.shape[1] if positions is None else positions.shape[1]
         if (
@@ -67,6 +70,14 @@ class RotaryAttention(nnx.Module):
                 q, k, v, mask, implementation=execution.attention, **options
             )
         return dropout(self.out(context), out_key, self.dropout_rate)
+
+    def project(
+        self, x: Float[Array, "B T D"], angles: Float[Array, "B T half"]
+    ) -> tuple[Float[Array, "B T H K"], Float[Array, "B T H K"], Float[Array, "B T H K"]]:
+        """Return queries and keys, rotated, and values."""
+        qkv_BT3HK = self.qkv(x)
+        qk_BT2HK = rotate(qkv_BT3HK[:, :, :2], angles)
+        return qk_BT2HK[:, :, 0], qk_BT2HK[:, :, 1], qkv_BT3HK[:, :, 2]
 
 
 class GatedFeedForward(nnx.Module):
@@ -112,9 +123,8 @@ class PreNormLayer(nnx.Module):
     ) -> Float[Array, "B P D"]:
         """Apply the layer to every token, or compute its output only at `positions`."""
         attention_key, feed_forward_key = split_key(key, 2)
-        normal = x if self.attention_norm is None else self.attention_norm(x)
         attended = self.attention(
-            normal,
+            self.normalize(x),
             mask,
             angles,
             window,
@@ -124,6 +134,24 @@ class PreNormLayer(nnx.Module):
         )
         x = (x if positions is None else gather_positions(x, positions)) + attended
         return x + self.feed_forward(self.feed_forward_norm(x), feed_forward_key)
+
+    def normalize(self, x: Float[Array, "B T D"]) -> Float[Array, "B T D"]:
+        """Return what attention reads."""
+        return x if self.attention_norm is None else self.attention_norm(x)
+
+    def attention_weights(
+        self,
+        x: Float[Array, "B T D"],
+        mask: Mask,
+        angles: Float[Array, "B T half"],
+        window: int | None,
+    ) -> Float[Array, "B H T T"]:
+        """Return how much each token attends to each other one."""
+        q, k, _ = self.attention.project(self.normalize(x), angles)
+        allowed = mask.mask if isinstance(mask, SequenceIds) else mask
+        if window is not None:
+            allowed = window_mask(allowed, window, None)
+        return attention_weights(q, k, allowed)
 
 
 # --- The stack -----------------------------------------------------------------------------------

@@ -26,7 +26,9 @@ def computes_blocks(window: int, num_queries: int) -> bool:
     return 3 * block_size(window) < num_queries
 
 
-def window_mask(mask: Mask, window: int, positions: Int[Array, "B P"] | None) -> Mask:
+def window_mask(
+    mask: Mask, window: int, positions: Int[Array, "B P"] | None
+) -> Bool[Array, "B 1 P T"]:
     """Return the mask of the pairs of queries and keys that are within the window too.
 
     Args:

@@ -146,3 +146,22 @@ def test_every_architecture_has_a_name_of_its_family():
     assert [architecture_of(CONFIG, head) for head in heads] == list(MODERNBERT_MODELS)
     with pytest.raises(ConfigError, match="there is no ModernBertForPreTraining"):
         architecture_of(CONFIG, "ForPreTraining")
+
+
+def test_a_trace_has_every_state_and_the_weights_that_the_window_allows():
+    _, merge = build(CONFIG, architecture("ModernBertModel"))
+    layout = row_layout(jnp.asarray(LENGTHS), T)
+
+    @jax.jit
+    def run(params):
+        model = merge(params)
+        return model.trace(jnp.asarray(TOKENS), layout), model(jnp.asarray(TOKENS), layout)
+
+    (states, weights), hidden = run(params())
+    assert (states.shape, weights.shape) == ((5, 2, T, 16), (4, 2, 2, T, T))
+    np.testing.assert_allclose(states[-1], hidden, atol=1e-5)
+    np.testing.assert_allclose(weights.sum(-1), 1, atol=1e-5)
+    assert weights[1, 0, :, 20, 24].min() > 0
+    assert weights[1, 0, :, 20, 25].max() == 0  # beyond the window of layer 1
+    assert weights[0, 0, :, 20, 25].min() > 0
+    assert weights[0, 0, :, 20, 59].max() == 0  # the next sequence
