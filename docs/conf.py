@@ -6,8 +6,10 @@ The words after ```` ```sh ```` say where a block of commands was run, and becom
 "tests" if `tests/test_docs.py` runs it.
 """
 
+import contextlib
 import dataclasses
 import inspect
+import io
 import os
 import re
 import sys
@@ -26,6 +28,7 @@ PROFILE.mkdir(parents=True, exist_ok=True)
 
 import bert_jax.config  # noqa: E402
 import convert  # noqa: E402
+import explore  # noqa: E402
 import predict  # noqa: E402
 
 project = "bert_jax"
@@ -117,9 +120,19 @@ def describe_field(app, what, name, obj, options, lines):
         lines[:] = ["", *lines, *mark]
 
 
+def save_explorer(app, exception):
+    """Save a page of explore.py, which notebooks/inspect_attention.md shows."""
+    if exception is None and app.builder.format == "html":
+        text = "배우들 연기는 좋았지만 이야기가 지루해서 시간이 아까웠다."
+        page = str(Path(app.outdir).absolute() / "explorer.html")
+        with contextlib.chdir(ROOT), contextlib.redirect_stdout(io.StringIO()):
+            explore.main(explore.ExploreConfig("examples/nsmc_encoder", (text,), save=page))
+
+
 def setup(app):
     """Register what this file adds to Sphinx."""
     app.connect("source-read", caption_commands)
     app.connect("builder-inited", plain_types)
+    app.connect("build-finished", save_explorer)
     app.connect("autodoc-skip-member", skip_methods)
     app.connect("autodoc-process-docstring", describe_field, priority=400)
