@@ -45,7 +45,7 @@ CORNERS = {
     "the window does not divide T": ({}, 21),
     "no layer has a window": ({"global_attn_every_n_layers": 1, "num_hidden_layers": 2}, 12),
     "a window wider than T": ({"local_attention": 64, "global_attn_every_n_layers": 2}, 20),
-    "blocks, the last not full": ({"local_attention": 10}, 3 * MIN_BLOCK + 11),
+    "blocks, the last not full": ({"local_attention": 10}, 4 * MIN_BLOCK + 11),
     "a padded vocabulary": ({"vocab_size": len(VOCAB) + 9, "num_hidden_layers": 2}, 16),
     "biases, other activations": (
         BIASES | {"hidden_activation": "relu", "classifier_activation": "gelu_tanh"}, 16,

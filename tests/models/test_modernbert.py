@@ -21,8 +21,8 @@ CONFIG = ModernBertConfig(
     hidden_size=16, num_hidden_layers=4, num_attention_heads=2, intermediate_size=24,
     max_position_embeddings=256, vocab_size=50, local_attention=8, initializer_range=0.2,
 )  # fmt: skip
-T = 128
-LENGTHS = np.array([[[50, 9], [3, 60]], [[7, 0], [90, 0]]], np.int32)
+T = 160
+LENGTHS = np.array([[[50, 9], [3, 90]], [[7, 0], [150, 0]]], np.int32)
 TOKENS = np.random.default_rng(0).integers(1, 50, (2, T)).astype(np.int32)
 
 
@@ -46,7 +46,7 @@ def unpacked():
 
 @pytest.mark.parametrize("pooling", ["cls", "mean"])
 def test_packed_equals_unpacked(pooling):
-    """In windows too: rows of 128 tokens are long enough for blocks."""
+    """In windows too: rows of 160 tokens are long enough for blocks."""
     assert computes_blocks(CONFIG.window, T)
     config = dataclasses.replace(CONFIG, classifier_pooling=pooling)
     name = "ModernBertForSequenceClassification"
@@ -76,7 +76,7 @@ def test_packed_equals_unpacked(pooling):
     ("num_layers", "num_positions", "execution"),
     [
         (1, 5, Execution()),
-        (2, 100, Execution()),  # the last layer has a window, and so many queries in blocks
+        (2, 140, Execution()),  # the last layer has a window, and so many queries in blocks
         (3, 5, Execution(unroll=True, remat=True)),
         (4, 5, Execution()),  # the last layer has none
     ],

@@ -76,6 +76,6 @@ def test_blocks_compute_no_scores_that_are_thrown_away():
 
 
 def test_blocks_are_used_where_they_save_scores():
-    assert not computes_blocks(64, 192)
-    assert computes_blocks(64, 193)
-    assert not computes_blocks(4, 3 * MIN_BLOCK)
+    assert not computes_blocks(64, 256)
+    assert computes_blocks(64, 257)
+    assert not computes_blocks(4, 4 * MIN_BLOCK)
