@@ -1,12 +1,12 @@
 """Answers that the views of predictions share: which words decided, and what is compiled first."""
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, get_args
 
 from bert_jax.errors import DataError
-from bert_jax.explorer.view import Json, text_of
-from bert_jax.inspection.attributions import Method
+from bert_jax.explorer.view import Json, lengths_to_prepare, text_of
+from bert_jax.inspection.attributions import MIN_LENGTH, Method
 from bert_jax.inspection.explanations import Target, explain
 from bert_jax.labelled.inputs import as_input
 from bert_jax.pretrained import Model
@@ -14,7 +14,8 @@ from bert_jax.tokenizer.tokenizer import Tokenizer
 
 MAX_INPUTS = 2  # that are shown side by side
 METHODS: tuple[Method, ...] = get_args(Method)
-WARM_UP = "a " * 10, "a " * 24  # shorter than 16 and 32 tokens
+LENGTHS = tuple(MIN_LENGTH << i for i in range(8))  # of the programs that explain
+NUM_OTHERS = 4  # tokens that stand beside a text or passage: [CLS], a question's "a", two [SEP]
 
 
 def read_inputs_of(request: Json, names: Sequence[str]) -> tuple[list[dict[str, str]], list[str]]:
@@ -120,8 +121,12 @@ def dispatch(request: Json, answers: Mapping[str, Callable[[Json], Json]]) -> Js
     return answers[wanted](request)
 
 
-def warm_up(model: Model, make_input: Callable[[str], dict[str, Any]]) -> None:
-    """Compile what predicts and explains short texts."""
-    for text in WARM_UP:
-        model.predict([make_input(text)])
-        explain(model, make_input(text))
+def warm_up(model: Model, make_input: Callable[[str], dict[str, Any]]) -> Iterator[None]:
+    """Compile what predicts and explains texts, length by length."""
+    for length in lengths_to_prepare(model.max_length, LENGTHS):
+        given = make_input("a " * (length - NUM_OTHERS))
+        model.predict([given])
+        yield
+        for method in METHODS:
+            explain(model, given, method=method)
+            yield

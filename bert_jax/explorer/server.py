@@ -13,6 +13,7 @@ import sys
 import threading
 import traceback
 import webbrowser
+from collections import deque
 from http import HTTPStatus
 
 import uvicorn
@@ -103,12 +104,18 @@ def page_address(listener: socket.socket, token: str) -> str:
 
 
 def prepare(opened: Opened) -> None:
-    """Compile what the first requests need, view by view, while the page is being read."""
-    for view in opened.views:
+    """Compile what requests need, while the page is being read; views take turns."""
+    waiting = deque(iter(view.prepare()) for view in opened.views)
+    while waiting:
+        steps = waiting.popleft()
         try:
-            view.prepare()
+            next(steps)
+        except StopIteration:
+            continue
         except Exception:  # the first request meets the same error, and shows it
             traceback.print_exc(file=sys.stderr)
+            continue
+        waiting.append(steps)
 
 
 def make_application(opened: Opened, token: str, port: int) -> ASGIApp:

@@ -1,11 +1,12 @@
 """A view of the page: a tab that asks questions of a model."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, NamedTuple
 
 from bert_jax.errors import DataError
 
 Json = dict[str, Any]
+MAX_PREPARED = 128  # tokens of the longest texts whose programs are compiled at the start
 MAX_CHARS = 20_000  # of a text; a model's longest input is a fraction of it
 
 
@@ -25,8 +26,9 @@ class View(NamedTuple):
     """Answer one request; one at a time, in any thread."""
     to_save: Callable[[Sequence[str]], list[Json]]
     """Texts → the requests whose answers a saved page holds."""
-    prepare: Callable[[], object] = tuple
-    """Compile what the first requests need; called once, in the background."""
+    prepare: Callable[[], Iterable[object]] = tuple
+    """Compile what requests need: a program for each item, those of short texts first. It is read
+    once, in the background, in turns with other views'."""
     page: Callable[[str], str | None] = lambda path: None
     """HTML of its own at /pages/NAME/PATH, which runs no script; None where there is none."""
 
@@ -43,3 +45,15 @@ def text_of(request: Json, name: str = "text") -> tuple[str, str | None]:
     if len(text) <= MAX_CHARS:
         return text, None
     return text[:MAX_CHARS], f"The text was cut after {MAX_CHARS:,} characters."
+
+
+def lengths_to_prepare(longest: int, lengths: Iterable[int]) -> list[int]:
+    """Return the lengths whose programs are compiled at the start, in increasing order.
+
+    A longer text is rare, and its program takes long to run: it waits for the first such text.
+
+    Args:
+        longest: input of the model, itself a length.
+        lengths: of the inputs that a program takes.
+    """
+    return sorted({min(length, longest) for length in lengths if length <= MAX_PREPARED})

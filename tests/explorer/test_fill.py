@@ -9,9 +9,11 @@ from bert_jax.errors import DataError
 from bert_jax.explorer.view import MAX_CHARS
 from bert_jax.explorer.views.fill import (
     EXAMPLES,
+    MAX_ASKED,
     choose_examples,
     fill_view,
     put_in,
+    read_blanks,
     show_words,
 )
 from bert_jax.inspection.blanks import MAX_BLANKS, MAX_PIECES, split_pieces
@@ -142,3 +144,11 @@ def test_an_uncased_model_may_split_a_syllable():
     assert show_words(text, split_pieces(text, jamo), jamo) == [
         [{"start": 0, "end": 1}], [{"start": 2, "end": 3}],
     ]  # fmt: skip
+
+
+def test_a_flood_of_blanks_is_cut_before_it_is_looked_at(view):
+    flood = [[i, i + 1, 0] for i in range(100_000)]
+    assert len(read_blanks({"blanks": flood})) == MAX_ASKED  # each is sought among all pieces
+    answer = view.answer({"text": "가 " * 9000, "blanks": flood})
+    assert len(answer["blanks"]) == MAX_BLANKS
+    assert "at most 8 blanks" in answer["notice"]

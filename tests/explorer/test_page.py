@@ -100,6 +100,33 @@ def test_of_what_is_typed_while_the_model_is_busy_the_last_is_answered(browser):
         assert "second" not in typed.asked
 
 
+def test_while_an_answer_is_late_the_page_says_why(browser):
+    typed = Typed()
+    with serving(typed.opened()) as address:
+        browser.get(address)
+        wait(browser, lambda: sentence(browser) == HOSTILE)
+        waiting = browser.find_element(By.ID, "waiting")
+        assert not waiting.is_displayed()
+        typed.may_answer.clear()
+        write(browser, "new")
+        wait(browser, lambda: waiting.text.startswith("Still computing."))
+        write(browser, "newer")  # the first request is given up, and no longer waited for
+        wait(browser, lambda: "text=newer" in browser.current_url)
+        typed.may_answer.set()
+        wait(browser, lambda: sentence(browser) == "newer")
+        wait(browser, lambda: not waiting.is_displayed())
+
+
+def test_an_address_that_cannot_be_written_does_not_stop_a_view(browser):
+    with serving(Typed().opened()) as address:
+        browser.get(address)
+        wait(browser, lambda: sentence(browser) == HOSTILE)
+        refuse = "history.replaceState = () => { throw new DOMException('', 'SecurityError') }"
+        browser.execute_script(refuse)
+        write(browser, "on")
+        wait(browser, lambda: sentence(browser) == "on")
+
+
 def test_a_server_that_has_ended_is_a_message(browser):
     with serving(Typed().opened()) as address:
         browser.get(address)

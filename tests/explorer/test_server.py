@@ -12,7 +12,7 @@ import pytest
 
 from bert_jax.errors import ConfigError, DataError
 from bert_jax.explorer.opening import Opened
-from bert_jax.explorer.server import MAX_BODY, listen
+from bert_jax.explorer.server import MAX_BODY, listen, prepare
 from bert_jax.explorer.view import View
 from tests.explorer.conftest import TOKEN, serving
 
@@ -217,3 +217,23 @@ def test_a_port_that_is_taken_is_a_user_s_error():
             listen(port)
     with pytest.raises(ConfigError, match="port = 70000"):
         listen(70_000)
+
+
+def test_views_take_turns_at_being_prepared(capfd):
+    done = []
+
+    def steps(name, fails_at=None):
+        for number in range(3):
+            if number == fails_at:
+                raise ZeroDivisionError
+            done.append((name, number))
+            yield
+
+    views = [
+        View("a", "", {}, dict, lambda texts: [], lambda: steps("a")),
+        View("b", "", {}, dict, lambda texts: [], lambda: steps("b", fails_at=1)),
+        View("c", "", {}, dict, lambda texts: []),
+    ]
+    prepare(Opened("", "", views))
+    assert done == [("a", 0), ("b", 0), ("a", 1), ("a", 2)]
+    assert "ZeroDivisionError" in capfd.readouterr().err

@@ -11,6 +11,8 @@ const KOREAN = {
   "The server does not answer.": "서버가 응답하지 않습니다.",
   "explore.py at work": "실행 중인 explore.py",
   "start it again, and open its new address": "다시 실행하고 새 주소를 여십시오",
+  "Still computing. The first text of about its length takes longer: its program is being compiled.":
+    "계산하고 있습니다. 이만한 길이의 글은 처음이라 프로그램을 컴파일하느라 시간이 더 걸립니다.",
   "Expected": "필요한 것",
   "Do": "할 일",
   "Views": "보기",

@@ -40,6 +40,12 @@ function address(name, state) {
   return `#${name}${query.size ? `?${query}` : ""}`;
 }
 
+// Browsers refuse addresses of megabytes, and Safari more than a hundred changes in half a minute;
+// then the address is behind, and the view goes on.
+function setAddress(text) {
+  try { history.replaceState(null, "", text); } catch (error) { console.warn(error.message); }
+}
+
 const states = {}; // of each view, so that a tab comes back as it was left
 
 async function showView() {
@@ -61,13 +67,13 @@ async function showView() {
   useDictionary(module.korean);
   document.title = `${titleOf(about)} · ${data.model}`;
   const view = {
-    ...about, ask: makeAsk(about.name, data.saved?.answers[about.name]), isSaved: Boolean(data.saved), texts: data.saved?.texts ?? [],
+    ...about, ask: tellingToWait(makeAsk(about.name, data.saved?.answers[about.name])), isSaved: Boolean(data.saved), texts: data.saved?.texts ?? [],
     requests: data.saved?.answers[about.name].map(([request]) => request) ?? [],
     state, remember: (changes) => {
       if (number !== shown) return;
       Object.assign(states[about.name], changes);
       showTabs(about.name);
-      history.replaceState(null, "", address(about.name, states[about.name]));
+      setAddress(address(about.name, states[about.name]));
     },
   };
   const body = element("div", { class: "view" });
@@ -75,6 +81,28 @@ async function showView() {
     data.saved ? notice("Saved page: it has the answers for these texts.") : null, body,
   ].filter(Boolean));
   module.show(body, view);
+}
+
+const PATIENCE = 1500; // ms without an answer, until the page says why it may take longer
+let waiting = 0; // answers that are late
+
+// Return a function that asks like another, and says so while an answer is late.
+function tellingToWait(ask) {
+  return async (request) => {
+    let isLate = false;
+    const timer = setTimeout(() => { isLate = true; showWaiting(++waiting); }, PATIENCE);
+    try {
+      return await ask(request);
+    } finally {
+      clearTimeout(timer);
+      if (isLate) showWaiting(--waiting);
+    }
+  };
+}
+
+function showWaiting(number) {
+  document.getElementById("waiting").textContent = number
+    ? say("Still computing. The first text of about its length takes longer: its program is being compiled.") : "";
 }
 
 const titles = {}; // Korean titles of tabs, from the views' dictionaries
@@ -141,7 +169,8 @@ export async function start() {
     event.preventDefault();
     document.getElementById("view").focus();
   } });
-  document.body.replaceChildren(skip, makeHeader(), element("main", { id: "view", tabindex: "-1" }));
+  document.body.replaceChildren(skip, makeHeader(), element("main", { id: "view", tabindex: "-1" }),
+    element("p", { id: "waiting", role: "status" }));
   if (new URLSearchParams(location.search).has("token")) { // the cookie has it from here on
     history.replaceState(null, "", location.pathname + location.hash);
   }

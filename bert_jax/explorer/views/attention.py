@@ -1,8 +1,8 @@
 """Attention: where every head of every layer looks, for a text or a pair."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
-from bert_jax.explorer.view import Json, View, text_of
+from bert_jax.explorer.view import Json, View, lengths_to_prepare, text_of
 from bert_jax.explorer.views.fill import choose_examples
 from bert_jax.inspection.attention import attention, longest_input
 from bert_jax.labelled.batching import BUCKETS
@@ -24,10 +24,10 @@ def attention_view(model: Model) -> View:
     def to_save(texts: Sequence[str]) -> list[Json]:
         return [split_pair(text) for text in texts]
 
-    def prepare() -> None:
-        longest = longest_input(model)
-        for length in (*(b for b in BUCKETS if b < longest), longest):
+    def prepare() -> Iterator[None]:
+        for length in lengths_to_prepare(longest_input(model), BUCKETS):
             attention(model, "a " * length, max_tokens=length)
+            yield
 
     about = {
         "examples": choose_examples(model.tokenizer),

@@ -1,11 +1,11 @@
 """Fill the blank: hide words of a text, and see what the model expects there."""
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 from bert_jax.errors import DataError
-from bert_jax.explorer.view import MAX_CHARS, Json, View, text_of
+from bert_jax.explorer.view import MAX_CHARS, Json, View, lengths_to_prepare, text_of
 from bert_jax.inspection.blanks import (
     MAX_BLANKS,
     MAX_PIECES,
@@ -16,6 +16,7 @@ from bert_jax.inspection.blanks import (
     group_words,
     split_pieces,
 )
+from bert_jax.labelled.batching import BUCKETS
 from bert_jax.pretrained import Model
 from bert_jax.tasks.fill_mask import MASK
 from bert_jax.tokenizer.tokenizer import Tokenizer
@@ -24,6 +25,7 @@ EXAMPLES = (
     ("The film was so good that I watched it again.", "She opened the door and went in."),
     ("이 영화는 정말 재미있게 봤습니다.", "배우들의 연기가 좋아서 다시 보고 싶다."),
 )
+MAX_ASKED = 100  # blanks of a request that are looked at
 MAX_SAVED_WORDS = 100  # of a text: a saved page can hide each of them alone
 
 
@@ -35,7 +37,7 @@ def fill_view(model: Model) -> View | None:
 
     def answer(request: Json) -> Json:
         text, cut = text_of(request)
-        pieces = split_pieces(text, tokenizer)
+        pieces = split_pieces(text, tokenizer)[: filler.max_pieces + 1]  # one too many is known
         blanks, notices = choose_blanks(pieces, read_blanks(request), tokenizer)
         extra = sum(blank.num_masks - (blank.last - blank.first) for blank in blanks)
         room = filler.max_pieces - max(extra, 0)
@@ -62,10 +64,11 @@ def fill_view(model: Model) -> View | None:
             requests += [{"text": text, "blanks": hidden} for hidden in [[], *blanks]]
         return requests
 
-    def prepare() -> None:
-        for length in (16, 32, 64):
+    def prepare() -> Iterator[None]:
+        for length in lengths_to_prepare(filler.max_pieces + 2, BUCKETS):
             for num_rows in (1, MAX_BLANKS):
-                filler.compile(min(length, filler.max_pieces + 2), num_rows)
+                filler.compile(length, num_rows)
+                yield
 
     about = {
         "examples": choose_examples(tokenizer),
@@ -88,13 +91,15 @@ def choose_examples(tokenizer: Tokenizer) -> list[str]:
 def read_blanks(request: Json) -> list[tuple[int, int, int]]:
     """Return the blanks of a request: first character, last + 1, number of [MASK]s or 0.
 
+    Of more than MAX_ASKED the rest is left out.
+
     Raises:
         DataError: they are not lists of three such numbers.
     """
     blanks = request.get("blanks", [])
     if not isinstance(blanks, list) or not all(is_blank(blank) for blank in blanks):
         raise DataError(f"blanks = {str(blanks)[:40]}", "[[start, end, pieces], …]", "reload")
-    return [tuple(blank) for blank in blanks]
+    return [tuple(blank) for blank in blanks[:MAX_ASKED]]
 
 
 def is_blank(value: Any) -> bool:

@@ -1,6 +1,6 @@
 """Heads: where a Neural Turing Machine read and wrote, step by step, and what it answered."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from bert_jax.errors import DataError
@@ -34,8 +34,10 @@ def heads_view(run: Path) -> View:
             {"size": size, "repeats": repeats, "seed": 0} for size in dict.fromkeys(about["sizes"])
         ]
 
-    def prepare() -> None:
-        machine.trace(about["sizes"][0], repeats)
+    def prepare() -> Iterator[None]:
+        for size in dict.fromkeys(about["sizes"]):
+            machine.trace(size, repeats)
+            yield
 
     longer = (task.max_size, 3 * task.max_size // 2, 2 * task.max_size)
     about = {

@@ -1,6 +1,6 @@
 """Translate: the best hypotheses, what else could have been said, and what was looked at."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from bert_jax.errors import DataError
 from bert_jax.explorer.view import Json, View, text_of
@@ -43,9 +43,10 @@ def translate_view(translator: Translator) -> View:
             for chosen in range(NUM_BEST)
         ]
 
-    def prepare() -> None:
-        for text in examples[:1]:
+    def prepare() -> Iterator[None]:
+        for text in sorted(examples, key=len):
             explain_translation(translator, text, NUM_BEST)
+            yield
 
     examples = choose_examples(translator)
     about = {

@@ -1,7 +1,7 @@
 """Vectors: a word in several sentences, its senses as clusters, and its nearest words."""
 
 import functools
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from bert_jax.errors import DataError
@@ -128,13 +128,19 @@ def vectors_view(model: Model) -> View:
         "has_head": "mlm" in model.params,
         "max_sentences": MAX_SENTENCES,
     }
+
+    def prepare() -> Iterator[None]:
+        for example in about["examples"]:
+            read_sentences(model, example["text"].split("\n"))
+            yield
+
     return View(
         "vectors",
         "Vectors",
         about,
         answer,
         to_save,
-        lambda: read_sentences(model, about["examples"][0]["text"].split("\n")),
+        prepare,
     )
 
 
