@@ -7,8 +7,8 @@ def query_all(browser, selector):
     return browser.find_elements(By.CSS_SELECTOR, selector)
 
 
-def query(browser, selector):
-    return browser.find_element(By.CSS_SELECTOR, selector)
+def query(browser, selector, by=By.CSS_SELECTOR):
+    return browser.find_element(by, selector)
 
 
 def texts(browser, selector):

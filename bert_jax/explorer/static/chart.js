@@ -205,11 +205,11 @@ export function nearest(sorted, value) {
   return Math.abs(sorted[low] - value) <= Math.abs(sorted[high] - value) ? low : high;
 }
 
-// Whether a line has a value at a place, or at most as far from it as its points are apart.
+// Whether a line has a value at a place: its points are so far apart that the next may be to come.
 function reaches({ x }, place) {
   const [first, last] = [x[0], x.at(-1)];
   const gap = x.length > 1 ? (last - first) / (x.length - 1) : Infinity;
-  return place === null || (place >= first - gap && place <= last + gap);
+  return place === null || (place >= first - gap / 2 && place <= last + gap);
 }
 
 function extent(values) {

@@ -23,6 +23,7 @@ const KOREAN = {
   "a translator by {kind}": "번역 모델 ({kind})",
   "a network with a memory": "기억 장치가 있는 신경망",
   "{model} has no checkpoint yet": "아직 체크포인트가 없습니다",
+  "a folder of runs": "여러 실행이 든 폴더",
   "This view failed to load.": "이 보기를 불러오지 못했습니다.",
   "the script of the view": "이 보기의 스크립트",
   "reload the page": "페이지를 다시 불러오십시오",

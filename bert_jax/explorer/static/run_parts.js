@@ -34,19 +34,23 @@ export const koreanParts = {
   "count": "개수", "data ↓ prediction →": "데이터 ↓ 예측 →", "examples": "예제",
 };
 
-// Show the runs: `entries` is [{ name, slot or null, run or null, isLocked }].
+// Show the runs: `entries` is [{ name, slot or null, isLocked }]; `showStates` shows how far they are.
 export function runList(entries, onChoose, hint) {
   return element("fieldset", { class: "runs" },
     element("legend", { class: "label" }, say("Runs")),
-    element("ul", { class: "run-list" }, entries.map(({ name, slot, run, isLocked }) => element("li", { class: "run-row" },
+    element("ul", { class: "run-list" }, entries.map(({ name, slot, isLocked }) => element("li", { class: "run-row" },
       element("label", { class: "run-name" },
         element("input", {
           type: "checkbox", checked: slot !== null, disabled: isLocked, "data-key": `run ${name}`,
           onchange: (event) => onChoose(name, event.target.checked),
         }),
         slot === null ? element("span", { class: "swatch" }) : swatch(slot), element("span", {}, name)),
-      run?.state ? stateOf(run) : null))),
+      element("span", { class: "run-state" })))),
     hint ? element("p", { class: "hint" }, hint) : null);
+}
+
+export function showStates(list, runs) {
+  list.querySelectorAll(".run-state").forEach((place, i) => place.replaceChildren(...(runs[i]?.state ? stateOf(runs[i]) : [])));
 }
 
 function stateOf({ state, last }) {
@@ -61,9 +65,10 @@ function stateOf({ state, last }) {
   ];
   const bar = element("span", { class: "run-progress", "aria-hidden": "true" });
   bar.style.setProperty("--share", share ?? 0);
-  return element("span", { class: "run-state" },
-    element("span", { class: `state is-${name}` }, say(name)), " · ", texts.filter(Boolean).join(" · "),
-    name === "running" && share !== null ? bar : null);
+  return [
+    element("span", { class: `state is-${name}` }, say(name)), ` · ${texts.filter(Boolean).join(" · ")}`,
+    name === "running" && share !== null ? bar : "",
+  ];
 }
 
 function duration(seconds) {
@@ -75,6 +80,20 @@ function ago(seconds) {
   const [size, text] = [[86400, "{n} d ago"], [3600, "{n} h ago"], [60, "{n} min ago"]].find(([unit]) => seconds >= 2 * unit)
     ?? [1, "{n} s ago"];
   return say(text, { n: count(Math.floor(seconds / size)) });
+}
+
+// Put new parts in the place of old ones; a fold that is there stays, and stays open or closed.
+export function renew(container, parts) {
+  const old = new Map([...container.querySelectorAll("[data-fold]")].map((node) => [node.dataset.fold, node]));
+  const nodes = parts.map((part) => {
+    const before = old.get(part.dataset.fold);
+    if (!before) return part;
+    const [from, to] = [part, before].map((node) => node.querySelector(".fold"));
+    if (from.textContent !== to.textContent) to.replaceChildren(...from.childNodes);
+    return before;
+  });
+  const isSame = nodes.length === container.children.length && nodes.every((node, i) => node === container.children[i]);
+  if (!isSame) container.replaceChildren(...nodes);
 }
 
 // Show the reports of a run; `isSaved` leaves out what only the server has.

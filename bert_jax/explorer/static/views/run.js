@@ -6,7 +6,7 @@
 import { element, errorBox, isReplaced, notice, refill, say, switcher } from "explorer/page.js";
 import { makeChart } from "explorer/chart.js";
 import { about, arrange, AXES, koreanMetrics } from "explorer/metrics.js";
-import { koreanParts, reports, runList } from "explorer/run_parts.js";
+import { koreanParts, renew, reports, runList, showStates } from "explorer/run_parts.js";
 
 export const korean = {
   ...koreanMetrics, ...koreanParts,
@@ -60,10 +60,11 @@ export function show(container, view) {
   const [main, more] = [element("div", { class: "charts" }), element("div", { class: "charts" })];
   const rest = element("details", { class: "table-part", hidden: true, ontoggle: () => drawCharts() },
     element("summary", {}, say("More curves")), more);
+  const which = element("div", { class: "row" });
   const blocks = element("div", { class: "results" });
   const spoken = element("p", { class: "spoken", role: "status" });
   const charts = new Map();
-  container.append(list, settings, problem, main, rest, hints, blocks, spoken);
+  container.append(list, settings, problem, main, rest, hints, which, blocks, spoken);
   showSettings();
   showList();
   document.addEventListener("visibilitychange", wake);
@@ -104,7 +105,7 @@ export function show(container, view) {
   function take(answer) {
     names = view.isSaved ? asked : answer.runs;
     hasMore = answer.has_more;
-    let wait = SELDOM;
+    let [wait, isChanged] = [SELDOM, false];
     for (const part of answer.chosen) {
       const run = runs.get(part.name) ?? {};
       runs.set(part.name, run);
@@ -113,14 +114,17 @@ export function show(container, view) {
       if (run.state && run.state.name !== part.state.name) {
         spoken.textContent = say("{name}: {state}", { name: part.name, state: say(part.state.name) });
       }
+      const isSame = run.version === part.curves.version && !part.details && run.isBehind === part.is_behind
+        && JSON.stringify(run.last) === JSON.stringify(part.last);
+      isChanged ||= !isSame;
       Object.assign(run, { state: part.state, last: part.last, isBehind: part.is_behind });
       takeCurves(run, part.curves);
-      if (part.details) Object.assign(run, { details: part.details, detailsVersion: part.version, isNew: true });
+      if (part.details) Object.assign(run, { details: part.details, detailsVersion: part.version });
       if (part.state.name === "running") wait = Math.min(wait, OFTEN);
       if (part.is_behind) wait = SOON;
     }
     showList();
-    drawCharts();
+    if (isChanged || !answer.chosen.length) drawCharts();
     showReports();
     return wait;
   }
@@ -149,14 +153,19 @@ export function show(container, view) {
   function showList() {
     const isFull = slots.size >= view.about.max_chosen;
     const entries = [...new Set([...firstNames, ...names])].map((name) => ({
-      name, slot: slots.get(name) ?? null, run: slots.has(name) ? runs.get(name) : null, isLocked: isFull && !slots.has(name),
+      name, slot: slots.get(name) ?? null, isLocked: isFull && !slots.has(name),
     }));
     const hint = isFull && names.length > slots.size ? say("At most {n} runs over each other.", { n: view.about.max_chosen })
       : hasMore ? say("There are more runs than are listed.")
         : view.about.is_stored && !view.isSaved ? say("The object store is looked into every {n} s.", { n: view.about.store_seconds }) : null;
-    const scroll = list.querySelector(".run-list")?.scrollTop ?? 0;
-    refill(list, runList(entries, choose, hint));
-    list.querySelector(".run-list").scrollTop = scroll;
+    const key = JSON.stringify([entries, hint]);
+    if (list.dataset.of !== key) { // a list that is the same stays: a person may be about to click
+      const scroll = list.querySelector(".run-list")?.scrollTop ?? 0;
+      list.dataset.of = key;
+      refill(list, runList(entries, choose, hint));
+      list.querySelector(".run-list").scrollTop = scroll;
+    }
+    showStates(list, entries.map(({ name }) => (slots.has(name) ? runs.get(name) : null)));
   }
 
   function showSettings() {
@@ -230,18 +239,15 @@ export function show(container, view) {
     const before = reported;
     if (!chosen.includes(reported)) reported = chosen[0] ?? null;
     const run = runs.get(reported);
-    const key = `${reported} ${chosen.join(SEPARATOR)}`;
-    if (before === reported && !run?.isNew && blocks.dataset.of === key) return;
-    blocks.dataset.of = key;
-    const open = new Map([...blocks.querySelectorAll("[data-fold]")].map((fold) => [fold.dataset.fold, fold.open]));
-    refill(blocks,
-      chosen.length > 1 ? element("div", { class: "row" }, element("span", { class: "label" }, say("Reports of")),
-        switcher(say("Reports of"), chosen.map((name) => [name, name]), reported, (name) => { reported = name; blocks.dataset.of = ""; showReports(); })) : null,
-      ...(run?.error ? [errorBox({ lines: run.error })] : run?.details ? reports(reported, run, view.isSaved) : []));
-    for (const fold of before === reported ? blocks.querySelectorAll("[data-fold]") : []) {
-      if (open.has(fold.dataset.fold)) fold.open = open.get(fold.dataset.fold);
+    const key = chosen.join(SEPARATOR);
+    if (which.dataset.of !== key) {
+      which.dataset.of = key;
+      refill(which, ...(chosen.length > 1 ? [element("span", { class: "label" }, say("Reports of")),
+        switcher(say("Reports of"), chosen.map((name) => [name, name]), reported, (name) => { reported = name; blocks.replaceChildren(); showReports(); })] : []));
     }
-    if (run) run.isNew = false;
+    if (before !== reported) blocks.replaceChildren();
+    if (run?.error) refill(blocks, errorBox({ lines: run.error }));
+    else renew(blocks, run?.details ? reports(reported, run, view.isSaved) : []);
   }
 }
 
