@@ -51,6 +51,15 @@ def test_a_page_is_saved(tmp_path, capsys):
     assert str(page) in capsys.readouterr().out
 
 
+def test_the_curves_of_runs_are_saved_without_a_text(tmp_path):
+    run = tmp_path / "runs" / "one"
+    run.mkdir(parents=True)
+    (run / "metrics.jsonl").write_text('{"step": 1, "split": "train", "loss": 2.5}\n')
+    page = tmp_path / "page.html"
+    assert explore.main(explore.ExploreConfig(str(run.parent), save=str(page))) == 0
+    assert '"loss": [2.5]' in page.read_text(encoding="utf-8")
+
+
 @pytest.mark.parametrize(
     ("config", "wrong"),
     [

@@ -36,7 +36,7 @@ POLICY = (
     "default-src 'none'; script-src 'self' 'nonce-{nonce}'; style-src 'self'; connect-src 'self';"
     " img-src 'self' data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 )
-PAGE_POLICY = "sandbox allow-popups; default-src 'none'; style-src 'unsafe-inline'; img-src data:"
+PAGE_POLICY = "sandbox; default-src 'none'; style-src 'unsafe-inline'; img-src data:"
 HEADERS = {
     "Cache-Control": "no-store",
     "Cross-Origin-Resource-Policy": "same-origin",
@@ -165,7 +165,8 @@ def make_application(opened: Opened, token: str, port: int) -> ASGIApp:
         view = views.get(request.path_params["view"])
         path = request.path_params["path"]
         try:
-            text = view and await run_in_threadpool(view.page, path)
+            async with computing:
+                text = view and await run_in_threadpool(view.page, path)
         except UserError as error:
             return PlainTextResponse(str(error), 404)
         if text is None:

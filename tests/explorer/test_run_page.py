@@ -169,6 +169,7 @@ def test_runs_over_each_other_by_steps_tokens_and_time(open_page, runs):
     colors = {line.value_of_css_property("stroke") for line in lines}
     dashes = {line.value_of_css_property("stroke-dasharray") for line in lines}
     assert len(lines) == len(colors) == len(dashes) == 2
+    screenshot(page, "run_several")
     for title, newest in (("Tokens", "5.625M tokens"), ("Time", "after 0:0")):
         query(page, f"//button[text()='{title}']", By.XPATH).click()
         query(page, ".chart-drawing").send_keys(Keys.END)
@@ -176,7 +177,6 @@ def test_runs_over_each_other_by_steps_tokens_and_time(open_page, runs):
     assert "x=time" in page.current_url
     page.refresh()
     wait(page, lambda: len(values(page, "MLM loss")) == 2)
-    screenshot(page, "run_several")
     query_all(page, ".run-row input")[0].click()
     wait(page, lambda: len(values(page, "MLM loss")) == 1)
     assert values(page, "MLM loss")[0].startswith("slower")

@@ -48,7 +48,8 @@ def echo():
 @pytest.fixture
 def client(echo):
     label = "</script><img src=x onerror=alert(1)>"
-    view = View("fill", label, {"examples": [label]}, echo.answer, lambda texts: [])
+    pages = {"a/b.html": "<script>alert(1)</script>"}
+    view = View("fill", label, {"examples": [label]}, echo.answer, lambda texts: [], page=pages.get)
     with serving(Opened(label, label, [view])) as address:
         base = address.partition("/?")[0]
         with httpx.Client(base_url=base, timeout=30) as client:
@@ -66,6 +67,16 @@ def test_the_page_s_own_requests_are_answered(client):
     answer = client.post("/api/fill", content=json.dumps(asked), headers=headers)
     assert json.loads(answer.content) == {"asked": asked}
     assert client.get("/static/page.js").headers["content-type"].startswith("text/javascript")
+
+
+def test_a_page_of_a_view_runs_no_script(client):
+    page = client.get("/pages/fill/a/b.html")
+    assert page.text == "<script>alert(1)</script>"
+    policy = page.headers["content-security-policy"].split("; ")
+    assert policy[:2] == ["sandbox", "default-src 'none'"]
+    for path in ("/pages/fill/b.html", "/pages/other/a/b.html", "/pages/fill/"):
+        assert client.get(path).status_code == 404
+    assert httpx.get(f"{client.base_url}/pages/fill/a/b.html").status_code == 403
 
 
 def test_a_stranger_is_refused(client):

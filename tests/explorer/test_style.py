@@ -6,7 +6,7 @@ import pytest
 
 from bert_jax.explorer.page import read_static
 
-TEXT = 4.5  # smallest ratio of luminances for text
+TEXT, LINE = 4.5, 3.0  # smallest ratios of luminances for text, and for what is drawn
 
 
 def colors() -> dict[str, tuple[str, str]]:
@@ -35,6 +35,7 @@ def contrast(first: str, second: str) -> float:
         ("on-accent", ["accent"], TEXT),
         ("warn", ["warn-soft"], TEXT),
         ("bad", ["bad-soft"], TEXT),
+        *[(f"line-{number}", ["paper", "card"], LINE) for number in range(8)],
     ],
 )
 def test_contrast(scheme, front, backs, smallest):

@@ -117,6 +117,7 @@ def vectors_view(model: Model) -> View:
         return [
             {"text": text, "word": word, "layer": layer, "chosen": None}
             for layer in range(num_layers + 1)
+            if texts
         ]
 
     examples = EXAMPLES[choose_language(tokenizer, LANGUAGES)]
