@@ -8,7 +8,6 @@ configuration, 3 data, 4 no usable checkpoint.
 Examples:
     python explore.py examples/nsmc_encoder
     python explore.py runs/demo --port 8000 --no-browser
-    python explore.py runs --save curves.html
     python explore.py examples/nsmc_classifier --save page.html "지루할 틈이 없다"
 """
 

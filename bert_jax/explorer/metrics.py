@@ -15,7 +15,7 @@ from bert_jax.filesystem import open_regular
 
 MAX_POINTS = 1000  # of a curve; a page is about as many pixels wide
 MAX_METRICS = 60  # of a record; the others are left out
-MAX_BYTES = 1 << 25  # that are read at once: about half a second
+MAX_BYTES = 1 << 24  # that are read at once: about half a second
 MAX_LINE = 1 << 20  # a longer line is no record
 NUM_TAIL = 256  # bytes before the current place, by which a file that was replaced is known
 SPLITS = ("train", "eval")

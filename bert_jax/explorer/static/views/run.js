@@ -5,7 +5,7 @@
 
 import { element, errorBox, isReplaced, notice, refill, say, switcher } from "explorer/page.js";
 import { makeChart } from "explorer/chart.js";
-import { about, arrange, AXES, koreanMetrics } from "explorer/metrics.js";
+import { about, arrange, AXES, count, koreanMetrics } from "explorer/metrics.js";
 import { koreanParts, renew, reports, runList, showStates } from "explorer/run_parts.js";
 
 export const korean = {
@@ -194,7 +194,7 @@ export function show(container, view) {
     refill(hints,
       chosen.some(([, , run]) => run.isBehind) ? notice("Reading a long file …") : null,
       first.length ? element("p", { class: "hint" }, say("Thin lines: training. Thick lines with dots: held-out data. Dotted: baselines."),
-        width > 1 ? ` ${say("A point stands for up to {n} steps; the band is from the least to the largest value.", { n: width })}` : null)
+        width > 1 ? ` ${say("A point stands for up to {n} steps; the band is from the least to the largest value.", { n: count(width) })}` : null)
         : element("p", { class: "hint" }, say(slots.size ? "There are no records yet: the curves begin with the first one." : "Choose a run.")));
   }
 
