@@ -151,6 +151,9 @@ def test_a_bert_is_no_start_for_it(prepared, nano_run, tmp_path):
     config = replace(make_run(prepared, tmp_path), encoder=str(nano_run))
     with pytest.raises(ConfigError, match=r"is a BERT, and .* trains a ModernBERT"):
         pretrain.main(config)
+    config = replace(make_run(prepared, tmp_path), extend_from=str(nano_run))
+    with pytest.raises(ConfigError, match=r"trains a ModernBERT, but .* of another family"):
+        pretrain.main(config)
     config = replace(make_run(prepared, tmp_path), nsp=True)
     with pytest.raises(ConfigError, match="a ModernBERT does not predict next sentences"):
         pretrain.main(config)

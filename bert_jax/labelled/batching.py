@@ -14,7 +14,8 @@ from bert_jax.corpus.loader import HostBatch
 from bert_jax.corpus.packing import pack
 from bert_jax.corpus.permutation import permute
 
-BUCKETS = (16, 32, 48, 64, 96, 128, 192, 256, 384, 512)  # row lengths; each is compiled once
+# Row lengths; each is compiled once.
+BUCKETS = (16, 32, 48, 64, 96, 128, 192, 256, 384, 512, 768, 1024, 1536, 2048, 3072, 4096, 6144)
 PACKED_LENGTH = 64  # tokens in a row of short texts: long enough to fill, cheap to attend over
 MIN_TOKENS_PER_SLOT = 8  # a row of T tokens has T / 8 slots, each for one text of any length
 SORT_WINDOW = 50  # training batches within which texts are sorted by length

@@ -3,7 +3,7 @@
 A name is a family's, such as "Bert", and a head: `BertForMaskedLM`. The models of all families have
 their encoder as `bert`, whose word embeddings are `bert.embeddings.word`, the head that predicts
 masked tokens as `mlm`, and are called as `model(tokens, layout, mask=…, key=…, execution=…)`; the
-encoder and `ForMaskedLM` take `positions` too.
+encoder and `ForMaskedLM` take `positions` too. An encoder's `trace` shows what its layers compute.
 """
 
 import functools

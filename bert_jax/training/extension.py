@@ -255,6 +255,9 @@ def _check_compatible(
             "text prepared with the vocabulary of the run to extend",
             f"re-run prepare.py with --vocab {run}",
         )
+    if identity.get("model.model_type") != flatten(config).get("model.model_type"):
+        wrong = f"{config.name} trains a {config.model.title}, but {run} is of another family"
+        raise ConfigError(wrong, "the model of the run to extend", "choose a run of this family")
     if identity.get("architecture") != hashes.get("architecture"):
         given, saved = "was prepared without NSP", "with NSP"
         fix = "re-run prepare.py without --no-nsp"

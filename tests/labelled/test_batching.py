@@ -48,7 +48,8 @@ def test_texts_are_joined_with_their_targets():
 
 @pytest.mark.parametrize(("length", "longest", "bucket", "shared"), [
     (1, 128, 16, 64), (16, 128, 16, 64), (17, 128, 32, 64), (64, 80, 64, 64), (65, 80, 80, 80),
-    (80, 80, 80, 80), (97, 100, 100, 100), (5, 12, 16, 64),
+    (80, 80, 80, 80), (97, 100, 100, 100), (5, 12, 16, 64), (600, 8192, 768, 768),
+    (7000, 8192, 8192, 8192),
 ])  # fmt: skip
 def test_lengths_of_rows(length, longest, bucket, shared):
     packing = Packing(longest, 0)
