@@ -119,7 +119,13 @@ def write_data(
 
     # --- Rows: one shard for each bundle of documents and each length ----------------------------
     formats = tuple(
-        RowFormat(length, config.max_pairs(length), tokenizer.vocab_size, config.nsp)
+        RowFormat(
+            length,
+            config.max_pairs(length),
+            tokenizer.vocab_size,
+            config.nsp,
+            len(tokenizer.between),
+        )
         for length in sorted(set(config.lengths))
     )
     for row_format in formats:

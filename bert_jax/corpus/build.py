@@ -180,7 +180,14 @@ def _tokenize(
     tokenizer: Tokenizer, members: list[Member], sentences: list[list[str]]
 ) -> tuple[np.ndarray, list[Document]]:
     """Return one flat token array, and the bounds in it of each document's non-empty sentences."""
-    tokens, counts = tokenizer.encode_flat([s for document in sentences for s in document])
+    gap = tokenizer.gap
+    tokens, counts = tokenizer.encode_flat(
+        [
+            f"{gap}{s}" if gap and i and s else s
+            for document in sentences
+            for i, s in enumerate(document)
+        ]
+    )
     ends = np.cumsum(counts)
     documents, first = [], 0
     for member, document_sentences in zip(members, sentences, strict=True):

@@ -70,8 +70,7 @@ def embed_pieces(
     """
     num_rows = min(len(rows), max(1, MAX_TOKENS // rows.row_format.length))
     special = np.zeros(vocab_size, bool)
-    ids = (tokenizer.pad_id, tokenizer.unk_id, tokenizer.cls_id, tokenizer.sep_id)
-    special[[*ids, tokenizer.mask_id]] = True
+    special[tokenizer.special_ids] = True
     ends = np.array([tokenizer.cls_id, tokenizer.sep_id, tokenizer.pad_id])
     counts = count_pairs(read_sequences(rows, num_rows, ends), special)
     matrix = positive_pmi(counts)

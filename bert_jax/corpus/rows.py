@@ -25,6 +25,8 @@ class RowFormat:
     """Size of the vocabulary V; up to 65,536, ids are stored in 16 bits."""
     nsp: bool = True
     """True for pairs with a label; False for single segments, whose B has length 0."""
+    num_between: int = 0
+    """Tokens between A's [SEP] and B: RoBERTa's tokenizer has a second [SEP] there."""
 
     @property
     def description(self) -> str:
@@ -34,7 +36,7 @@ class RowFormat:
     @property
     def max_tokens(self) -> int:
         """Maximum length of A and B together: T less [CLS] and the [SEP] after each segment."""
-        return self.length - 2 - self.nsp
+        return self.length - 2 - self.nsp * (1 + self.num_between)
 
     @property
     def folder_name(self) -> str:
@@ -169,18 +171,24 @@ def gather_rows(
     a_start, a_end, b_start, b_end, is_random_next = pairs.T
     lengths = np.zeros((num_rows, row_format.max_sequences, 2), np.int64)
     lengths[rows, slots, 0] = a_end - a_start + 2
-    lengths[rows, slots, 1] = b_end - b_start + row_format.nsp
+    second_sep = row_format.nsp * np.ones(len(pairs), np.int64)
+    between = row_format.num_between * second_sep
+    lengths[rows, slots, 1] = b_end - b_start + second_sep + between
     labels = np.zeros((num_rows, row_format.max_sequences), np.int64)
     labels[rows, slots] = is_random_next
 
-    # [CLS] and [SEP] are appended to the tokens; every pair is five ranges of that array
-    source = np.concatenate([tokens, [cls_id, sep_id]]).astype(row_format.features["tokens"][1])
+    # [CLS] and [SEP] are appended to the tokens; every pair is six ranges of that array
+    seps = [sep_id] * (1 + row_format.num_between)
+    source = np.concatenate([tokens, [cls_id, *seps]]).astype(row_format.features["tokens"][1])
     cls_index = np.full(len(pairs), len(tokens))
     one = np.ones(len(pairs), np.int64)
     sep_index = cls_index + 1
-    starts = np.stack([cls_index, a_start, sep_index, b_start, sep_index], axis=1).ravel()
-    second_sep = one * row_format.nsp
-    sizes = np.stack([one, a_end - a_start, one, b_end - b_start, second_sep], axis=1).ravel()
+    starts = np.stack(
+        [cls_index, a_start, sep_index, sep_index, b_start, sep_index], axis=1
+    ).ravel()
+    sizes = np.stack(
+        [one, a_end - a_start, one, between, b_end - b_start, second_sep], axis=1
+    ).ravel()
     ends = np.cumsum(sizes)
     shifts = np.repeat((starts - ends + sizes).astype(np.int32), sizes)
     values = source[shifts + np.arange(len(shifts), dtype=np.int32)]

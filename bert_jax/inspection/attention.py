@@ -87,7 +87,7 @@ def attention(
         weights = np.asarray(_attention(*nnx.split(encoder_of(module)), tokens, lengths))
     require_finite([weights])
     notice = f"Only the first {length} tokens are shown." if encoded.truncated else None
-    names = model.tokenizer.tokens(encoded.tokens)
+    names = model.tokenizer.pieces(encoded.tokens)
     return Attention(names, segments, weights[:, :, :length, :length], notice)
 
 

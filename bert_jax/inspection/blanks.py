@@ -13,8 +13,6 @@ from jaxtyping import Array, Float, Int
 from bert_jax.labelled.batching import BUCKETS
 from bert_jax.nn.layout import row_layout
 from bert_jax.pretrained import Model
-from bert_jax.tasks.fill_mask import MASK
-from bert_jax.tokenizer.rules import SPECIAL_TOKENS
 from bert_jax.tokenizer.tokenizer import Tokenizer
 
 NUM_CANDIDATES = 7  # with the hidden word, 8 rows a pass
@@ -64,17 +62,7 @@ class Filled(NamedTuple):
 
 def split_pieces(text: str, tokenizer: Tokenizer) -> list[Piece]:
     """Split a text into pieces; [MASK], where it is written in the text, is one."""
-    parts = text.split(MASK)
-    pieces, start = [], 0
-    for number, (part, encoded) in enumerate(
-        zip(parts, tokenizer.encode_with_offsets(parts), strict=True)
-    ):
-        if number:
-            pieces.append(Piece(tokenizer.mask_id, start, start + len(MASK)))
-            start += len(MASK)
-        pieces += [Piece(id, start + a, start + b) for id, a, b in zip(*encoded, strict=True)]
-        start += len(part)
-    return pieces
+    return [Piece(*piece) for piece in zip(*tokenizer.encode_masked(text), strict=True)]
 
 
 def group_words(pieces: Sequence[Piece], tokenizer: Tokenizer) -> list[list[Piece]]:
@@ -106,8 +94,7 @@ class BlankFiller:
         model.require_mlm()
         self._model = model
         self._special = np.zeros(model.tokenizer.vocab_size, bool)
-        ids = [i for i, token in enumerate(model.tokenizer.vocab) if token in SPECIAL_TOKENS]
-        self._special[ids] = True
+        self._special[model.tokenizer.special_ids] = True
         self._program = jax.jit(partial(_predict, model.merge))
 
     @property

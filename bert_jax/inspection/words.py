@@ -61,8 +61,9 @@ def words_of_texts(texts: Sequence[str], encoded: EncodedText, tokenizer: Tokeni
         encoded: their tokens.
         tokenizer: the tokenizer that encoded them.
     """
-    counts = encoded.first_length - 2, len(encoded.tokens) - encoded.first_length - 1
-    firsts = 1, encoded.first_length
+    second = encoded.first_length + len(tokenizer.between)
+    counts = encoded.first_length - 2, max(len(encoded.tokens) - second - 1, 0)
+    firsts = 1, second
     words = []
     for part, pieces in enumerate(tokenizer.encode_with_offsets(texts)):
         kept = tuple(values[: counts[part]] for values in pieces)
@@ -107,9 +108,9 @@ def words_of_passage(
         window: one text of `QuestionAnswering.encode`.
         tokenizer: the tokenizer that encoded them.
     """
-    first = window.first_length
+    first = window.first_length + len(tokenizer.between)
     (pieces,) = tokenizer.encode_with_offsets([question])
-    kept = tuple(values[: first - 2] for values in pieces)
+    kept = tuple(values[: window.first_length - 2] for values in pieces)
     words = join_pieces(question, kept, tokenizer, 1)  # type: ignore[arg-type]
     inside = slice(first, len(window.tokens) - 1)
     spans = window.targets["char_start"][inside], window.targets["char_end"][inside]

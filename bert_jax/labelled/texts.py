@@ -117,7 +117,10 @@ def _read_text(value: Any) -> str:
 def encode_texts(
     examples: Sequence[TextExample], tokenizer: Tokenizer, max_length: int
 ) -> list[EncodedText]:
-    """Encode [CLS] text [SEP], or [CLS] text [SEP] text b [SEP]; the longer of a pair is cut."""
+    """Encode [CLS] text [SEP], or [CLS] text [SEP] text b [SEP]; the longer of a pair is cut.
+
+    RoBERTa's tokenizer has a second [SEP] before text b, which belongs to the second segment.
+    """
     firsts = encode_starts([example.text for example in examples], tokenizer, max_length)
     seconds = encode_starts([example.text_b or "" for example in examples], tokenizer, max_length)
     encoded = []
@@ -125,9 +128,9 @@ def encode_texts(
         if example.text_b is None:
             text = encode_single(a, tokenizer, max_length)
         else:
-            size_a, size_b = truncate_pair(len(a), len(b), max_length - 3)
-            tokens = [tokenizer.cls_id, *a[:size_a], tokenizer.sep_id]
-            tokens += [*b[:size_b], tokenizer.sep_id]
+            room = max_length - len(tokenizer.join([], []))
+            size_a, size_b = truncate_pair(len(a), len(b), room)
+            tokens = tokenizer.join(a[:size_a], b[:size_b])
             truncated = size_a + size_b < len(a) + len(b)
             text = EncodedText(tokens, size_a + 2, {}, truncated=truncated)
         encoded.append(text._replace(example=index))
@@ -166,7 +169,7 @@ def _first_words(text: str, size: int) -> str:
 
 def encode_single(ids: Sequence[int], tokenizer: Tokenizer, max_length: int) -> EncodedText:
     """Return [CLS] ids [SEP]; ids that exceed `max_length` are cut off at the end."""
-    tokens = [tokenizer.cls_id, *ids[: max_length - 2], tokenizer.sep_id]
+    tokens = tokenizer.join(ids[: max_length - 2])
     return EncodedText(tokens, len(tokens), {}, truncated=len(ids) > max_length - 2)
 
 

@@ -9,7 +9,6 @@ from bert_jax.config import FinetuneConfig
 from bert_jax.interop.huggingface import PretrainedModel
 from bert_jax.reports.summary import format_interval, format_score
 from bert_jax.tasks.task import Task
-from bert_jax.tokenizer.tokenizer import Tokenizer
 
 _PIPELINE_TAGS = {
     "classification": "text-classification", "multilabel": "text-classification",
@@ -114,10 +113,5 @@ def _describe_model(model: PretrainedModel, task: Task, config: FinetuneConfig) 
     return [
         f"{shape.num_hidden_layers} layers, width {shape.hidden_size}, "
         f"{shape.num_attention_heads} heads, vocabulary {shape.vocab_size:,}, "
-        f"up to {config.max_length} tokens. {_describe_casing(tokenizer)} {labels}".rstrip(),
+        f"up to {config.max_length} tokens. {tokenizer.description}. {labels}".rstrip(),
     ]
-
-
-def _describe_casing(tokenizer: Tokenizer) -> str:
-    cased = "uncased" if tokenizer.casing.lowercase else "cased"
-    return f"WordPiece, {cased}, accents {'off' if tokenizer.casing.strips_accents else 'kept'}."

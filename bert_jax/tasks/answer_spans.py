@@ -37,7 +37,7 @@ def best_spans(
     """Return the N_BEST spans of one window: score, first character, last character + 1."""
     starts, ends = np.array(text.targets["char_start"]), np.array(text.targets["char_end"])
     logits = output[: len(starts)].astype(np.float64)
-    usable = np.pad(may_start, (text.first_length, 1)), starts >= 0
+    usable = np.pad(may_start, (len(starts) - len(may_start) - 1, 1)), starts >= 0
     first, last = (np.where(usable[i], logits[:, i], MASKED) for i in (0, 1))
     sums = first[:, None] + last[None, :]
     length = np.arange(len(starts))[None, :] - np.arange(len(starts))[:, None]

@@ -9,9 +9,9 @@ from bert_jax.errors import ConfigError
 from bert_jax.labelled.batching import EncodedText
 from bert_jax.labelled.texts import encode_single
 from bert_jax.tasks.task import Prediction
+from bert_jax.tokenizer.rules import MASK
 from bert_jax.tokenizer.tokenizer import Tokenizer
 
-MASK = "[MASK]"
 TOKEN = np.dtype([("probability", np.float32), ("id", np.int32)])
 
 
@@ -21,13 +21,10 @@ def encode_masked(text: str, tokenizer: Tokenizer, max_length: int) -> EncodedTe
     Raises:
         ConfigError: no [MASK], or one beyond `max_length`.
     """
-    parts = text.split(MASK)
-    num_masks = len(parts) - 1
+    ids = tokenizer.encode_masked(text)[0]
+    num_masks = ids.count(tokenizer.mask_id)
     if not num_masks:
         raise ConfigError(f"no {MASK} in {text!r}", f"a text with {MASK}", f"write {MASK}")
-    ids = tokenizer.encode(parts[0])
-    for part in parts[1:]:
-        ids += [tokenizer.mask_id, *tokenizer.encode(part)]
     encoded = encode_single(ids, tokenizer, max_length)
     num_lost = num_masks - encoded.tokens.count(tokenizer.mask_id)
     if num_lost:
@@ -62,7 +59,7 @@ def decode_masks(outputs: Sequence[np.ndarray], tokenizer: Tokenizer) -> list[Pr
                 [
                     {"token": token, "probability": probability}
                     for token, probability in zip(
-                        tokenizer.tokens(tokens["id"].tolist()),
+                        tokenizer.pieces(tokens["id"].tolist()),
                         tokens["probability"].tolist(),
                         strict=True,
                     )

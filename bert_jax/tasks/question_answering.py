@@ -103,20 +103,21 @@ class QuestionAnswering:
         for index, (example, question) in enumerate(zip(examples, questions, strict=True)):
             ids, starts, ends = passages[example.context]
             size = min(MAX_QUESTION, max_length // 2)
-            head = [tokenizer.cls_id, *question[:size], tokenizer.sep_id]
+            head = tokenizer.join(question[:size])
+            before = [*head, *tokenizer.between]  # what precedes the passage
             is_cut = len(question) > size
-            room = max_length - len(head) - 1
+            room = max_length - len(before) - 1
             answer = token_span(example, starts, ends)
             for first in window_starts(len(ids), room, self.stride):
                 part = slice(first, first + room)
-                tokens = [*head, *ids[part], tokenizer.sep_id]
+                tokens = tokenizer.join(question[:size], ids[part])
                 targets: dict[str, Any] = {
-                    "char_start": [-1] * len(head) + [*starts[part], -1],
-                    "char_end": [-1] * len(head) + [*ends[part], -1],
+                    "char_start": [-1] * len(before) + [*starts[part], -1],
+                    "char_end": [-1] * len(before) + [*ends[part], -1],
                 }
                 if example.label is not None:
                     inside = answer and first <= answer[0] and answer[1] < first + room
-                    shift = len(head) - first
+                    shift = len(before) - first
                     targets["start"] = answer[0] + shift if answer and inside else 0
                     targets["end"] = answer[1] + shift if answer and inside else 0
                 encoded.append(EncodedText(tokens, len(head), targets, index, is_cut))
@@ -157,7 +158,9 @@ class QuestionAnswering:
         for text, output in zip(encoded, outputs, strict=True):
             windows[text.example].append((text, output))
         for index, of_example in enumerate(windows):
-            sizes = [len(text.tokens) - text.first_length - 1 for text, _ in of_example]
+            sizes = [
+                sum(start >= 0 for start in text.targets["char_start"]) for text, _ in of_example
+            ]
             starts = [i * window_step(sizes[0], self.stride) for i in range(len(sizes))]
             best_window = most_context(starts, sizes)
             for i, (text, output) in enumerate(of_example):

@@ -131,7 +131,9 @@ class Tagging:
         """Encode sentences as sequences of whole words; a long one gives several, without loss."""
         tag_index = {tag: i for i, tag in enumerate(self.labels)}
         room = max_length - 2
-        all_pieces = tokenizer.encode_batch([w for example in examples for w in example.words])
+        all_pieces = tokenizer.encode_batch(
+            [f"{tokenizer.gap if i else ''}{w}" for e in examples for i, w in enumerate(e.words)]
+        )
         all_words = ([*pieces[:room]] or [tokenizer.unk_id] for pieces in all_pieces)
         encoded = []
         for example_index, example in enumerate(examples):

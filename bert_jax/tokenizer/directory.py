@@ -12,10 +12,14 @@ from bert_jax.errors import ConfigError, warn
 from bert_jax.filesystem import read_json_object
 from bert_jax.tokenizer.rules import MAX_WORD_CHARS, SPECIAL_TOKENS, AddedToken, Casing
 from bert_jax.tokenizer.tokenizer_json import TokenizerJson, parse_added_token, refuse
-from bert_jax.tokenizer.vocab_file import check_special_tokens, name_every_id, read_lines
+from bert_jax.tokenizer.vocab_file import MAX_BYTES, check_special_tokens, name_every_id, read_lines
 
 CONFIG, JSON, VOCAB, ADDED = (
     "tokenizer_config.json", "tokenizer.json", "vocab.txt", "added_tokens.json"
+)  # fmt: skip
+_OTHERS = (
+    "spiece.model", "sentencepiece.bpe.model", "tokenizer.model", "spm.model", "vocab.json",
+    "merges.txt", "tokenizer.pkl", "tokenizer.pickle",
 )  # fmt: skip
 _LIKE_BERTS = [
     f"{name}Tokenizer{fast}" for name in ("Bert", "DistilBert", "Electra") for fast in ("", "Fast")
@@ -38,11 +42,33 @@ class TokenizerParts(NamedTuple):
     """Longer words are [UNK]."""
 
 
-def read_tokenizer(folder: Path, log: Callable[[str], None] = warn) -> TokenizerParts:
-    """Read the tokenizer of a folder.
+def read_described(folder: Path) -> dict[str, Any] | None:
+    """Return the contents of a folder's tokenizer.json; None if there is none.
+
+    Raises:
+        ConfigError: it cannot be read, or the folder's tokenizer has other files in its place.
+    """
+    if (folder / JSON).exists():
+        return read_json_object(folder / JSON, MAX_BYTES)
+    others = [] if (folder / VOCAB).exists() else [n for n in _OTHERS if (folder / n).exists()]
+    if others:
+        raise ConfigError(
+            f"{folder} holds {', '.join(others)} but no {JSON}",
+            f"a {JSON}, which holds a tokenizer of any kind",
+            "write one with transformers: AutoTokenizer.from_pretrained(FOLDER)"
+            ".save_pretrained(FOLDER)",
+        )
+    return None
+
+
+def read_tokenizer(
+    folder: Path, raw: dict[str, Any] | None, log: Callable[[str], None] = warn
+) -> TokenizerParts:
+    """Read BERT's tokenizer of a folder.
 
     Args:
         folder: the folder.
+        raw: the contents of its tokenizer.json, from `read_described`.
         log: called with each warning.
 
     Raises:
@@ -51,7 +77,7 @@ def read_tokenizer(folder: Path, log: Callable[[str], None] = warn) -> Tokenizer
     """
     config_path, json_path, vocab_path = folder / CONFIG, folder / JSON, folder / VOCAB
     config = read_json_object(config_path) if config_path.exists() else {}
-    described = TokenizerJson(json_path) if json_path.exists() else None
+    described = None if raw is None else TokenizerJson(json_path, raw)
     if described is None and not config:
         raise ConfigError(
             f"{folder} holds no tokenizer_config.json",

@@ -1,6 +1,7 @@
 """A smaller vocabulary for a trained model: its first tokens, each with the id that it has."""
 
 from bert_jax.errors import ConfigError
+from bert_jax.tokenizer.pipeline import PipelineTokenizer
 from bert_jax.tokenizer.rules import SPECIAL_TOKENS
 from bert_jax.tokenizer.tokenizer import Tokenizer
 
@@ -20,6 +21,12 @@ def keep_first_tokens(tokenizer: Tokenizer, size: int) -> Tokenizer:
         ConfigError: there are fewer tokens; or one that is needed would be lost, because it is
             special or added, or the only one of a character.
     """
+    if isinstance(tokenizer, PipelineTokenizer):
+        raise ConfigError(
+            f"vocab_size = {size:,} for a tokenizer of {tokenizer.description}",
+            "BERT's WordPiece, whose words fall into shorter pieces",
+            "leave out --vocab-size",
+        )
     vocab = tokenizer.vocab
     known = set(vocab)
     whole = {*SPECIAL_TOKENS, *(token.content for token in tokenizer.added)}

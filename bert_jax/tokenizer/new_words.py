@@ -4,6 +4,7 @@ from pathlib import Path
 
 from bert_jax.errors import ConfigError
 from bert_jax.filesystem import read_text
+from bert_jax.tokenizer.pipeline import PipelineTokenizer
 from bert_jax.tokenizer.tokenizer import AddedToken, Tokenizer
 from bert_jax.tokenizer.vocab_file import MAX_BYTES
 
@@ -13,7 +14,8 @@ def add_words(tokenizer: Tokenizer, path: str | Path) -> Tokenizer:
 
     A word that BERT's tokenizer does not split joins the vocabulary, so longer words may begin with
     it. Others, such as "covid-19", "[USER]" or words of ideographs, are matched whole before the
-    text is split. Tokens that were added before are entries of the new vocabulary.
+    text is split. Tokens that were added before are entries of the new vocabulary. To tokenizers of
+    other kinds, all words are added to be matched whole.
 
     Args:
         tokenizer: the tokenizer of the trained model.
@@ -22,6 +24,9 @@ def add_words(tokenizer: Tokenizer, path: str | Path) -> Tokenizer:
     Raises:
         ConfigError: the file cannot be read, or a word cannot be one token.
     """
+    if isinstance(tokenizer, PipelineTokenizer):
+        lines = map(str.strip, read_text(path, MAX_BYTES).split("\n"))
+        return tokenizer.with_words([word for word in lines if word])
     known = set(tokenizer.vocab)
     words: list[str] = []
     whole: list[AddedToken] = []
@@ -55,18 +60,26 @@ def pieces_of_new_tokens(old: Tokenizer, new: Tokenizer) -> dict[int, list[int]]
         changes which ids a text gives, not what they mean.
     """
     size = old.vocab_size
-    same_rules = (
-        new.vocab[:size] == old.vocab
-        and new.added[: len(old.added)] == old.added
-        and new.casing.lowercase == old.casing.lowercase
-        and new.casing.strips_accents == old.casing.strips_accents
-    )
+    if isinstance(new, PipelineTokenizer) or isinstance(old, PipelineTokenizer):
+        same_rules = isinstance(new, PipelineTokenizer) and new.extends(old)
+    else:
+        same_rules = _has_rules_of(new, old)
     if not same_rules:
         return None
     return {
         index: old.encode(token) or [old.unk_id]
         for index, token in enumerate(new.vocab[size:], size)
     }
+
+
+def _has_rules_of(new: Tokenizer, old: Tokenizer) -> bool:
+    """Return whether a tokenizer of BERT's kind gives the meaning to ids that an older one does."""
+    return (
+        new.vocab[: old.vocab_size] == old.vocab
+        and new.added[: len(old.added)] == old.added
+        and new.casing.lowercase == old.casing.lowercase
+        and new.casing.strips_accents == old.casing.strips_accents
+    )
 
 
 def _check(word: str, parts: list[str], place: str, max_chars: int) -> None:

@@ -6,6 +6,7 @@ from bert_jax.errors import ConfigError
 from bert_jax.remote.addresses import as_path
 from bert_jax.remote.reading import fetch
 from bert_jax.tokenizer.directory import JSON, VOCAB
+from bert_jax.tokenizer.pipeline import PipelineTokenizer
 from bert_jax.tokenizer.rules import MAX_WORD_CHARS, Casing
 from bert_jax.tokenizer.tokenizer import Tokenizer
 from bert_jax.tokenizer.vocab_file import read_vocab
@@ -17,7 +18,7 @@ def open_tokenizer(
     strip_accents: bool | None = None,
     max_word_chars: int | None = None,
 ) -> Tokenizer:
-    """Open a vocab.txt, or the tokenizer in the folder of a model, a run or prepared data.
+    """Open a vocab.txt, a tokenizer.json, or the folder of a model, a run or prepared data.
 
     Args:
         path: the file or folder.
@@ -29,6 +30,7 @@ def open_tokenizer(
         ConfigError: it cannot be read, or the folder's tokenizer has another casing than is asked.
     """
     path = fetch(as_path(path))
+    path = path.parent if path.name == JSON else path
     casing = Casing(lowercase, strip_accents)
     if not path.is_dir():
         return Tokenizer(read_vocab(path), casing, (), max_word_chars or MAX_WORD_CHARS)
@@ -46,5 +48,11 @@ def open_tokenizer(
         )
     if max_word_chars is None:
         return found
+    if isinstance(found, PipelineTokenizer):
+        raise ConfigError(
+            f"max_word_chars = {max_word_chars} for a tokenizer of {found.description}",
+            "a limit of BERT's WordPiece",
+            "leave out --max-word-length",
+        )
     pieces = found.vocab[: found.num_pieces]
     return Tokenizer(pieces, found.casing, found.added, max_word_chars)

@@ -1,11 +1,13 @@
 """The rules of a BERT tokenizer: special tokens, casing, and tokens that are matched whole."""
 
 import dataclasses
+from typing import Any
 
 import tokenizers
 from tokenizers import normalizers
 
 SPECIAL_TOKENS = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
+MASK = "[MASK]"  # in texts for any tokenizer
 MAX_WORD_CHARS = 100  # longer words are [UNK], as in Hugging Face (the original: 200)
 
 
@@ -22,6 +24,12 @@ class Casing:
     def strips_accents(self) -> bool:
         """True if accents are stripped."""
         return self.lowercase if self.strip_accents is None else self.strip_accents
+
+    @property
+    def description(self) -> str:
+        """Case and accents, for people."""
+        cased = "uncased" if self.lowercase else "cased"
+        return f"{cased}, accents {'off' if self.strips_accents else 'kept'}"
 
     def normalizer(self) -> normalizers.Normalizer:
         """Return BERT's normalizer: control characters, spaces around ideographs, case, accents."""
@@ -52,6 +60,10 @@ class AddedToken:
     """Match it in the normalized text; False: in the text as it is written."""
     special: bool = False
     """Mark it as a special token, which `transformers` can leave out when it decodes."""
+
+    def entry(self, index: int) -> dict[str, Any]:
+        """Return the token as an entry of a tokenizer.json."""
+        return {"id": index} | dataclasses.asdict(self)
 
     def for_tokenizers(self) -> tokenizers.AddedToken:
         """Return the same token as an object of `tokenizers`."""

@@ -1,4 +1,7 @@
-"""BERT's WordPiece tokenizer: the rules of `tokenizers`, in files that Hugging Face loads."""
+"""BERT's WordPiece tokenizer: the rules of `tokenizers`, in files that Hugging Face loads.
+
+Tokenizers of other kinds are the same to their users: `bert_jax/tokenizer/pipeline.py`.
+"""
 
 import dataclasses
 import functools
@@ -15,9 +18,17 @@ from tokenizers import decoders, models, pre_tokenizers, processors
 
 from bert_jax.errors import warn
 from bert_jax.filesystem import write_text
-from bert_jax.tokenizer.directory import read_tokenizer
+from bert_jax.tokenizer.directory import read_described, read_tokenizer
 from bert_jax.tokenizer.finder import AddedTokenFinder
-from bert_jax.tokenizer.rules import CASED, MAX_WORD_CHARS, SPECIAL_TOKENS, AddedToken, Casing
+from bert_jax.tokenizer.rules import (
+    CASED,
+    MASK,
+    MAX_WORD_CHARS,
+    SPECIAL_TOKENS,
+    AddedToken,
+    Casing,
+)
+from bert_jax.tokenizer.tokenizer_json import is_berts
 from bert_jax.tokenizer.wordcache import WordCache
 from bert_jax.tokenizer.wordpieces import WordPieces
 
@@ -36,6 +47,14 @@ class Tokenizer:
         max_word_chars: longer words are [UNK].
     """
 
+    mask_token = MASK
+    between: tuple[int, ...] = ()
+    """Ids between `[CLS] A [SEP]` and `B [SEP]`: RoBERTa has a second [SEP] there."""
+    gap = ""
+    """What to write before a word or sentence that does not begin its text, to encode it alone."""
+    marks_words = True
+    """False for a tokenizer whose tokens do not tell whether they start a word."""
+
     def __init__(
         self,
         vocab: Sequence[str],
@@ -43,7 +62,8 @@ class Tokenizer:
         added: Iterable[AddedToken] = (),
         max_word_chars: int = MAX_WORD_CHARS,
     ):
-        self.casing, self.added, self.max_word_chars = casing, tuple(added), max_word_chars
+        self.casing, self.max_word_chars = casing, max_word_chars
+        self.added: tuple[AddedToken, ...] = tuple(added)
         self._ids = {token: index for index, token in enumerate(vocab)}
         self.num_pieces = len(vocab)  # tokens of WordPiece; added ones may follow
         self.vocab = [*vocab, *(t.content for t in self.added if t.content not in self._ids)]
@@ -55,14 +75,22 @@ class Tokenizer:
     def load(cls, folder: str | Path, log: Callable[[str], None] = warn) -> "Tokenizer":
         """Load a folder that `save` or Hugging Face wrote: tokenizer.json or else vocab.txt.
 
+        A tokenizer.json of another kind than BERT's gives a `PipelineTokenizer`.
+
         Args:
             folder: the folder.
             log: called with each warning.
 
         Raises:
-            ConfigError: files are missing, damaged, or not of a BERT tokenizer.
+            ConfigError: files are missing, damaged, or not of an encoder's tokenizer.
         """
-        return cls(*read_tokenizer(Path(folder), log))
+        from bert_jax.tokenizer.pipeline import PipelineTokenizer  # which is a `Tokenizer`
+
+        folder = Path(folder)
+        described = read_described(folder)
+        if described is None or is_berts(described):
+            return cls(*read_tokenizer(folder, described, log))
+        return PipelineTokenizer.read(folder, described, log)
 
     def save(self, folder: str | Path, model_max_length: int = 512, segments: bool = True) -> None:
         """Write vocab.txt, tokenizer.json and tokenizer_config.json for Hugging Face.
@@ -118,6 +146,16 @@ class Tokenizer:
         return config
 
     @property
+    def description(self) -> str:
+        """Kind and casing, for people."""
+        return f"WordPiece, {self.casing.description}"
+
+    @property
+    def special_ids(self) -> list[int]:
+        """Ids of [PAD], [UNK], [CLS], [SEP] and [MASK]."""
+        return [self.pad_id, self.unk_id, self.cls_id, self.sep_id, self.mask_id]
+
+    @property
     def vocab_size(self) -> int:
         """Number of tokens V."""
         return len(self.vocab)
@@ -160,6 +198,15 @@ class Tokenizer:
         """Return the tokens of ids."""
         return [self.vocab[index] for index in ids]
 
+    def pieces(self, ids: Iterable[int]) -> list[str]:
+        """Return tokens in the notation of WordPiece, "##" where they continue a word."""
+        return self.tokens(ids)
+
+    def join(self, first: Sequence[int], second: Sequence[int] | None = None) -> list[int]:
+        """Return `[CLS] A [SEP]`, or `[CLS] A [SEP] B [SEP]` with `between` before B."""
+        tokens = [self.cls_id, *first, self.sep_id]
+        return tokens if second is None else [*tokens, *self.between, *second, self.sep_id]
+
     def encode(self, text: str) -> list[int]:
         """Return the ids of a text, without [CLS] and [SEP]."""
         return self.encode_flat([text])[0].tolist()
@@ -196,6 +243,22 @@ class Tokenizer:
             (e.ids, [start for start, _ in e.offsets], [end for _, end in e.offsets])
             for e in encodings
         ]
+
+    def encode_masked(self, text: str) -> tuple[list[int], list[int], list[int]]:
+        """Return what `encode_with_offsets` does, for a text in which [MASK] is that token."""
+        ids, starts, ends, start = [], [], [], 0
+        parts = text.split(MASK)
+        for number, encoded in enumerate(self.encode_with_offsets(parts)):
+            if number:
+                encoded[0].insert(0, self.mask_id)
+                encoded[1].insert(0, -len(MASK))
+                encoded[2].insert(0, 0)
+                start += len(MASK)
+            ids += encoded[0]
+            starts += [start + first for first in encoded[1]]
+            ends += [start + end for end in encoded[2]]
+            start += len(parts[number])
+        return ids, starts, ends
 
     def decode(self, ids: Iterable[int]) -> str:
         """Return readable text: pieces joined to words, without [PAD], [CLS] and [SEP]."""

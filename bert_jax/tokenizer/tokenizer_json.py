@@ -1,18 +1,17 @@
-"""Read a tokenizer.json of `tokenizers`. What differs from BERT's tokenizer is refused by name."""
+"""Read a tokenizer.json of BERT's tokenizer, and tell it from others."""
 
 from pathlib import Path
 from typing import Any, NoReturn
 
 from bert_jax.errors import ConfigError
-from bert_jax.filesystem import read_json_object
 from bert_jax.tokenizer.rules import MAX_WORD_CHARS, AddedToken
-from bert_jax.tokenizer.vocab_file import MAX_BYTES, MAX_TOKENS, check_size
+from bert_jax.tokenizer.vocab_file import MAX_TOKENS, check_size
 
 MAX_LONGEST_WORD = 10_000  # `tokenizers` needs quadratic time for a word
 
 _COMPONENTS = {
     "model": {"type": "WordPiece", "unk_token": "[UNK]", "continuing_subword_prefix": "##"},
-    "normalizer": {"type": "BertNormalizer", "clean_text": True},
+    "normalizer": {"type": "BertNormalizer", "clean_text": True, "handle_chinese_chars": True},
     "pre_tokenizer": {"type": "BertPreTokenizer"},
 }
 _FLAGS = ("single_word", "lstrip", "rstrip", "normalized", "special")
@@ -20,21 +19,46 @@ _SINGLE = [("[CLS]", 0), ("A", 0), ("[SEP]", 0)]
 _PAIR = [*_SINGLE, ("B", 1), ("[SEP]", 1)]
 
 
+def is_berts(described: dict[str, Any]) -> bool:
+    """Return whether the contents of a tokenizer.json are rules of BERT's tokenizer."""
+    for name, expected in _COMPONENTS.items():
+        found = described.get(name)
+        if not isinstance(found, dict):
+            return False
+        # Files of 2020 have no type of the model.
+        found = {"type": "WordPiece"} | found if name == "model" else found
+        missing = {key: value for key, value in expected.items() if key != "type"}
+        if any((missing | found).get(key) != value for key, value in expected.items()):
+            return False
+    return _adds_berts_tokens(described.get("post_processor"))
+
+
+def _adds_berts_tokens(processor: Any) -> bool:
+    """Return whether [CLS] and [SEP] are added as BERT's are; `tokenizers` may write none."""
+    if processor is None:
+        return True
+    try:
+        if processor["type"] == "BertProcessing":
+            return [processor["cls"][0], processor["sep"][0]] == ["[CLS]", "[SEP]"]
+        pieces = [_pieces(processor["single"]), _pieces(processor["pair"])]
+        return processor["type"] == "TemplateProcessing" and pieces == [_SINGLE, _PAIR]
+    except (KeyError, TypeError, IndexError, AttributeError):
+        return False
+
+
 class TokenizerJson:
-    """A tokenizer.json.
+    """A tokenizer.json of BERT's tokenizer.
 
     Args:
         path: the file.
+        raw: its contents, with which `is_berts` is true.
 
     Raises:
-        ConfigError: it cannot be read, or describes another tokenizer than BERT's.
+        ConfigError: it is damaged.
     """
 
-    def __init__(self, path: Path):
+    def __init__(self, path: Path, raw: dict[str, Any]):
         self.path = path
-        raw = read_json_object(path, MAX_BYTES)
-        for name, expected in _COMPONENTS.items():
-            self._check_component(name, raw.get(name), expected)
         self.normalizer: dict[str, Any] = raw["normalizer"]
         limit = raw["model"].get("max_input_chars_per_word", MAX_WORD_CHARS)
         if type(limit) is not int or not 1 <= limit <= MAX_LONGEST_WORD:
@@ -48,17 +72,6 @@ class TokenizerJson:
             parse_added_token(entry, entry.get("id") if isinstance(entry, dict) else None, path)
             for entry in added
         )
-        self._check_post_processor(raw.get("post_processor"))
-
-    def _check_component(self, name: str, found: Any, expected: dict[str, Any]) -> None:
-        if not isinstance(found, dict):
-            refuse(self.path, f"{name} is {found!r}, not {expected['type']}")
-        # Files of 2020 have no type of the model.
-        found = {"type": "WordPiece"} | found if name == "model" else found
-        for key, value in expected.items():
-            default = value if key != "type" else None
-            if found.get(key, default) != value:
-                refuse(self.path, f"{name}.{key} is {found.get(key)!r}, not {value!r}")
 
     def _read_vocab(self, vocab: Any) -> dict[int, str]:
         """Return the vocabulary, id → token; there can be holes."""
@@ -74,23 +87,6 @@ class TokenizerJson:
         check_size(len(vocab), self.path)
         check_text("".join(vocab), self.path)
         return {index: token for token, index in vocab.items()}
-
-    def _check_post_processor(self, found: Any) -> None:
-        """Raise unless it adds [CLS] and [SEP] as BERT's does; `tokenizers` may write none."""
-        if found is None:
-            return
-        kind = found.get("type") if isinstance(found, dict) else found
-        try:
-            if kind == "BertProcessing":
-                names = [found["cls"][0], found["sep"][0]]
-                is_berts = names == ["[CLS]", "[SEP]"]
-            else:
-                pieces = [_pieces(found["single"]), _pieces(found["pair"])]
-                is_berts = kind == "TemplateProcessing" and pieces == [_SINGLE, _PAIR]
-        except (KeyError, TypeError, IndexError, AttributeError):
-            is_berts = False
-        if not is_berts:
-            refuse(self.path, f"post_processor, a {kind!r}, is not [CLS] A [SEP] B [SEP]")
 
 
 def parse_added_token(entry: Any, index: Any, path: Path) -> tuple[int, AddedToken]:

@@ -18,7 +18,6 @@ from bert_jax.inspection.blanks import (
 )
 from bert_jax.labelled.batching import BUCKETS
 from bert_jax.pretrained import Model
-from bert_jax.tasks.fill_mask import MASK
 from bert_jax.tokenizer.tokenizer import Tokenizer
 
 EXAMPLES = (
@@ -167,7 +166,7 @@ def show_blank(
         "end": end,
         "pieces": blank.num_masks,
         "hidden": hidden,
-        "is_written": text[start:end] == MASK,
+        "is_written": [p.id for p in pieces[blank.first : blank.last]] == [tokenizer.mask_id],
         "candidates": [
             {"end": end, "probability": candidate.probability}
             | put_in(text[:start], after, candidate.ids, tokenizer)
@@ -191,7 +190,7 @@ def put_in(before: str, after: str, ids: Sequence[int], tokenizer: Tokenizer) ->
     continues = [bool(tokenizer.is_continuation[id]) for id in ids]
     parts = [
         token[2:] if joins else f" {token}"
-        for token, joins in zip(tokenizer.tokens(ids), continues, strict=True)
+        for token, joins in zip(tokenizer.pieces(ids), continues, strict=True)
     ]
     written = "".join(parts).lstrip()
     label = f"##{written}" if continues[0] else written

@@ -225,7 +225,7 @@ def describe_neighbors(
         "sentence": sentence,
         "start": word.start,
         "end": word.end,
-        "pieces": model.tokenizer.tokens(tokens),
+        "pieces": model.tokenizer.pieces(tokens),
         "in_sentences": in_sentences[:NUM_NEIGHBORS],
         "in_vocabulary": nearest_in_vocabulary(model, tokens, NUM_NEIGHBORS),
         "expected": expected,
