@@ -1,6 +1,7 @@
 """Configurations: frozen dataclasses, validated on construction, saved to and read from JSON."""
 
 from bert_jax.config.decaying import decay_run
+from bert_jax.config.distilbert import DistilBertConfig
 from bert_jax.config.families import EncoderConfig
 from bert_jax.config.files import flatten, from_dict, read_json, to_json
 from bert_jax.config.finetuning import ColumnsConfig, FinetuneConfig, SearchConfig
@@ -30,6 +31,7 @@ __all__ = [
     "BeamConfig",
     "BertConfig",
     "ColumnsConfig",
+    "DistilBertConfig",
     "EncoderConfig",
     "FinetuneConfig",
     "LoopConfig",

@@ -13,8 +13,9 @@ The rest of the library asks a configuration for these, never for its family:
 - `kernel_stddev`, of the initial values, and `forward_flops`.
 """
 
+from bert_jax.config.distilbert import DistilBertConfig
 from bert_jax.config.model import BertConfig
 from bert_jax.config.modernbert import ModernBertConfig
 
-EncoderConfig = BertConfig | ModernBertConfig
+EncoderConfig = BertConfig | ModernBertConfig | DistilBertConfig
 """Configuration of an encoder. In JSON, `model_type` tells which; without it, BERT's."""

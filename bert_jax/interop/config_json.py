@@ -72,9 +72,10 @@ def parse_fields(raw: dict[str, Any], family: Family, path: Path) -> EncoderConf
         raise _unsupported(path, raw, error.field, error.expected) from None
     values: dict[str, Any] = {}
     for field in dataclasses.fields(family.config):
-        if field.name not in fields or field.name == "model_type":
+        name = family.fields.get(field.name, field.name)
+        if name not in fields or name == "model_type":
             continue
-        value = fields[field.name]
+        value = fields[name]
         if value is None and field.default is None:
             continue
         values[field.name] = _parse_value(raw, field, value, family, path)
@@ -91,9 +92,10 @@ def _parse_value(
     raw: dict[str, Any], field: dataclasses.Field, value: Any, family: Family, path: Path
 ) -> Any:
     """Return a field's value for the configuration, whose class checks its range."""
+    name = family.fields.get(field.name, field.name)
     if field.name in family.activations:
         if not isinstance(value, str) or value not in ACTIVATIONS:
-            raise _unsupported(path, raw, field.name, f"one of {', '.join(ACTIVATIONS)}")
+            raise _unsupported(path, raw, name, f"one of {', '.join(ACTIVATIONS)}")
         return ACTIVATIONS[value]
     kinds, expected = (int, float), "a number"
     if isinstance(field.default, bool):
@@ -103,7 +105,7 @@ def _parse_value(
     elif field.type in (int, int | None):
         kinds, expected = (int,), "an integer"
     if not isinstance(value, kinds) or (isinstance(value, bool) and kinds != (bool,)):
-        raise _unsupported(path, raw, field.name, expected)
+        raise _unsupported(path, raw, name, expected)
     return value
 
 
@@ -130,6 +132,7 @@ def make_config_json(
     values: dict[str, Any] = {"architectures": [architecture], "model_type": config.model_type}
     values |= dataclasses.asdict(config)
     values |= {name: activations[values[name]] for name in family.activations}
+    values = {family.fields.get(name, name): value for name, value in values.items()}
     values |= {**family.write(config), **(token_ids or {"pad_token_id": 0}), "dtype": dtype}
     if labels:
         values["id2label"] = {str(i): label for i, label in enumerate(labels)}

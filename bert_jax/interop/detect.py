@@ -56,6 +56,8 @@ def choose_architecture(parsed: ParsedConfig, names: Collection[str]) -> str:
         return named
     if named is None and has_part(config, "qa_outputs", names):
         return architecture_of(config, "ForQuestionAnswering")
+    if named is None and has_part(config, "classifier.dense", names):
+        return architecture_of(config, "ForSequenceClassification")
     if named is None and has_part(config, "classifier", names):
         return architecture_of(config, _choose_classifier(parsed, names))
     if named == encoder and untied_decoder(config) in names:  # with another model's head
@@ -80,7 +82,8 @@ def _choose_classifier(parsed: ParsedConfig, names: Collection[str]) -> Head:
     has_tags = any(str(label).startswith(("B-", "I-")) for label in labels)
     needs_pooler = architecture_of(config, "ForSequenceClassification") in WITH_POOLER
     lacks_pooler = needs_pooler and not has_pooler(config, names)
-    is_tagger = parsed.problem_type is None and (has_tags or lacks_pooler)
+    lacks_dense = "classifier.dense" in family_of(config).names  # which is not among the weights
+    is_tagger = parsed.problem_type is None and (has_tags or lacks_pooler or lacks_dense)
     return "ForTokenClassification" if is_tagger else "ForSequenceClassification"
 
 
@@ -105,5 +108,5 @@ def describe_unused(chosen: str, names: Collection[str], used: Collection[str]) 
 
 def number_of_labels(flat: Mapping[str, np.ndarray]) -> int:
     """Return the number of outputs of a classifier or tagger, by its weights."""
-    kernel = flat.get("classifier.kernel")
-    return kernel.shape[1] if kernel is not None and kernel.ndim == 2 else 2
+    kernels = [flat.get(f"{name}.kernel") for name in ("classifier", "classifier.out_proj")]
+    return next((x.shape[1] for x in kernels if x is not None and x.ndim == 2), 2)

@@ -2,10 +2,11 @@
 
 from bert_jax.config import EncoderConfig
 from bert_jax.interop.bert import BERT
+from bert_jax.interop.distilbert import DISTILBERT
 from bert_jax.interop.family import Family
 from bert_jax.interop.modernbert import MODERNBERT
 
-FAMILIES = {family.config.model_type: family for family in (BERT, MODERNBERT)}
+FAMILIES = {family.config.model_type: family for family in (BERT, MODERNBERT, DISTILBERT)}
 
 
 def family_of(config: EncoderConfig) -> Family:

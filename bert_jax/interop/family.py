@@ -42,6 +42,8 @@ class Family(NamedTuple):
     """Their name of the masked-LM head's output layer, whose kernel is tied to the embeddings."""
     required: Mapping[str, Any]
     """Fields of config.json with the only value that the model computes; None is one too."""
+    fields: Mapping[str, str] = MappingProxyType({})
+    """Their names of the configuration's fields, where they differ."""
     first_stacked: int = 0
     """Number of the first of the stacked layers."""
     activations: tuple[str, ...] = ()

@@ -14,6 +14,7 @@ from flax import nnx
 
 from bert_jax.config import EncoderConfig
 from bert_jax.errors import ConfigError
+from bert_jax.models.distilbert import DISTILBERT_MODELS
 from bert_jax.models.functional import Params
 from bert_jax.models.modernbert import MODERNBERT_MODELS
 from bert_jax.models.task_heads import BERT_MODELS
@@ -27,7 +28,11 @@ Head = Literal[
     "ForQuestionAnswering",
 ]
 """What a model computes: with "Model", the vectors of tokens alone."""
-ARCHITECTURES: dict[str, Callable[..., nnx.Module]] = {**BERT_MODELS, **MODERNBERT_MODELS}
+ARCHITECTURES: dict[str, Callable[..., nnx.Module]] = {
+    **BERT_MODELS,
+    **MODERNBERT_MODELS,
+    **DISTILBERT_MODELS,
+}
 
 
 def head_of(name: str) -> Head:

@@ -8,7 +8,7 @@ from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
 
 from bert_jax.config import BertConfig
 from bert_jax.models.bert import Bert, BertForPreTraining, PoolerUse
-from bert_jax.models.heads import MaskedLanguageHead
+from bert_jax.models.heads import ClassificationHead, MaskedLanguageHead
 from bert_jax.nn.dropout import dropout, split_key
 from bert_jax.nn.execution import DEFAULT_EXECUTION, Execution
 from bert_jax.nn.initializers import truncated_normal
@@ -49,23 +49,11 @@ class BertForMaskedLM(nnx.Module):
         return self.mlm(hidden, self.bert.embeddings.word[...])
 
 
-class BertForSequenceClassification(nnx.Module):
-    """Pooled [CLS] → dropout → linear: one vector of logits per sequence.
-
-    Args:
-        config: the encoder's configuration.
-        num_labels: number of logits C; 1 for regression.
-        rngs: RNG streams of the initial values.
-    """
+class SequenceClassifier(nnx.Module):
+    """The encoder, and one vector of logits per sequence from its [CLS], by `classify`."""
 
     encoder: ClassVar[type[Bert]] = Bert
-    pooler_use: ClassVar[PoolerUse] = "needed"
-
-    def __init__(self, config: BertConfig, num_labels: int, rngs: nnx.Rngs):
-        self.bert = self.encoder(config, rngs)
-        width, init = config.hidden_size, truncated_normal(config.initializer_range)
-        self.classifier = Linear((width,), (num_labels,), init, rngs)
-        self.dropout_rate = config.head_dropout_prob
+    bert: Bert
 
     def __call__(
         self,
@@ -81,8 +69,59 @@ class BertForSequenceClassification(nnx.Module):
         cls = self.bert(
             tokens, layout, mask=mask, positions=layout.starts, key=bert_key, execution=execution
         )
-        pooled = dropout(self.bert.pool(cls), head_key, self.dropout_rate)
-        return self.classifier(pooled).astype(jnp.float32)
+        return self.classify(cls, head_key).astype(jnp.float32)
+
+    def classify(
+        self, cls: Float[Array, "B J D"], key: PRNGKeyArray | None
+    ) -> Float[Array, "B J C"]:
+        """Return the logits of the vectors of [CLS]."""
+        raise NotImplementedError
+
+
+class BertForSequenceClassification(SequenceClassifier):
+    """Pooled [CLS] → dropout → linear: one vector of logits per sequence.
+
+    Args:
+        config: the encoder's configuration.
+        num_labels: number of logits C; 1 for regression.
+        rngs: RNG streams of the initial values.
+    """
+
+    pooler_use: ClassVar[PoolerUse] = "needed"
+
+    def __init__(self, config: BertConfig, num_labels: int, rngs: nnx.Rngs):
+        self.bert = self.encoder(config, rngs)
+        width, init = config.hidden_size, truncated_normal(config.initializer_range)
+        self.classifier = Linear((width,), (num_labels,), init, rngs)
+        self.dropout_rate = config.head_dropout_prob
+
+    def classify(
+        self, cls: Float[Array, "B J D"], key: PRNGKeyArray | None
+    ) -> Float[Array, "B J C"]:
+        """Return the logits of the vectors of [CLS]."""
+        return self.classifier(dropout(self.bert.pool(cls), key, self.dropout_rate))
+
+
+class DenseSequenceClassifier(SequenceClassifier):
+    """[CLS] → `ClassificationHead`, in families whose head has a dense layer instead of a pooler.
+
+    Args:
+        config: the encoder's configuration.
+        num_labels: number of logits C; 1 for regression.
+        rngs: RNG streams of the initial values.
+    """
+
+    activation: ClassVar[str]
+
+    def __init__(self, config: BertConfig, num_labels: int, rngs: nnx.Rngs):
+        self.bert = self.encoder(config, rngs, pooling=False)
+        self.classifier = ClassificationHead(config, num_labels, self.activation, rngs)
+
+    def classify(
+        self, cls: Float[Array, "B J D"], key: PRNGKeyArray | None
+    ) -> Float[Array, "B J C"]:
+        """Return the logits of the vectors of [CLS]."""
+        return self.classifier(cls, key)
 
 
 class BertForTokenClassification(nnx.Module):

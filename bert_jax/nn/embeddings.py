@@ -14,14 +14,18 @@ from bert_jax.nn.linear import LayerNorm
 
 
 class Embeddings(nnx.Module):
-    """dropout(LN(word + segment + position)) (Devlin et al. 2019, figure 2)."""
+    """dropout(LN(word + segment + position)) (Devlin et al. 2019, figure 2).
+
+    A configuration with 0 segments leaves their part out.
+    """
 
     def __init__(self, config: BertConfig, rngs: nnx.Rngs):
         if config.vocab_size is None:
             raise ValueError("vocab_size = None, expected the tokenizer's size: set it first")
         width, init = config.hidden_size, truncated_normal(config.initializer_range)
         self.word = nnx.Param(init(rngs.params(), (config.vocab_size, width)))
-        self.segment = nnx.Param(init(rngs.params(), (config.type_vocab_size, width)))
+        segments = config.type_vocab_size
+        self.segment = nnx.Param(init(rngs.params(), (segments, width))) if segments else None
         self.position = nnx.Param(init(rngs.params(), (config.max_position_embeddings, width)))
         self.norm = LayerNorm(width, config.layer_norm_eps)
         self.dropout_rate = config.hidden_dropout_prob
@@ -35,9 +39,10 @@ class Embeddings(nnx.Module):
         execution: Execution,
     ) -> Float[Array, "B T D"]:
         """Embed tokens [B, T]; the sum and its norm are float32."""
-        segment = self.segment[...]
-        one_hot = jax.nn.one_hot(layout.segment_ids, segment.shape[0])
-        # As a product: a gather from two rows would scatter every token's gradient to those two.
         x = self.word[...][tokens] + self.position[...][layout.positions]
-        x = x + jnp.einsum("BTN,ND->BTD", one_hot, segment, precision="highest")
+        if self.segment is not None:
+            segment = self.segment[...]
+            # As a product: a gather from two rows would scatter every token's gradient to those.
+            one_hot = jax.nn.one_hot(layout.segment_ids, segment.shape[0])
+            x = x + jnp.einsum("BTN,ND->BTD", one_hot, segment, precision="highest")
         return dropout(self.norm(x).astype(execution.dtype), key, self.dropout_rate)

@@ -98,4 +98,6 @@ def activate(name: str, x: Float[Array, "*shape"]) -> Float[Array, "*shape"]:
         return jax.nn.gelu(x, approximate=True)
     if name == "relu":
         return jax.nn.relu(x)
+    if name == "tanh":
+        return jnp.tanh(x)
     raise ValueError(f"activation = {name!r}, expected 'gelu', 'gelu_tanh' or 'relu'")
