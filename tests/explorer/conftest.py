@@ -3,6 +3,7 @@
 With EXPLORER_SCREENSHOTS=FOLDER the tests leave pictures of what they see, for the documentation.
 """
 
+import base64
 import os
 import shutil
 import threading
@@ -102,10 +103,12 @@ def resize(browser: WebDriver, size: tuple[int, int], dark: bool = False) -> Non
 
 
 def screenshot(browser: WebDriver, name: str) -> None:
-    """Save a picture of the page as NAME.png, where EXPLORER_SCREENSHOTS says."""
+    """Save a picture of the page as NAME.webp, where EXPLORER_SCREENSHOTS says."""
     if folder := os.environ.get("EXPLORER_SCREENSHOTS"):
         Path(folder).mkdir(parents=True, exist_ok=True)
-        browser.save_screenshot(str(Path(folder) / f"{name}.png"))
+        picture = {"format": "webp", "quality": 90}  # a quarter of the bytes of PNG
+        data = browser.execute_cdp_cmd("Page.captureScreenshot", picture)["data"]
+        (Path(folder) / f"{name}.webp").write_bytes(base64.b64decode(data))
 
 
 def wait(browser: WebDriver, condition: Callable[[], Any], seconds: float = 30) -> Any:

@@ -212,7 +212,7 @@ def test_what_is_typed_is_text_and_long_texts_are_cut(browser, served):
 
 def test_a_saved_page_has_the_attention_of_its_texts(browser, tmp_path, found):
     page = tmp_path / "page.html"
-    page.write_text(save_page(open_views(ENCODER), [f"{TEXT} ||| {SECOND}", "좋다"]), "utf-8")
+    page.write_text(save_page(open_views(ENCODER), [f"{TEXT}\t{SECOND}", "좋다"]), "utf-8")
     browser.get(f"{page.as_uri()}#attention")
     wait(browser, lambda: query_all(browser, ".map"))
     query_all(browser, ".map")[5].click()

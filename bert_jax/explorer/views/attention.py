@@ -8,7 +8,7 @@ from bert_jax.inspection.attention import attention, longest_input
 from bert_jax.labelled.batching import BUCKETS
 from bert_jax.pretrained import Model
 
-SEPARATOR = " ||| "  # between the two texts of a pair on the command line
+SEPARATOR = "\t"  # between the two texts of a pair on the command line, in every view
 
 
 def attention_view(model: Model) -> View:
@@ -22,7 +22,8 @@ def attention_view(model: Model) -> View:
         return found._replace(notice=notice).picture().as_json()
 
     def to_save(texts: Sequence[str]) -> list[Json]:
-        return [split_pair(text) for text in texts]
+        takes_pairs = model.config.takes_pairs
+        return [split_pair(x) if takes_pairs else {"text": x, "text_b": ""} for x in texts]
 
     def prepare() -> Iterator[None]:
         for length in lengths_to_prepare(longest_input(model), BUCKETS):
@@ -39,6 +40,6 @@ def attention_view(model: Model) -> View:
 
 
 def split_pair(text: str) -> Json:
-    """Return the request of a text, or of a pair that is written as "text ||| second text"."""
+    """Return the request of a text, or of a pair that is written with a tab between."""
     first, separator, second = text.partition(SEPARATOR)
     return {"text": first, "text_b": second} if separator else {"text": text, "text_b": ""}

@@ -54,6 +54,7 @@ export function show(container, view) {
   }
 
   function split(example) {
+    if (!view.about.takes_pairs) return [example, ""];
     const [first, ...rest] = example.split(view.about.separator);
     return [first, rest.join(view.about.separator)];
   }
