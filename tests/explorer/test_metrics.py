@@ -118,7 +118,8 @@ def test_what_is_no_record_is_skipped(file):
 
 def test_a_line_without_an_end_is_dropped_and_the_next_one_counts(file):
     metrics = MetricsFile(file)
-    file.write_text("x" * 5_000_000 + "\n" + line(1, loss=2.0))
+    long = "x" * (3 << 19) + line(1, loss=9.0)  # its end alone would be a record
+    file.write_text(long + line(2, loss=2.0))
     while metrics.read(max_bytes=1 << 19):
         assert len(metrics._rest) <= 1 << 21
     assert read(metrics)["loss"] == [2.0]
