@@ -2,6 +2,7 @@
 
 from bert_jax.config.decaying import decay_run
 from bert_jax.config.distilbert import DistilBertConfig
+from bert_jax.config.electra import ElectraConfig
 from bert_jax.config.families import EncoderConfig
 from bert_jax.config.files import flatten, from_dict, read_json, to_json
 from bert_jax.config.finetuning import ColumnsConfig, FinetuneConfig, SearchConfig
@@ -25,6 +26,7 @@ from bert_jax.config.resume import (
     fields_that_may_differ,
     resume_identity,
 )
+from bert_jax.config.roberta import RobertaConfig, XLMRobertaConfig
 from bert_jax.config.training import LoopConfig, OptimizerConfig
 
 __all__ = [
@@ -32,6 +34,7 @@ __all__ = [
     "BertConfig",
     "ColumnsConfig",
     "DistilBertConfig",
+    "ElectraConfig",
     "EncoderConfig",
     "FinetuneConfig",
     "LoopConfig",
@@ -43,7 +46,9 @@ __all__ = [
     "PhaseSpan",
     "PrepareConfig",
     "PretrainConfig",
+    "RobertaConfig",
     "SearchConfig",
+    "XLMRobertaConfig",
     "decay_run",
     "default_identity",
     "divide_steps",

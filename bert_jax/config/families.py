@@ -14,8 +14,17 @@ The rest of the library asks a configuration for these, never for its family:
 """
 
 from bert_jax.config.distilbert import DistilBertConfig
+from bert_jax.config.electra import ElectraConfig
 from bert_jax.config.model import BertConfig
 from bert_jax.config.modernbert import ModernBertConfig
+from bert_jax.config.roberta import RobertaConfig, XLMRobertaConfig
 
-EncoderConfig = BertConfig | ModernBertConfig | DistilBertConfig
+EncoderConfig = (
+    BertConfig
+    | ModernBertConfig
+    | DistilBertConfig
+    | RobertaConfig
+    | XLMRobertaConfig
+    | ElectraConfig
+)
 """Configuration of an encoder. In JSON, `model_type` tells which; without it, BERT's."""

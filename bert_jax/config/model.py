@@ -62,6 +62,11 @@ class BertConfig:
         require_shape(self)
 
     @property
+    def embedding_size(self) -> int:
+        """Width of the embeddings."""
+        return self.hidden_size
+
+    @property
     def takes_pairs(self) -> bool:
         """True if a text may be a pair."""
         return self.type_vocab_size > 1

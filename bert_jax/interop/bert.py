@@ -3,26 +3,33 @@
 from bert_jax.config import BertConfig
 from bert_jax.interop.family import Family
 
-LAYER = "bert.encoder.layer.{}"
+
+def encoder_names(prefix: str) -> dict[str, str | tuple[str, ...]]:
+    """Return the names of the encoder's parts, in a family that has BERT's under another prefix."""
+    layer = f"{prefix}encoder.layer.{{}}"
+    return {
+        "bert.embeddings.word": f"{prefix}embeddings.word_embeddings.embedding",
+        "bert.embeddings.position": f"{prefix}embeddings.position_embeddings.embedding",
+        "bert.embeddings.segment": f"{prefix}embeddings.token_type_embeddings.embedding",
+        "bert.embeddings.norm": f"{prefix}embeddings.LayerNorm",
+        "bert.layers.attention.qkv": (
+            f"{layer}.attention.self.query",
+            f"{layer}.attention.self.key",
+            f"{layer}.attention.self.value",
+        ),
+        "bert.layers.attention.out": f"{layer}.attention.output.dense",
+        "bert.layers.attention_norm": f"{layer}.attention.output.LayerNorm",
+        "bert.layers.feed_forward.up": f"{layer}.intermediate.dense",
+        "bert.layers.feed_forward.down": f"{layer}.output.dense",
+        "bert.layers.feed_forward_norm": f"{layer}.output.LayerNorm",
+    }
+
 
 BERT = Family(
     config=BertConfig,
     prefix="bert.",
     names={
-        "bert.embeddings.word": "bert.embeddings.word_embeddings.embedding",
-        "bert.embeddings.position": "bert.embeddings.position_embeddings.embedding",
-        "bert.embeddings.segment": "bert.embeddings.token_type_embeddings.embedding",
-        "bert.embeddings.norm": "bert.embeddings.LayerNorm",
-        "bert.layers.attention.qkv": (
-            f"{LAYER}.attention.self.query",
-            f"{LAYER}.attention.self.key",
-            f"{LAYER}.attention.self.value",
-        ),
-        "bert.layers.attention.out": f"{LAYER}.attention.output.dense",
-        "bert.layers.attention_norm": f"{LAYER}.attention.output.LayerNorm",
-        "bert.layers.feed_forward.up": f"{LAYER}.intermediate.dense",
-        "bert.layers.feed_forward.down": f"{LAYER}.output.dense",
-        "bert.layers.feed_forward_norm": f"{LAYER}.output.LayerNorm",
+        **encoder_names("bert."),
         "bert.pooler": "bert.pooler.dense",
         "mlm.dense": "cls.predictions.transform.dense",
         "mlm.norm": "cls.predictions.transform.LayerNorm",

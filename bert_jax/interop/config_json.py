@@ -133,7 +133,8 @@ def make_config_json(
     values |= dataclasses.asdict(config)
     values |= {name: activations[values[name]] for name in family.activations}
     values = {family.fields.get(name, name): value for name, value in values.items()}
-    values |= {**family.write(config), **(token_ids or {"pad_token_id": 0}), "dtype": dtype}
+    default_ids = {name: 0 for name in family.token_ids if name == "pad_token_id"}
+    values |= {**family.write(config), **(token_ids or default_ids), "dtype": dtype}
     if labels:
         values["id2label"] = {str(i): label for i, label in enumerate(labels)}
         values["label2id"] = {label: i for i, label in enumerate(labels)}

@@ -4,6 +4,9 @@ from collections.abc import Callable, Collection, Mapping
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
+import jax.numpy as jnp
+from jaxtyping import Array
+
 from bert_jax.config import EncoderConfig
 
 ACTIVATIONS = {  # Hugging Face's names → ours
@@ -55,6 +58,10 @@ class Family(NamedTuple):
     `Unsupported`."""
     write: Callable[[Any], dict[str, Any]] = lambda config: {}
     """Return further fields of config.json for a configuration."""
+    positions: Callable[[Any, Array], Array] = lambda config, ids: jnp.broadcast_to(
+        jnp.arange(ids.shape[1]), ids.shape
+    )
+    """Return the positions [B, T] that transformers gives to ids [B, T]."""
 
     def theirs(self, part: str) -> tuple[str, ...]:
         """Return their names of a part of ours."""

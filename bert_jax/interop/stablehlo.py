@@ -9,6 +9,7 @@ import jax.numpy as jnp
 from jax import Array
 
 from bert_jax.filesystem import write_bytes
+from bert_jax.interop.families import family_of
 from bert_jax.interop.huggingface import PretrainedModel
 from bert_jax.models.architectures import ENCODERS, encoder_of, head_of
 from bert_jax.models.functional import build
@@ -33,7 +34,8 @@ def make_inference_function(model: PretrainedModel) -> Callable[..., tuple[Array
     - the others: logits [B, T, V or C].
 
     They are the outputs of `transformers` for any mask: a token attends to those whose
-    `attention_mask` is not 0, wherever they stand, and has the position of its index.
+    `attention_mask` is not 0, wherever they stand, and has the position of its
+    index, or in RoBERTa its number among those whose id is not padding's.
     """
     head = head_of(model.architecture)
     _, merge = build(model.config, model.module)
@@ -43,10 +45,11 @@ def make_inference_function(model: PretrainedModel) -> Callable[..., tuple[Array
     ) -> tuple[Array, ...]:
         module = merge(jax.tree.map(jnp.asarray, model.params))
         index = jnp.broadcast_to(jnp.arange(input_ids.shape[1]), input_ids.shape)
+        positions = family_of(model.config).positions(model.config, input_ids)
         segments = jnp.zeros_like(input_ids) if token_type_ids is None else token_type_ids
         is_token = (attention_mask != 0).astype(jnp.int32)
         count = is_token.sum(axis=-1, keepdims=True)
-        layout = RowLayout(is_token, index, segments, jnp.zeros_like(count), count)
+        layout = RowLayout(is_token, positions, segments, jnp.zeros_like(count), count)
         mask = (attention_mask != 0)[:, None, None, :]
         if model.sentence:
             first = is_token.argmax(axis=-1, keepdims=True).astype(jnp.int32)

@@ -15,8 +15,10 @@ from flax import nnx
 from bert_jax.config import EncoderConfig
 from bert_jax.errors import ConfigError
 from bert_jax.models.distilbert import DISTILBERT_MODELS
+from bert_jax.models.electra import ELECTRA_MODELS
 from bert_jax.models.functional import Params
 from bert_jax.models.modernbert import MODERNBERT_MODELS
+from bert_jax.models.roberta import ROBERTA_MODELS, XLM_ROBERTA_MODELS
 from bert_jax.models.task_heads import BERT_MODELS
 
 Head = Literal[
@@ -32,6 +34,9 @@ ARCHITECTURES: dict[str, Callable[..., nnx.Module]] = {
     **BERT_MODELS,
     **MODERNBERT_MODELS,
     **DISTILBERT_MODELS,
+    **ROBERTA_MODELS,
+    **XLM_ROBERTA_MODELS,
+    **ELECTRA_MODELS,
 }
 
 

@@ -32,10 +32,11 @@ class Bert(nnx.Module):
     """The encoder over packed rows, and the pooler."""
 
     pooler_use: ClassVar[PoolerUse] = "optional"
+    embeddings_type: ClassVar[type[Embeddings]] = Embeddings
 
     def __init__(self, config: BertConfig, rngs: nnx.Rngs, pooling: bool = True):
         width = config.hidden_size
-        self.embeddings = Embeddings(config, rngs)
+        self.embeddings = self.embeddings_type(config, rngs)
         self.layers = stack_layers(
             lambda rngs: EncoderLayer(config, rngs), config.num_hidden_layers, rngs
         )

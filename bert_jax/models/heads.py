@@ -15,8 +15,8 @@ class MaskedLanguageHead(nnx.Module):
     """LN(act(x W + b)) Eᵀ + c, where E is the word embedding, an argument because it is tied."""
 
     def __init__(self, config: BertConfig, rngs: nnx.Rngs):
-        width = config.hidden_size
-        self.dense = Linear((width,), (width,), truncated_normal(config.initializer_range), rngs)
+        width, init = config.embedding_size, truncated_normal(config.initializer_range)
+        self.dense = Linear((config.hidden_size,), (width,), init, rngs)
         self.norm = LayerNorm(width, config.layer_norm_eps)
         self.bias = nnx.Param(jnp.zeros(config.vocab_size))
         self.activation = config.hidden_act

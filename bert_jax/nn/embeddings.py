@@ -22,7 +22,7 @@ class Embeddings(nnx.Module):
     def __init__(self, config: BertConfig, rngs: nnx.Rngs):
         if config.vocab_size is None:
             raise ValueError("vocab_size = None, expected the tokenizer's size: set it first")
-        width, init = config.hidden_size, truncated_normal(config.initializer_range)
+        width, init = config.embedding_size, truncated_normal(config.initializer_range)
         self.word = nnx.Param(init(rngs.params(), (config.vocab_size, width)))
         segments = config.type_vocab_size
         self.segment = nnx.Param(init(rngs.params(), (segments, width))) if segments else None

@@ -1,0 +1,62 @@
+"""Configurations of RoBERTa's and XLM-R's architecture."""
+
+import dataclasses
+from typing import ClassVar, Literal
+
+from bert_jax.config.check import require
+from bert_jax.config.model import BertConfig
+
+
+@dataclasses.dataclass(frozen=True)
+class RobertaConfig(BertConfig):
+    """Architecture of a RoBERTa encoder (Liu et al. 2019): BERT's with other positions and heads.
+
+    All tokens are of the first segment.
+    """
+
+    model_type: Literal["roberta"] = "roberta"  # pyrefly: ignore[bad-override]
+    """Family of the model."""
+    max_position_embeddings: int = 512
+    """Maximum sequence length; there are more position embeddings, see `num_positions`."""
+    type_vocab_size: int = 1
+    """Segment embeddings, of which the first is used."""
+    layer_norm_eps: float = 1e-5
+    """Added to the variance in layer normalization."""
+    pad_token_id: int = 1
+    """Id of padding, and the number of the position before the first."""
+
+    family: ClassVar[str] = "Roberta"
+    title: ClassVar[str] = "RoBERTa"
+    has_segments: ClassVar[bool] = False
+    has_nsp: ClassVar[bool] = False
+
+    def __post_init__(self):
+        pad = self.pad_token_id
+        require(0 <= pad < 2**24, "pad_token_id", pad, "an id of a token")
+        super().__post_init__()
+
+    @property
+    def takes_pairs(self) -> bool:
+        """True: a pair is told by special tokens alone."""
+        return True
+
+    @property
+    def first_position(self) -> int:
+        """Number of the first token's position embedding."""
+        return self.pad_token_id + 1
+
+    @property
+    def num_positions(self) -> int:
+        """Position embeddings, those up to padding's included."""
+        return self.max_position_embeddings + self.first_position
+
+
+@dataclasses.dataclass(frozen=True)
+class XLMRobertaConfig(RobertaConfig):
+    """Architecture of an XLM-R encoder (Conneau et al. 2020), which is RoBERTa's."""
+
+    model_type: Literal["xlm-roberta"] = "xlm-roberta"  # pyrefly: ignore[bad-override]
+    """Family of the model."""
+
+    family: ClassVar[str] = "XLMRoberta"
+    title: ClassVar[str] = "XLM-R"
