@@ -56,7 +56,7 @@ def test_answers_are_marked_in_the_passage(page, answers):
 
 
 def test_an_alternative_is_marked_and_explained(page, answers):
-    page.find_element(By.CSS_SELECTOR, "button[data-choice='2']").click()
+    page.find_element(By.CSS_SELECTOR, "button[data-key='2']").click()
     wait(page, lambda: heading(page) == f"Words that decided: “{answers[2]}”")
     assert chosen(page) == answers[2]
     resize(page, PHONE)
@@ -84,6 +84,6 @@ def test_a_saved_page_has_a_tab_between_question_and_passage(browser, tiny, tmp_
     path.write_text(save_page(views, [f"{QUESTION}\t{CONTEXT}"]), encoding="utf-8")
     browser.get(path.as_uri())
     wait(browser, lambda: texts(browser, ".felt-text"))
-    browser.find_element(By.CSS_SELECTOR, "button[data-choice='1']").click()
+    browser.find_element(By.CSS_SELECTOR, "button[data-key='1']").click()
     wait(browser, lambda: heading(browser) == f"Words that decided: “{answers[1]}”")
     assert not texts(browser, ".error")

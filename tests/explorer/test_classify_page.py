@@ -65,7 +65,7 @@ def test_the_class_and_the_words_that_decided_are_shown(page):
 
 def test_the_words_for_one_class_are_against_the_other(page):
     before = reasons(page, "is-for")
-    page.find_element(By.CSS_SELECTOR, "[data-choice=positive]").click()
+    page.find_element(By.CSS_SELECTOR, "[data-key=positive]").click()
     wait(page, lambda: heading(page) == "Words that decided: “positive”")
     assert reasons(page, "is-against") == before
     word = page.find_element(By.CSS_SELECTOR, ".felt-text .is-against > .felt-word")
@@ -207,7 +207,7 @@ def test_the_keyboard_chooses_a_class(page):
     page.switch_to.active_element.send_keys(Keys.ARROW_DOWN)
     page.switch_to.active_element.send_keys(Keys.ENTER)
     wait(page, lambda: heading(page) == "Words that decided: “positive”")
-    assert page.switch_to.active_element.get_attribute("data-choice") == "positive"
+    assert page.switch_to.active_element.get_attribute("data-key") == "positive"
 
 
 def test_korean_and_a_phone(page):
@@ -231,7 +231,7 @@ def test_a_saved_page_explains_its_texts(browser, tmp_path):
     wait(browser, lambda: "좋았다" in reasons(browser, "is-for"))
     browser.find_elements(By.CLASS_NAME, "chip")[1].click()
     wait(browser, lambda: "지루했다" in reasons(browser, "is-for"))
-    browser.find_element(By.CSS_SELECTOR, "[data-choice=positive]").click()
+    browser.find_element(By.CSS_SELECTOR, "[data-key=positive]").click()
     wait(browser, lambda: "지루했다" in reasons(browser, "is-against"))
     browser.find_element(By.XPATH, "//button[text()='Gradient × input']").click()
     wait(browser, lambda: any("no unit" in text for text in texts(browser, ".hint")))

@@ -152,3 +152,13 @@ def test_a_flood_of_blanks_is_cut_before_it_is_looked_at(view):
     answer = view.answer({"text": "가 " * 9000, "blanks": flood})
     assert len(answer["blanks"]) == MAX_BLANKS
     assert "at most 8 blanks" in answer["notice"]
+
+
+def test_what_a_blank_that_is_left_out_would_save_is_no_room_for_others(view):
+    longest = view.answer({"text": "가 " * 1000})["words"]
+    length = sum(map(len, longest))
+    text = "가 " * length
+    asked = [[0, 1, 6], [2 * length - 10, 2 * length, 1]]  # 5 more, then 4 fewer at the end
+    answer = view.answer({"text": text, "blanks": asked})
+    assert [blank["start"] for blank in answer["blanks"]] == [0]
+    assert "left out" in answer["notice"]

@@ -47,12 +47,12 @@ def test_words_are_marked_with_their_tags(page, tags):
 
 
 def test_a_word_shows_what_decided_its_tag_also_by_the_keyboard(page, tags):
-    page.find_element(By.CSS_SELECTOR, "[data-choice='2']").click()
+    page.find_element(By.CSS_SELECTOR, "[data-key='2']").click()
     wait(page, lambda: heading(page) == f"Words that decided: {tags[2]} of “Cats”")
     page.switch_to.active_element.send_keys(Keys.ARROW_RIGHT)
     page.switch_to.active_element.send_keys(Keys.ENTER)
     wait(page, lambda: heading(page) == f"Words that decided: {tags[3]} of “sat,”")
-    assert page.switch_to.active_element.get_attribute("data-choice") == "3"
+    assert page.switch_to.active_element.get_attribute("data-key") == "3"
     resize(page, PHONE)
     assert page.execute_script("return document.documentElement.scrollWidth") <= PHONE[0]
     screenshot(page, "tag-phone")
@@ -82,6 +82,6 @@ def test_a_saved_page(browser, tiny, tmp_path, tags):
     path.write_text(save_page(open_views(tiny("tagging")), [TEXT]), encoding="utf-8")
     browser.get(path.as_uri())
     wait(browser, lambda: texts(browser, ".felt-text"))
-    browser.find_element(By.CSS_SELECTOR, "[data-choice='3']").click()
+    browser.find_element(By.CSS_SELECTOR, "[data-key='3']").click()
     wait(browser, lambda: heading(browser) == f"Words that decided: {tags[3]} of “sat,”")
     assert not texts(browser, ".error")

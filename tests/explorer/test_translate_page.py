@@ -74,6 +74,19 @@ def test_steps_go_by_the_keyboard(page):
     assert page.switch_to.active_element == query_all(page, ".hypothesis")[1]
 
 
+def test_who_goes_on_from_another_word_by_the_keyboard_stays_there(page):
+    page.execute_script("arguments[0].focus()", query_all(page, ".step")[1])
+    ActionChains(page).send_keys(Keys.ENTER).perform()
+    page.execute_script("arguments[0].focus()", query_all(page, ".others button.bar")[0])
+    ActionChains(page).send_keys(Keys.ENTER).perform()
+    wait(page, lambda: "prefix=" in page.current_url)
+    wait(page, lambda: page.switch_to.active_element == query_all(page, ".step")[1])
+    freely = page.find_element(By.XPATH, "//button[text()='Translate freely']")
+    page.execute_script("arguments[0].focus()", freely)
+    ActionChains(page).send_keys(Keys.ENTER).perform()
+    wait(page, lambda: page.switch_to.active_element == query_all(page, ".hypothesis")[0])
+
+
 def test_a_phone_in_korean(page):
     resize(page, PHONE)
     page.find_element(By.ID, "language").click()

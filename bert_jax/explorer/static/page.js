@@ -11,7 +11,7 @@
 
 import { AskError, makeAsk } from "explorer/ask.js";
 import { language, say, useDictionary } from "explorer/language.js";
-import { element, errorBox, notice } from "explorer/parts.js";
+import { element, errorBox, notice, refill } from "explorer/parts.js";
 
 export * from "explorer/ask.js";
 export * from "explorer/language.js";
@@ -112,9 +112,9 @@ function showTabs(chosen) {
   const { text = null } = states[chosen];
   const tabs = data.views.map((view) => element("a", {
     href: address(view.name, states[view.name] ?? { text }),
-    "aria-current": view.name === chosen ? "page" : null,
+    "aria-current": view.name === chosen ? "page" : null, "data-key": view.name,
   }, titleOf(view)));
-  document.getElementById("tabs").replaceChildren(...tabs);
+  refill(document.getElementById("tabs"), tabs);
 }
 
 function titleOf(view) {

@@ -121,7 +121,7 @@ export function choices(label, texts, onChoose) {
 // A few values of which one is chosen, as buttons in a row: [[value, label], …].
 export function switcher(label, options, value, onChoose) {
   const buttons = options.map(([option, text]) => element("button", {
-    type: "button", "aria-pressed": String(option === value),
+    type: "button", "aria-pressed": String(option === value), "data-key": `${label} ${option}`,
     onclick: () => {
       for (const button of buttons) button.setAttribute("aria-pressed", String(button === buttons[index(option)]));
       onChoose(option);

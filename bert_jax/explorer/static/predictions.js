@@ -12,7 +12,7 @@
 //   isScored    whether those rows end with a change
 //   isScore     whether outputs are scores
 
-import { choices, element, errorBox, isReplaced, notice, say, switcher, textBox } from "explorer/page.js";
+import { choices, element, errorBox, isReplaced, notice, refill, say, switcher, textBox } from "explorer/page.js";
 import { koreanTable, tablePart } from "explorer/table.js";
 import {
   differences, isMethod, koreanWords, legend, methodOptions, methodText, scaleOf, signedWords, sumText,
@@ -50,7 +50,7 @@ export function predictionView(container, view, parts) {
   const results = element("div", { class: "sides results" });
   const changes = element("div", { class: "results" });
   const reasons = element("section", { class: "results", "aria-label": say("Words that decided") });
-  const compareButton = element("button", { type: "button", class: "icon", onclick: toggleComparison });
+  const compareButton = element("button", { type: "button", class: "icon", "data-key": "compare", onclick: toggleComparison });
   container.append(...[
     view.isSaved ? null : editors,
     choices(view.isSaved ? say("Texts") : say("Try"), examples.map((input) => nameOf(input)), (name) => {
@@ -85,7 +85,7 @@ export function predictionView(container, view, parts) {
     editors.classList.toggle("are-two", inputs.length === 2);
     results.classList.toggle("are-two", inputs.length === 2);
     compareButton.textContent = say(inputs.length === 2 ? "End the comparison" : "Compare with another text");
-    editors.replaceChildren(...inputs.map((input, side) => {
+    refill(editors, inputs.map((input, side) => {
       const shown = parts.fields.filter((field) => !field.isOptional || input[field.name] !== undefined);
       const title = inputs.length === 2 ? say(side ? "Second" : "First") : null;
       const button = side === 0 ? compareButton : null;
@@ -96,12 +96,14 @@ export function predictionView(container, view, parts) {
       }, { rows: field.rows }));
       const optional = parts.fields.filter((field) => field.isOptional && (inputs.length === 1 || input[field.name] !== undefined));
       const toggles = optional.map((field) => element("button", {
-        type: "button", class: "icon", onclick: () => {
+        type: "button", class: "icon", "data-key": `${side} ${field.name}`, onclick: () => {
           const next = { ...inputs[side] };
-          if (next[field.name] === undefined) next[field.name] = ""; else delete next[field.name];
+          const isNew = next[field.name] === undefined;
+          if (isNew) next[field.name] = ""; else delete next[field.name];
           inputs[side] = next;
           showEditors();
           update();
+          if (isNew) [...editors.children[side].querySelectorAll("textarea")].at(-1).focus();
         },
       }, say(input[field.name] === undefined ? field.add : field.remove)));
       return element("div", { class: "side" }, boxes, element("div", { class: "row" }, button, toggles));
@@ -148,10 +150,9 @@ export function predictionView(container, view, parts) {
   }
 
   function showPredictions(answer) {
-    const focused = results.contains(document.activeElement) ? document.activeElement.dataset.choice : undefined;
     results.classList.remove("is-busy");
     const standard = answer.predictions[0] && !answer.predictions[0].error ? parts.standard?.(answer.predictions[0]) ?? null : null;
-    results.replaceChildren(...answer.predictions.map((prediction, side) => {
+    refill(results, answer.predictions.map((prediction, side) => {
       const body = !prediction ? element("p", { class: "hint" }, say("Type a text above."))
         : prediction.error ? errorBox(new Error(prediction.error))
           : parts.show(prediction, inputs[side], chosen ?? standard, (value) => { chosen = value; update(); });
@@ -161,7 +162,6 @@ export function predictionView(container, view, parts) {
         body,
       ].filter(Boolean));
     }));
-    if (focused !== undefined) results.querySelector(`[data-choice="${CSS.escape(focused)}"]`)?.focus();
     showChanges(answer.predictions);
   }
 
@@ -212,7 +212,7 @@ export function predictionView(container, view, parts) {
     if (!found.length) return reasons.replaceChildren();
     const scale = scaleOf(found);
     const isTwo = found.length === 2;
-    reasons.replaceChildren(
+    refill(reasons,
       element("div", { class: "row spread" },
         element("h2", {}, `${say("Words that decided")}: ${parts.title(found[0])}`),
         switcher(say("Method"), methodOptions(), method, (value) => { method = value; update(); })),

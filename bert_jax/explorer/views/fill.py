@@ -38,8 +38,8 @@ def fill_view(model: Model) -> View | None:
         text, cut = text_of(request)
         pieces = split_pieces(text, tokenizer)[: filler.max_pieces + 1]  # one too many is known
         blanks, notices = choose_blanks(pieces, read_blanks(request), tokenizer)
-        extra = sum(blank.num_masks - (blank.last - blank.first) for blank in blanks)
-        room = filler.max_pieces - max(extra, 0)
+        longer = (blank.num_masks - (blank.last - blank.first) for blank in blanks)
+        room = filler.max_pieces - sum(max(extra, 0) for extra in longer)
         if len(pieces) > room:
             pieces = pieces[:room]
             blanks = [blank for blank in blanks if blank.last <= room]

@@ -38,7 +38,7 @@ export function show(container, view) {
     const list = bars([...rows, { label: say("no answer in the passage"), value: prediction.none_probability }]);
     prediction.n_best.forEach((answer, i) => {
       const button = list.children[i].firstElementChild;
-      button.dataset.choice = i;
+      button.dataset.key = i;
       if (answer === target) list.children[i].classList.add("is-explained");
       button.setAttribute("aria-pressed", String(answer === target));
       button.querySelector(".bar-label").prepend(element("span", { class: "answer-number" }, String(i + 1)), " ");

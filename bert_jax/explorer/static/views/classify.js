@@ -60,7 +60,7 @@ export function show(container, view) {
     })));
     [...list.children].forEach((item, i) => {
       const button = item.firstElementChild;
-      button.dataset.choice = shown[i][0];
+      button.dataset.key = shown[i][0];
       if (shown[i][0] === target) item.classList.add("is-explained");
       if (predicted.has(shown[i][0])) item.classList.add("is-predicted");
       if (button.tagName === "BUTTON") button.setAttribute("aria-pressed", String(shown[i][0] === target));

@@ -194,8 +194,10 @@ export function show(container, view) {
     const count = blank.pieces === 1 ? say("1 piece") : say("{n} pieces", { n: blank.pieces });
     const step = (change, sign, label) => element("button", {
       type: "button", class: "icon small", "aria-label": label, title: label, "data-key": `${number} ${sign}`,
-      disabled: blank.pieces + change < 1 || blank.pieces + change > view.about.max_pieces,
-      onclick: () => {
+      // Not "disabled", which would take the focus from who has just reached the end.
+      "aria-disabled": String(blank.pieces + change < 1 || blank.pieces + change > view.about.max_pieces),
+      onclick: (event) => {
+        if (event.currentTarget.ariaDisabled === "true") return;
         blanks = [...without(blank), [blank.start, blank.end, blank.pieces + change]].sort((a, b) => a[0] - b[0]);
         update();
       },

@@ -67,7 +67,7 @@ export function show(container, view) {
   function tagButton(word, tag, probability, i, isChosen, onclick) {
     const isOutside = tag === "O";
     return element("button", {
-      type: "button", class: `tagged ${isOutside ? "is-outside" : colorOf(typeOf(tag))}`, onclick, "data-choice": i,
+      type: "button", class: `tagged ${isOutside ? "is-outside" : colorOf(typeOf(tag))}`, onclick, "data-key": i,
       "aria-pressed": String(isChosen), title: `${isOutside ? say("no entity") : tag} · ${percent(probability)}`,
     }, element("span", {}, word), isOutside ? null : element("small", { class: "tag-label" }, tag));
   }

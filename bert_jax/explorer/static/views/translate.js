@@ -33,6 +33,7 @@ export function show(container, view) {
   let text = view.state.text ?? examples[0] ?? "";
   let prefix = (view.state.prefix ?? "").split(".").filter(Boolean).map(Number);
   let chosen = Math.max(0, (parseInt(view.state.best, 10) || 1) - 1);
+  let focusAt = null; // the step from which the search goes on
   let step = null; // of the chosen hypothesis, whose other words are shown
   const box = textBox(say("Your text"), text, (value) => restart(value), { rows: 2 });
   const problem = element("div", {});
@@ -87,7 +88,7 @@ export function show(container, view) {
     refill(hypotheses,
       prefix.length ? element("div", { class: "row" },
         element("p", {}, say("Begins with “{words}”.", { words: forced.trim() })),
-        element("button", { type: "button", class: "icon", onclick: () => restart(text) }, say("Translate freely"))) : null,
+        element("button", { type: "button", class: "icon", "data-key": "best 0", onclick: () => restart(text) }, say("Translate freely"))) : null,
       element("h2", {}, say("What the search found")),
       element("ol", { class: "hypotheses", "aria-label": say("Hypotheses") }, answer.hypotheses.map((hypothesis, index) =>
         element("li", {}, element("button", {
@@ -121,6 +122,8 @@ export function show(container, view) {
     refill(words,
       element("h2", {}, say("Word by word")),
       element("p", { class: "hint" }, say("Choose a word to see what else could have stood there.")), row, others);
+    if (focusAt !== null) buttons[focusAt]?.focus();
+    focusAt = null;
     rove(row, ".step");
     choose(step !== null && step < steps.length ? step : null);
 
@@ -139,6 +142,7 @@ export function show(container, view) {
           title: view.isSaved ? null : say("Go on from “{word}”", { word: readable(one.token).trim() }),
           onClick: view.isSaved || one.id === steps[index].id ? null : () => {
             prefix = [...before, one.id];
+            focusAt = index;
             chosen = 0;
             step = null;
             update();

@@ -1,6 +1,6 @@
 // Vectors: a word in several sentences on a plane, its senses as clusters, and nearest words.
 
-import { bars, choices, element, errorBox, isReplaced, notice, rove, say, textBox } from "explorer/page.js";
+import { bars, choices, element, errorBox, isReplaced, notice, refill, rove, say, textBox } from "explorer/page.js";
 
 export const korean = {
   "Vectors": "벡터",
@@ -49,6 +49,7 @@ export function show(container, view) {
   let word = saved?.word ?? view.state.word ?? examples[0].word;
   let layer = Math.min(numLayers, Math.max(0, Number.parseInt(view.state.layer ?? numLayers, 10) || 0));
   let chosen = readPair(view.state.chosen);
+  let isTableOpen = false;
 
   const box = textBox(say("Sentences, one a line"), text, (value) => { text = value; chosen = null; update(); }, { rows: 6 });
   const input = element("input", { type: "text", class: "line", value: word, autocapitalize: "off", spellcheck: "false" });
@@ -88,15 +89,12 @@ export function show(container, view) {
       return;
     }
     results.classList.remove("is-busy");
-    const focused = results.contains(document.activeElement) ? document.activeElement.dataset.place : undefined;
-    results.replaceChildren(...[
+    refill(results,
       notice(answer.notice),
       answer.found ? plane(answer) : word.trim() ? element("p", { class: "hint" }, say("No sentence has a word that begins with “{word}”.", { word: word.trim() })) : null,
       sentenceList(answer),
       answer.chosen ? neighbors(answer) : null,
-      answer.found && answer.found.occurrences.length > 1 && answer.found.occurrences.length <= MAX_TABLE ? cosineTable(answer) : null,
-    ].filter(Boolean));
-    if (focused !== undefined) results.querySelector(`[data-place="${focused}"]`)?.focus();
+      answer.found && answer.found.occurrences.length > 1 && answer.found.occurrences.length <= MAX_TABLE ? cosineTable(answer) : null);
   }
 
   // --- The plane ------------------------------------------------------------------------------------
@@ -110,7 +108,7 @@ export function show(container, view) {
       const label = snippet(answer, one);
       const at = placeLabel(label, x, y, taken);
       return element("g", {
-        class: `point group-${one.cluster}`, tabindex: view.isSaved ? null : 0, role: view.isSaved ? null : "button",
+        class: `point group-${one.cluster}`, role: view.isSaved ? null : "button", "data-key": `point ${i}`,
         "aria-label": `${one.sentence + 1}: ${answer.sentences[one.sentence].text}`,
         onmouseenter: () => light(one.sentence, true), onmouseleave: () => light(one.sentence, false),
         onfocus: () => light(one.sentence, true), onblur: () => light(one.sentence, false),
@@ -124,6 +122,7 @@ export function show(container, view) {
     const isTwo = between !== null;
     const p = `${Math.round(100 * (shares[0] + shares[1]))} %`;
     const picture = element("svg", { viewBox: `0 0 ${WIDTH} ${HEIGHT}`, role: "group", class: "plane", "aria-label": say("The word on a plane") }, points);
+    if (!view.isSaved) rove(picture, ".point");
     return element("section", { class: "card", "aria-label": say("The word on a plane") },
       element("h2", {}, say("The word on a plane")), picture,
       isTwo ? element("div", { class: "row legend" }, [0, 1].map((cluster) => element("span", { class: `row group-name group-${cluster}` },
@@ -159,7 +158,7 @@ export function show(container, view) {
         const kind = `word${found ? ` is-found group-${found.cluster}` : ""}${isChosen ? " is-chosen" : ""}`;
         const label = characters.slice(start, stop).join("");
         parts.push(view.isSaved ? element("span", { class: kind }, label) : element("button", {
-          type: "button", class: kind, "data-place": `${number}-${i}`, "aria-pressed": String(isChosen),
+          type: "button", class: kind, "data-key": `${number}-${i}`, "aria-pressed": String(isChosen),
           onclick: () => { chosen = isChosen ? null : [number, i]; update(); },
         }, label));
         end = stop;
@@ -197,7 +196,9 @@ export function show(container, view) {
     const flat = cosines.flatMap((row, i) => row.filter((_, j) => i !== j));
     const [least, most] = [Math.min(...flat), Math.max(...flat)];
     const names = occurrences.map((one) => String(one.sentence + 1));
-    return element("details", { class: "table-part" }, element("summary", {}, say("Similarities")),
+    return element("details", {
+      class: "table-part", open: isTableOpen, ontoggle: (event) => { isTableOpen = event.target.open; },
+    }, element("summary", { "data-key": "table" }, {}, say("Similarities")),
       element("div", { class: "table-frame", tabindex: 0 }, element("table", { class: "cosines" },
         element("thead", {}, element("tr", {}, element("td"), names.map((name) => element("th", { scope: "col" }, name)))),
         element("tbody", {}, cosines.map((row, i) => element("tr", {}, element("th", { scope: "row" }, `${names[i]} ${snippet(answer, occurrences[i])}`),
