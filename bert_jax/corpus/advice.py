@@ -11,6 +11,10 @@ from bert_jax.tokenizer.tokenizer import Tokenizer
 MAX_CUT_SHARE = 0.2  # of tokens; sentences that are short for a row lose less
 MIN_ROW_FILL = 0.9
 MAX_RANDOM_SHARE = 0.95  # of next sentences; above, the NSP label is all but constant
+MIN_HELD_OUT = (
+    5000  # tokens; of fewer than 750 predictions the accuracy is known to 2 points at best
+)
+USUAL_EVAL_SHARE = 0.1  # of a small text
 
 
 def collect_warnings(report: dict[str, Any], tokenizer: Tokenizer, sample: Sample) -> list[str]:
@@ -19,6 +23,7 @@ def collect_warnings(report: dict[str, Any], tokenizer: Tokenizer, sample: Sampl
         *_vocabulary_warnings(report, tokenizer, sample),
         *_duplicate_warnings(report["text"]),
         *_row_warnings(report, sample),
+        *_held_out_warnings(report),
     ]
 
 
@@ -106,6 +111,17 @@ def _row_warnings(report: dict[str, Any], sample: Sample) -> Iterator[str]:
                     f"T{length}: rows are only {train['row_fill']:.0%} full, with up to {limit} "
                     f"sequences each: pass --max-sequences {max(needed, limit + 1)}"
                 )
+
+
+def _held_out_warnings(report: dict[str, Any]) -> Iterator[str]:
+    """Yield a warning about held-out rows that are too few to tell two evaluations apart."""
+    splits = [dataset["splits"].get("eval") for dataset in report["datasets"].values()]
+    tokens = max((split["tokens"] for split in splits if split is not None), default=MIN_HELD_OUT)
+    if tokens < MIN_HELD_OUT and report["config"]["eval_share"] < USUAL_EVAL_SHARE:
+        yield (
+            f"{tokens:,} tokens are held out, too few to compare evaluations: "
+            f"pass --eval-share {USUAL_EVAL_SHARE}"
+        )
 
 
 def _random_warning(report: dict[str, Any], sample: Sample, share: float) -> str:

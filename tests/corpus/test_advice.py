@@ -24,7 +24,8 @@ ROWS = {
 
 DEFAULTS = {
     "casing": Casing(), "sample": (0.0, 0.0), "vocab": (), "given": "vocab.txt",
-    "sentences": "split", "max_word_chars": 100, "documents": "blank-lines",
+    "sentences": "split", "max_word_chars": 100, "documents": "blank-lines", "held_out": 9000,
+    "eval_share": 0.01,
 }  # fmt: skip
 
 
@@ -32,11 +33,12 @@ def warnings_for(text=(), rows=(), **options) -> list[str]:
     assert options.keys() <= DEFAULTS.keys()
     o = DEFAULTS | options
     config = {"pack": True, "vocab": o["given"], "vocab_size": 6, "documents": o["documents"]}
+    splits = {"train": ROWS | dict(rows), "eval": {"tokens": o["held_out"]}}
     report = {
         "text": HEALTHY | dict(text),
-        "config": config,
+        "config": config | {"eval_share": o["eval_share"]},
         "sentences": o["sentences"],
-        "datasets": {"128": {"max_sequences": 4, "splits": {"train": ROWS | dict(rows)}}},
+        "datasets": {"128": {"max_sequences": 4, "splits": splits}},
     }
     vocab = [*SPECIAL_TOKENS, "a", *o["vocab"]]
     tokenizer = Tokenizer(vocab, o["casing"], (), o["max_word_chars"])
@@ -63,6 +65,7 @@ def test_a_healthy_corpus_gets_no_warning():
         ({"rows": {"row_fill": 0.5, "tokens": 20_000}}, "rows are only 50% full"),
         ({"rows": {"cut_share": 0.4}}, "40% of the tokens are cut off"),
         ({"rows": {"random_next_share": 1.0}}, "documents have 10.0 sentences on average"),
+        ({"held_out": 400}, "400 tokens are held out, too few to compare evaluations: pass"),
     ],
 )
 def test_each_defect_has_its_own_warning(case, words):
@@ -80,6 +83,8 @@ def test_each_defect_has_its_own_warning(case, words):
         # rows that are not full because their pairs are long: more pairs would not fit
         {"rows": {"row_fill": 0.7, "pairs": 1500, "tokens": 90_000}},
         {"rows": {"row_fill": 0.5, "rows": 50, "pairs": 200, "tokens": 3000}},
+        # a text that is small itself, of which enough is held out
+        {"held_out": 400, "eval_share": 0.1},
     ],
 )
 def test_what_is_well_gets_no_warning(case):
