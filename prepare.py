@@ -1,11 +1,12 @@
 """Prepare text for pretraining: `python prepare.py TEXT … --output FOLDER`.
 
-Text → WordPiece vocabulary → sentence pairs → packed rows, with a data report. Exit codes: 0 done,
-2 configuration, 3 data, 130 Ctrl-C, 141 output closed by its reader.
+Text → WordPiece, BPE or Unigram vocabulary → sentence pairs → packed rows, with a data report. Exit
+codes: 0 done, 2 configuration, 3 data, 130 Ctrl-C, 141 output closed by its reader.
 
 Examples:
     python prepare.py wiki/*.txt --output data/corpus --lengths 32 128
     python prepare.py posts.jsonl --text-column body --no-nsp --output data/posts
+    python prepare.py wiki/*.txt --tokenizer bpe --output data/bpe
     python prepare.py new/ --vocab runs/tiny --output data/new
 """
 
@@ -50,6 +51,7 @@ from bert_jax.tokenizer.new_words import add_words
 from bert_jax.tokenizer.opening import open_tokenizer
 from bert_jax.tokenizer.rules import MAX_WORD_CHARS, Casing
 from bert_jax.tokenizer.tokenizer import Tokenizer
+from bert_jax.tokenizer.training import train_bpe, train_unigram
 from bert_jax.tokenizer.vocabulary import train_vocab
 from configs.pretrain import tiny
 
@@ -166,7 +168,7 @@ def write_data(
 
 
 def make_tokenizer(config: PrepareConfig, corpus: Corpus) -> Tokenizer:
-    """Train a vocabulary on the corpus, or take the given one; then add the new words.
+    """Train a tokenizer on the corpus, or take the given one; then add the new words.
 
     Raises:
         ConfigError: the given vocabulary or the words cannot be used.
@@ -176,8 +178,12 @@ def make_tokenizer(config: PrepareConfig, corpus: Corpus) -> Tokenizer:
     max_chars = config.max_word_length or MAX_WORD_CHARS
     if config.vocab is None:
         texts = partial(training_texts, corpus, "reading for the vocabulary")
-        vocab = train_vocab(texts, config.vocab_size, casing, max_chars)
-        tokenizer = Tokenizer(vocab, casing, max_word_chars=max_chars)
+        if config.tokenizer == "wordpiece":
+            vocab = train_vocab(texts, config.vocab_size, casing, max_chars)
+            tokenizer = Tokenizer(vocab, casing, max_word_chars=max_chars)
+        else:
+            train = {"bpe": train_bpe, "unigram": train_unigram}[config.tokenizer]
+            tokenizer = train(texts, config.vocab_size, casing)
     else:
         tokenizer = open_tokenizer(
             config.vocab, config.lowercase, config.strip_accents, config.max_word_length

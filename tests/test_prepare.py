@@ -641,3 +641,28 @@ def tree_memory(pid: int) -> int:
         except OSError:
             continue  # it has ended
     return total * 1024
+
+
+@pytest.mark.parametrize("kind", ["bpe", "unigram"])
+def test_a_tokenizer_of_another_kind_is_trained_and_used_again(tmp_path, kind):
+    config = settings(tmp_path, make_text(40), tokenizer=kind, vocab_size=300)
+    report = prepare(config)
+    data = PreparedData(config.output)
+    tokenizer = data.tokenizer
+    assert tokenizer.sha256 == report["tokenizer_sha256"]
+    assert report["text"]["unk_share"] == 0
+    text = "".join(make_text(40).split())
+    for first, second, _ in sequences(data, 64, "train"):
+        for tokens in (first, second):
+            assert "".join(tokenizer.decode(tokens).split()) in text
+    again = dataclasses.replace(config, output=str(tmp_path / "again"), tokenizer="wordpiece")
+    prepare(dataclasses.replace(again, vocab=config.output))
+    ours, theirs = (files(folder) for folder in (config.output, tmp_path / "again"))
+    assert {k: v for k, v in ours.items() if k != "report.json"} == {
+        k: v for k, v in theirs.items() if k != "report.json"
+    }
+
+
+def test_a_longest_word_is_an_option_of_wordpiece():
+    with pytest.raises(ConfigError, match="no such limit with --tokenizer bpe"):
+        PrepareConfig(("x",), "y", tokenizer="bpe", max_word_length=50)

@@ -31,13 +31,17 @@ class PrepareConfig:
     lengths: tuple[int, ...] = (128,)
     """Row lengths T in tokens; each gets its own data set."""
     vocab: str | None = None
-    """Vocabulary to use: a vocab.txt, or the folder of a model or tokenizer, whose casing is taken
-    too. None: train one."""
+    """Vocabulary to use: a vocab.txt, a tokenizer.json, or the folder of a model or tokenizer of
+    any kind, whose casing is taken too. None: train one."""
+    tokenizer: Literal["wordpiece", "bpe", "unigram"] = "wordpiece"
+    """Tokenizer to train: WordPiece as BERT's, byte-level BPE as RoBERTa's and ModernBERT's, or
+    Unigram as XLM-R's; not used with --vocab."""
     add_tokens: str | None = None
     """File of words, one a line, that become tokens of their own, with ids after all others;
     `pretrain.py --encoder` gives them embeddings."""
     max_word_length: int | None = None
-    """Characters of the longest word; longer ones are [UNK]. None: as in --vocab, else 100."""
+    """Characters of the longest word of WordPiece; longer ones are [UNK]. None: as in --vocab, else
+    100."""
     vocab_size: int = 30522
     """Size of the vocabulary to train; not used with --vocab."""
     lowercase: bool = False
@@ -97,6 +101,13 @@ class PrepareConfig:
             "max_word_length",
             limit,
             f"1 to {MAX_WORD_LENGTH}",
+        )
+        is_words = self.tokenizer == "wordpiece" or self.vocab is not None
+        require(
+            limit is None or is_words,
+            "max_word_length",
+            limit,
+            f"no such limit with --tokenizer {self.tokenizer}",
         )
         require(self.vocab_size >= 100, "vocab_size", self.vocab_size, "at least 100")
         known = self.encoding is None or is_text_encoding(self.encoding)

@@ -5,7 +5,8 @@ from bert_jax.config.option_groups import Topics
 PREPARE: Topics = {
     "text": ("inputs", "output", "documents", "text_column", "encoding", "tfds_data_dir"),
     "vocabulary": (
-        "vocab_size", "vocab", "lowercase", "strip_accents", "add_tokens", "max_word_length",
+        "vocab_size", "tokenizer", "vocab", "lowercase", "strip_accents", "add_tokens",
+        "max_word_length",
     ),
     "rows": (
         "lengths", "nsp", "sentences", "language", "eval_share", "dupe_factor", "short_seq_prob",

@@ -69,7 +69,7 @@ def train_vocab(
     )
     # The trainer needs quadratic time for a word.
     too_long = re.compile(rf"[^\W\u3400-\u9fff\uf900-\ufaff]{{{max_word_chars + 1},}}")
-    blocks = (too_long.sub(" ", block) for block in _join_lines(texts(), TRAIN_CHARS))
+    blocks = (too_long.sub(" ", block) for block in join_lines(texts(), TRAIN_CHARS))
     with Progress("training the vocabulary"):
         fast.train_from_iterator(blocks, trainer)
     ids = fast.get_vocab()
@@ -83,7 +83,7 @@ def train_vocab(
 def count_characters(texts: Iterable[str], casing: Casing) -> Counter[str]:
     """Count the characters of texts after normalization."""
     raw = np.zeros(sys.maxunicode + 1, np.int64)
-    for block in _join_lines(texts, COUNT_CHARS):
+    for block in join_lines(texts, COUNT_CHARS):
         codes = np.frombuffer(block.encode("utf-32-le"), np.uint32)
         raw += np.bincount(codes, minlength=len(raw))
     normalize = casing.normalizer().normalize_str
@@ -140,7 +140,7 @@ def is_ideograph(character: str) -> bool:
     return unicodedata.name(character, "").startswith("CJK UNIFIED IDEOGRAPH")
 
 
-def _join_lines(texts: Iterable[str], block_chars: int) -> Iterator[str]:
+def join_lines(texts: Iterable[str], block_chars: int) -> Iterator[str]:
     """Join the lines of texts to blocks of about `block_chars`."""
     block, size = [], 0
     for line in itertools.chain.from_iterable(text.split("\n") for text in texts):
