@@ -4,7 +4,8 @@ Axes have the same letters in annotations, einsums and suffixes throughout:
 
     B batch · T length (queries) · S length (keys) · D model width · H heads · K head width
     F feed-forward · V vocabulary · L layers · P predicted positions in a row
-    J sequences (pairs or texts) in a row · N, M memory slots and width
+    E width of embeddings (D in BERT) · J sequences (pairs or texts) in a row
+    N, M memory slots and width
 
 In lineage, H is also the width of an LSTM.
 """

@@ -3,7 +3,6 @@
 import dataclasses
 from typing import ClassVar, Literal
 
-from bert_jax.config.check import require
 from bert_jax.config.model import BertConfig
 
 
@@ -22,18 +21,13 @@ class RobertaConfig(BertConfig):
     """Segment embeddings, of which the first is used."""
     layer_norm_eps: float = 1e-5
     """Added to the variance in layer normalization."""
-    pad_token_id: int = 1
-    """Id of padding, and the number of the position before the first."""
+    first_position: int = 2
+    """Number of the first token's position embedding, which follows on the id of padding."""
 
     family: ClassVar[str] = "Roberta"
     title: ClassVar[str] = "RoBERTa"
     has_segments: ClassVar[bool] = False
     has_nsp: ClassVar[bool] = False
-
-    def __post_init__(self):
-        pad = self.pad_token_id
-        require(0 <= pad < 2**24, "pad_token_id", pad, "an id of a token")
-        super().__post_init__()
 
     @property
     def takes_pairs(self) -> bool:
@@ -41,13 +35,8 @@ class RobertaConfig(BertConfig):
         return True
 
     @property
-    def first_position(self) -> int:
-        """Number of the first token's position embedding."""
-        return self.pad_token_id + 1
-
-    @property
     def num_positions(self) -> int:
-        """Position embeddings, those up to padding's included."""
+        """Position embeddings, those before the first token's included."""
         return self.max_position_embeddings + self.first_position
 
 

@@ -22,7 +22,7 @@ class MaskedLanguageHead(nnx.Module):
         self.activation = config.hidden_act
 
     def __call__(
-        self, x: Float[Array, "B P D"], embedding: Float[Array, "V D"]
+        self, x: Float[Array, "B P D"], embedding: Float[Array, "V E"]
     ) -> Float[Array, "B P V"]:
         """Return logits over the vocabulary, in float32."""
         x = self.norm(activate(self.activation, self.dense(x)))

@@ -37,7 +37,7 @@ class Embeddings(nnx.Module):
         *,
         key: PRNGKeyArray | None,
         execution: Execution,
-    ) -> Float[Array, "B T D"]:
+    ) -> Float[Array, "B T E"]:
         """Embed tokens [B, T]; the sum and its norm are float32."""
         x = self.word[...][tokens] + self.position[...][layout.positions]
         if self.segment is not None:

@@ -36,7 +36,7 @@ CASES = {  # the first of each family has every head; the corners have those tha
     "xlm-roberta": ("xlm-roberta", ONE, ("ForMaskedLM", "ForSequenceClassification")),
     "embeddings as wide as the model": ("electra", ONE | {"embedding_size": 16}, ("ForMaskedLM",)),
     "padding is token 0, two segments": (
-        "roberta", ONE | {"pad_token_id": 0, "type_vocab_size": 2}, ("Model",),
+        "roberta", ONE | {"first_position": 1, "type_vocab_size": 2}, ("Model",),
     ),
     "another activation": (
         "roberta", ONE | {"hidden_act": "relu", "vocab_size": 50},
@@ -96,14 +96,14 @@ def test_a_discriminator_is_an_encoder_whose_head_is_left_out(tmp_path):
 
 def test_positions_of_an_exported_roberta_skip_padding_wherever_it_stands():
     model = make_model("RobertaModel", configuration("roberta", num_hidden_layers=1))
-    pad = model.config.pad_token_id
+    pad = model.config.first_position - 1
     ids = np.array([[pad, pad, 7, 8, pad, 9], [7, 8, 9, 10, pad, pad]], np.int32)
     mask = (ids != pad).astype(np.int32)
     fields = json.loads(make_config_json(model.config, model.architecture))
     theirs = transformers.RobertaModel(transformers.RobertaConfig(**fields)).eval()
     inputs = torch.from_numpy(ids.astype(int)), torch.from_numpy(mask.astype(int))
     weights = families.to_torch_names(families.to_flat(model.params, model.config))
-    tensors = {name.removeprefix("roberta."): torch.from_numpy(x) for name, x in weights.items()}
+    tensors = {name.removeprefix("roberta."): torch.tensor(x) for name, x in weights.items()}
     theirs.load_state_dict(tensors)
     expected = theirs(*inputs).last_hidden_state.detach().numpy()
     actual = jax.jit(make_inference_function(model))(ids, mask)[0]
@@ -113,9 +113,9 @@ def test_positions_of_an_exported_roberta_skip_padding_wherever_it_stands():
 # --- config.json --------------------------------------------------------------------------------
 
 
-def parse(folder, model_type, drop=(), **changes):
+def parse(folder, family, drop=(), **changes):
     """Read the config.json of a small model, with some fields dropped or changed."""
-    config = configuration(model_type)
+    config = configuration(family)
     values = json.loads(make_config_json(config, architecture_of(config, "Model"))) | changes
     path = folder / "config.json"
     path.write_text(json.dumps({k: v for k, v in values.items() if k not in drop}))
