@@ -16,14 +16,23 @@ def scripts() -> dict[str, str]:
 
     "views/fill.js" is imported as "explorer/views/fill.js".
     """
+    return {f"explorer/{path}": path for path in static_files(".js")}
+
+
+def styles() -> list[str]:
+    """Return the paths of the style sheets in static/: page.css first, which others build on."""
+    return sorted(static_files(".css"), key=lambda path: path != "page.css")
+
+
+def static_files(suffix: str) -> list[str]:
+    """Return the paths in static/ that end in a suffix."""
     folders = {"": STATIC, "views/": STATIC / "views"}
-    paths = [
+    return sorted(
         f"{prefix}{file.name}"
         for prefix, folder in folders.items()
         for file in folder.iterdir()
-        if file.name.endswith(".js")
-    ]
-    return {f"explorer/{path}": path for path in sorted(paths)}
+        if file.name.endswith(suffix)
+    )
 
 
 def read_static(path: str) -> str:
@@ -44,7 +53,7 @@ def fill_template(
 
     Args:
         policy: its content security policy, "" where a header has it.
-        style: the element of its style.
+        style: the elements of its style.
         imports: its import map: names of scripts → addresses.
         data: what its script reads.
         nonce: of its inline scripts; letters and digits.

@@ -7,7 +7,7 @@ from typing import Any
 
 from bert_jax.errors import UserError
 from bert_jax.explorer.opening import Opened
-from bert_jax.explorer.page import describe, fill_template, read_static, scripts
+from bert_jax.explorer.page import describe, fill_template, read_static, scripts, styles
 from bert_jax.explorer.view import Json, View
 
 POLICY = (
@@ -29,7 +29,7 @@ def save_page(opened: Opened, texts: Sequence[str]) -> str:
     data: dict[str, Any] = describe(opened)
     data["saved"] = {"texts": list(texts), "answers": answers}
     imports = {name: data_address(read_static(path)) for name, path in scripts().items()}
-    style = f'<style nonce="{nonce}">{read_static("page.css")}</style>'
+    style = f'<style nonce="{nonce}">{"".join(map(read_static, styles()))}</style>'
     return fill_template(POLICY.format(nonce=nonce), style, imports, data, nonce)
 
 

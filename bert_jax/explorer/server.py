@@ -27,7 +27,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from bert_jax.errors import ConfigError, DataError, UserError
 from bert_jax.explorer.opening import Opened
-from bert_jax.explorer.page import TYPES, describe, fill_template, read_static, scripts
+from bert_jax.explorer.page import TYPES, describe, fill_template, read_static, scripts, styles
 from bert_jax.explorer.view import Json, View
 
 HOSTS = ("127.0.0.1", "localhost")
@@ -129,12 +129,12 @@ def make_application(opened: Opened, token: str, port: int) -> ASGIApp:
     cookie = f"explorer_{port}"
     views = {view.name: view for view in opened.views}
     addresses = {name: f"/static/{path}" for name, path in scripts().items()}
+    sheets = "\n".join(f'<link rel="stylesheet" href="/static/{path}">' for path in styles())
     computing = asyncio.Lock()  # one request at a time computes, in the order of their arrival
 
     async def page(request: Request) -> Response:
         nonce = secrets.token_hex(16)
-        style = '<link rel="stylesheet" href="/static/page.css">'
-        text = fill_template("", style, addresses, describe(opened), nonce)
+        text = fill_template("", sheets, addresses, describe(opened), nonce)
         response = HTMLResponse(text)
         response.headers["Content-Security-Policy"] = POLICY.format(nonce=nonce)
         response.set_cookie(cookie, token, httponly=True, samesite="strict")
@@ -142,7 +142,7 @@ def make_application(opened: Opened, token: str, port: int) -> ASGIApp:
 
     async def file(request: Request) -> Response:
         path = request.path_params["path"]
-        if path not in {*scripts().values(), "page.css"}:
+        if path not in {*scripts().values(), *styles()}:
             return PlainTextResponse("There is no such file.", 404)
         return Response(read_static(path), media_type=TYPES[path[path.rindex(".") :]])
 

@@ -237,3 +237,10 @@ def test_a_saved_page_explains_its_texts(browser, tmp_path):
     wait(browser, lambda: any("no unit" in text for text in texts(browser, ".hint")))
     assert not browser.find_elements(By.TAG_NAME, "textarea")
     assert not texts(browser, ".error")
+
+
+def test_a_word_without_end_does_not_widen_the_page(page):
+    write = "const area = document.querySelector('textarea'); area.value = 'x'.repeat(3000);"
+    page.execute_script(f"{write} area.dispatchEvent(new Event('input'))")
+    wait(page, lambda: "xxxx" in "".join(texts(page, ".felt-word")), 60)
+    assert page.execute_script("return document.documentElement.scrollWidth") <= DESKTOP[0]

@@ -7,7 +7,7 @@ from selenium.webdriver.common.keys import Keys
 
 from bert_jax.errors import DataError
 from bert_jax.explorer.opening import Opened
-from bert_jax.explorer.view import View
+from bert_jax.explorer.view import MAX_CHARS, View
 from tests.explorer.conftest import ENCODER, serving, wait
 
 HOSTILE = "</script><img src=x onerror=\"document.title='broken'\">"
@@ -125,6 +125,22 @@ def test_an_address_that_cannot_be_written_does_not_stop_a_view(browser):
         browser.execute_script(refuse)
         write(browser, "on")
         wait(browser, lambda: sentence(browser) == "on")
+
+
+def test_a_book_that_is_pasted_is_cut_before_it_is_sent(browser):
+    typed = Typed()
+    with serving(typed.opened()) as address:
+        browser.get(address)
+        wait(browser, lambda: sentence(browser) == HOSTILE)
+        paste = """
+        const area = document.querySelector("textarea");
+        area.value = "가".repeat(1_000_000);
+        area.dispatchEvent(new Event("input"));
+        """
+        browser.execute_script(paste)
+        wait(browser, lambda: len(typed.asked[-1]) > len(HOSTILE))
+        assert MAX_CHARS < len(typed.asked[-1]) < MAX_CHARS * 3  # so that the view says it is cut
+        assert not browser.find_elements(By.CLASS_NAME, "error")
 
 
 def test_a_server_that_has_ended_is_a_message(browser):

@@ -4,13 +4,15 @@ import re
 
 import pytest
 
-from bert_jax.explorer.page import read_static
+from bert_jax.explorer.page import read_static, scripts, styles
 
-TEXT, LINE = 4.5, 3.0  # smallest ratios of luminances for text, and for what is drawn
+TEXT = 4.5  # smallest ratio of luminances for text
+LINE = 3.0  # for lines and marks
 
 
 def colors() -> dict[str, tuple[str, str]]:
-    pairs = re.findall(r"--([\w-]+): light-dark\((#\w{6}), (#\w{6})\);", read_static("page.css"))
+    sheets = "".join(map(read_static, styles()))
+    pairs = re.findall(r"--([\w-]+): light-dark\((#\w{6}), (#\w{6})\);", sheets)
     return {name: (light, dark) for name, light, dark in pairs}
 
 
@@ -34,8 +36,11 @@ def contrast(first: str, second: str) -> float:
         ("accent", ["paper", "card", "accent-soft"], TEXT),
         ("on-accent", ["accent"], TEXT),
         ("warn", ["warn-soft"], TEXT),
-        ("bad", ["bad-soft"], TEXT),
-        *[(f"line-{number}", ["paper", "card"], LINE) for number in range(8)],
+        ("bad", ["bad-soft", "card"], TEXT),
+        ("looked", ["paper", "card", "looked-soft"], TEXT),
+        ("quiet", ["warn-soft"], TEXT),
+        *((f"line-{n}", ["paper", "card"], LINE) for n in range(8)),
+        *((name, ["paper", "card"], LINE) for name in ("accent", "for", "against")),
     ],
 )
 def test_contrast(scheme, front, backs, smallest):
@@ -47,3 +52,24 @@ def test_contrast(scheme, front, backs, smallest):
 def test_the_formula_of_contrast():
     assert contrast("#000000", "#ffffff") == pytest.approx(21)
     assert contrast("#777777", "#ffffff") == pytest.approx(4.48, abs=0.01)
+
+
+CLASS = re.compile(r"\.([a-z][\w-]*)(?=[^{}]*\{)")
+
+
+def test_no_style_is_for_a_class_that_no_script_gives():
+    sheets = re.sub(r"/\*.*?\*/", "", "".join(map(read_static, styles())), flags=re.S)
+    code = "".join(map(read_static, scripts().values()))
+    made = re.findall(r"([\w-]+-)\$\{", code)  # `slot-${slot}`
+    unused = {
+        name
+        for name in CLASS.findall(sheets)
+        if not re.search(rf"(?<![\w-]){name}(?![\w-])", code)
+        and not any(name.startswith(prefix) for prefix in made)
+    }
+    assert not unused
+
+
+def test_no_file_of_the_page_is_long():
+    for path in [*scripts().values(), *styles()]:
+        assert len(read_static(path).splitlines()) <= 300, path

@@ -90,6 +90,9 @@ export function errorBox(error) {
     fix ? element("p", {}, `${say("Do")}: ${say(fix)}`) : null);
 }
 
+// More characters than a server reads of a text, which says so; a pasted book stays in its box.
+const MAX_SENT = 40_100; // two for each that Python counts, and some to be cut
+
 // A text box that calls onChange(value) when typing pauses, and when it is left.
 export function textBox(label, value, onChange, { rows = 3, delay = 150 } = {}) {
   const area = element("textarea", { rows, spellcheck: "false", autocapitalize: "off", value });
@@ -97,7 +100,7 @@ export function textBox(label, value, onChange, { rows = 3, delay = 150 } = {}) 
   let last = value;
   const change = () => {
     clearTimeout(timer);
-    if (area.value !== last) onChange(last = area.value);
+    if (area.value !== last) onChange((last = area.value).slice(0, MAX_SENT));
   };
   area.addEventListener("input", () => {
     clearTimeout(timer);
