@@ -110,6 +110,7 @@ def train_pieces(words: Counter[str], seed: Sequence[str], size: int) -> list[tu
     text, parts = Lattice(frequent, ids), Lattice(seed, ids, whole=False)
     scores = np.full(len(seed), -np.log(len(seed)))
     alive = np.ones(len(seed), bool)
+    expected = np.zeros(len(seed))
     while True:
         for _ in range(EM_STEPS):
             expected = np.maximum(text.expected_counts(scores, counts), MIN_COUNT)
