@@ -82,6 +82,12 @@ def make_pretraining_objectives(
         execution: dtypes and kernels.
     """
     masking = config.masking
+    if masking.whole_word and not tokenizer.marks_words:
+        raise ConfigError(
+            f"masking.whole_word with a tokenizer of {tokenizer.description}",
+            "one whose tokens tell where words start, by ##, Ġ or ▁",
+            "leave out --masking.whole-word",
+        )
     # Rows past the tokens are padding if the run added them; else they may be tokens to come.
     size = tokenizer.vocab_size if config.vocab_multiple > 1 else config.model.vocab_size
     eval_key = mask_key if masking.eval_rate is None else jax.random.key(0)

@@ -110,16 +110,8 @@ def train_pieces(words: Counter[str], seed: Sequence[str], size: int) -> list[tu
     text, parts = Lattice(frequent, ids), Lattice(seed, ids, whole=False)
     scores = np.full(len(seed), -np.log(len(seed)))
     alive = np.ones(len(seed), bool)
-    expected = np.zeros(len(seed))
-    while True:
-        for _ in range(EM_STEPS):
-            expected = np.maximum(text.expected_counts(scores, counts), MIN_COUNT)
-            total = expected[alive].sum()
-            # The digamma function prefers few pieces (Liang and Klein 2007, section 3.2.3).
-            scores = digamma(expected) - digamma(total)
-        num_alive = int(alive.sum())
-        if num_alive <= size:
-            break
+    expected, scores = _estimate(text, scores, counts, alive)
+    while (num_alive := int(alive.sum())) > size:
         kept = max(size, int(SHRINK * num_alive))
         # What the likelihood loses if a piece gives way to the best of its own segmentations.
         loss = expected * (scores - parts.forward(scores, best=True)[parts.ends])
@@ -129,5 +121,18 @@ def train_pieces(words: Counter[str], seed: Sequence[str], size: int) -> list[tu
         alive[order[kept:]] = False
         text.keep(alive)
         parts.keep(alive)
+        expected, scores = _estimate(text, scores, counts, alive)
     pieces = [(piece, round(float(scores[i]), 6)) for i, piece in enumerate(seed) if alive[i]]
     return sorted(pieces, key=lambda piece: (-piece[1], piece[0]))
+
+
+def _estimate(
+    text: Lattice, scores: np.ndarray, counts: np.ndarray, alive: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return the pieces' expected counts and log probabilities after some steps of EM."""
+    expected = counts
+    for _ in range(EM_STEPS):
+        expected = np.maximum(text.expected_counts(scores, counts), MIN_COUNT)
+        # The digamma function prefers few pieces (Liang and Klein 2007, section 3.2.3).
+        scores = digamma(expected) - digamma(expected[alive].sum())
+    return expected, scores

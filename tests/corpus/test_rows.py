@@ -103,3 +103,13 @@ def test_no_pairs_make_no_rows():
     )
     assert rows["tokens"].shape == (0, 16)
     assert list(row_format.to_records(rows)) == []
+
+
+def test_a_second_separator_belongs_to_the_second_segment():
+    row_format = RowFormat(16, 2, 100, num_between=1)
+    assert row_format.max_tokens == 12
+    pairs = np.array([[0, 2, 2, 5, 1]])
+    positions = (np.array([0]), np.array([0]))
+    rows = gather_rows(row_format, np.arange(10, 15), pairs, positions, special_ids=(0, 2, 3))
+    assert rows["tokens"][0, :9].tolist() == [2, 10, 11, 3, 3, 12, 13, 14, 3]
+    assert rows["lengths"][0].tolist() == [[4, 5], [0, 0]]
