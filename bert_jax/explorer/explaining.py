@@ -14,7 +14,7 @@ from bert_jax.tokenizer.tokenizer import Tokenizer
 
 MAX_INPUTS = 2  # that are shown side by side
 METHODS: tuple[Method, ...] = get_args(Method)
-LENGTHS = tuple(MIN_LENGTH << i for i in range(8))  # of the programs that explain
+LENGTHS = tuple(MIN_LENGTH << i for i in range(8))  # to which inspection pads a text
 NUM_OTHERS = 4  # tokens that stand beside a text or passage: [CLS], a question's "a", two [SEP]
 
 

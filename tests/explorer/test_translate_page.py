@@ -96,6 +96,11 @@ def test_a_phone_in_korean(page):
     page.execute_script("localStorage.clear()")
 
 
+def test_half_a_character_is_an_unknown_one():
+    view = translate_view(make("none"))
+    assert view.answer({"text": "one \ud800"})["hypotheses"]
+
+
 def test_a_model_without_attention_says_so(browser):
     with serving(Opened("plain", "", [translate_view(make("none"))])) as address:
         browser.get(f"{address}#translate?text=one")

@@ -1,5 +1,6 @@
 """Translate: the best hypotheses, what else could have been said, and what was looked at."""
 
+import re
 from collections.abc import Iterator, Sequence
 
 from bert_jax.errors import DataError
@@ -15,6 +16,7 @@ from bert_jax.lineage.translator import Translator
 
 NUM_BEST = 5
 NUM_EXAMPLES = 4
+SURROGATE = re.compile("[\ud800-\udfff]")  # half a character, as a browser may send it
 
 
 def translate_view(translator: Translator) -> View:
@@ -22,6 +24,7 @@ def translate_view(translator: Translator) -> View:
 
     def answer(request: Json) -> Json:
         text, cut = text_of(request)
+        text = SURROGATE.sub("\N{REPLACEMENT CHARACTER}", text)
         prefix = read_ids(request, translator.vocabulary.size)
         found = explain_translation(translator, text, NUM_BEST, prefix)
         chosen = request.get("chosen", 0)

@@ -5,8 +5,8 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from bert_jax.errors import DataError
-from bert_jax.explorer.explaining import choose_language
-from bert_jax.explorer.view import Json, View, text_of
+from bert_jax.explorer.explaining import LENGTHS, choose_language
+from bert_jax.explorer.view import Json, View, lengths_to_prepare, text_of
 from bert_jax.inspection.neighbors import (
     Occurrence,
     Sentence,
@@ -131,6 +131,10 @@ def vectors_view(model: Model) -> View:
     }
 
     def prepare() -> Iterator[None]:
+        longest = model.config.max_position_embeddings
+        for length in lengths_to_prepare(longest, LENGTHS):  # a text comes alone from other views
+            read_sentences(model, ["a " * (length - 2)])
+            yield
         for example in about["examples"]:
             read_sentences(model, example["text"].split("\n"))
             yield
