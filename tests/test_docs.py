@@ -22,7 +22,16 @@ BEFORE = r"^ *(?:srun |until |echo .* \| |[A-Z_]+=\S+ )*"
 COMMAND = re.compile(BEFORE + r"python (\w+)\.py (.*?)(?:; do)?$", re.MULTILINE)
 MODULE = re.compile(BEFORE + r"python -m (benchmarks[\w.]*)(.*)$", re.MULTILINE)
 WHERE = ("tests", "run on ", "run by ", "not run: ")
-PAGES_THAT_RUN = ["exchange", "finetune", "ko", "predict", "pretrain", "questions", "road"]
+PAGES_THAT_RUN = [
+    "exchange",
+    "explore",
+    "finetune",
+    "ko",
+    "predict",
+    "pretrain",
+    "questions",
+    "road",
+]
 
 
 def read(page: str) -> str:

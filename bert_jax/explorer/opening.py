@@ -142,7 +142,7 @@ def open_translator(name: str) -> tuple[Any, str]:
     from bert_jax.lineage.translator import load_translator
 
     translator = load_translator(name)
-    return translator, f"a translator by {translator.config.model.kind}"
+    return translator, f"a translation model ({translator.config.model.kind})"
 
 
 def open_memory(name: str) -> tuple[Any, str]:

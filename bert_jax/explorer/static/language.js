@@ -20,7 +20,7 @@ const KOREAN = {
   "The text was cut after {n} characters.": "글이 너무 길어 {n}자에서 잘랐습니다.",
   "{name}: {l} layers of {d}, {h} heads, {p} parameters, {v} tokens":
     "{name}: {d}차원 {l}층, 헤드 {h}개, 매개변수 {p}개, 토큰 {v}개",
-  "a translator by {kind}": "번역 모델 ({kind})",
+  "a translation model ({kind})": "번역 모델 ({kind})",
   "a network with a memory": "기억 장치가 있는 신경망",
   "{model} has no checkpoint yet": "아직 체크포인트가 없습니다",
   "a folder of runs": "여러 실행이 든 폴더",
