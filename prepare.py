@@ -5,8 +5,7 @@ codes: 0 done, 2 configuration, 3 data, 130 Ctrl-C, 141 output closed by its rea
 
 Examples:
     python prepare.py wiki/*.txt --output data/corpus --lengths 32 128
-    python prepare.py posts.jsonl --text-column body --no-nsp --output data/posts
-    python prepare.py wiki/*.txt --tokenizer bpe --output data/bpe
+    python prepare.py posts.jsonl --no-nsp --tokenizer bpe --output data/posts
     python prepare.py new/ --vocab runs/tiny --output data/new
 """
 

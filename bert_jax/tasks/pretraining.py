@@ -28,6 +28,7 @@ from jaxtyping import Array, Float
 from bert_jax.config import EncoderConfig, PretrainConfig
 from bert_jax.corpus.prepared import PreparedData
 from bert_jax.drawing.curves import Panel
+from bert_jax.errors import ConfigError
 from bert_jax.models.architectures import architecture_of
 from bert_jax.nn.execution import Execution
 from bert_jax.nn.layout import RowLayout, row_layout

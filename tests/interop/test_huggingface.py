@@ -245,7 +245,7 @@ def written(tmp_path_factory):
     ("changes", "message"),
     [
         ({"auto_map": {"AutoModel": "evil.Model"}}, r"auto_map = (.|\n)*none is run"),
-        ({"model_type": "roberta"}, r"model_type = 'roberta'(.|\n)*'bert'"),
+        ({"model_type": "t5"}, r"model_type = 't5'(.|\n)*'bert'"),
         ({"model_type": None}, r"model_type = None"),
         ({"position_embedding_type": "relative_key"}, r"position_embedding_type"),
         ({"is_decoder": True}, r"is_decoder = True"),
