@@ -81,6 +81,9 @@ def make_pretraining_objectives(
         merge: from `init, merge = build(config, …)`, of the `pretraining_architecture`.
         mask_key: PRNG key of the run's masks.
         execution: dtypes and kernels.
+
+    Raises:
+        ConfigError: whole words are to be masked, but the tokens do not tell where words start.
     """
     masking = config.masking
     if masking.whole_word and not tokenizer.marks_words:

@@ -19,10 +19,16 @@ from tokenizers import Tokenizer as FastTokenizer
 
 from bert_jax.errors import ConfigError, warn
 from bert_jax.filesystem import read_json_object, write_text
+from bert_jax.tokenizer.described import (
+    follow_config,
+    model_vocab,
+    open_pipeline,
+    without_pieces,
+)
 from bert_jax.tokenizer.rules import MASK, AddedToken, Casing
 from bert_jax.tokenizer.special_tokens import ROLES, SpecialTokens, read_between
 from bert_jax.tokenizer.tokenizer import Tokenizer
-from bert_jax.tokenizer.vocab_file import MAX_TOKENS, check_size, name_every_id
+from bert_jax.tokenizer.vocab_file import name_every_id
 from bert_jax.tokenizer.word_starts import Marks
 
 _KINDS = {"BPE": "BPE", "Unigram": "Unigram", "WordPiece": "WordPiece", "WordLevel": "whole words"}
@@ -85,11 +91,11 @@ class PipelineTokenizer(Tokenizer):
         """Read a folder whose tokenizer.json is `described`; other files name special tokens."""
         path, config_path = folder / "tokenizer.json", folder / "tokenizer_config.json"
         config = read_json_object(config_path) if config_path.exists() else {}
-        vocab = _model_vocab(described, path)
+        vocab = model_vocab(described, path)
         special = SpecialTokens(folder, config, described, vocab)
         described["added_tokens"] = sorted(special.added.values(), key=lambda entry: entry["id"])
         described |= {"truncation": None, "padding": None}
-        _follow_config(described, config)
+        follow_config(described, config)
         fast = open_pipeline(described, path)
         for content, entry in special.added.items():
             if fast.token_to_id(content) != entry["id"]:
@@ -233,84 +239,12 @@ class PipelineTokenizer(Tokenizer):
         if mask and MASK not in self._ids:
             own = next(entry for entry in entries if entry["content"] == self.mask_token)
             entries.append(own | {"id": len(self.vocab), "content": MASK})
-        described["model"] = _without_pieces(described["model"], hidden)
+        described["model"] = without_pieces(described["model"], hidden)
         entries.sort(key=lambda entry: entry["special"])  # the ids of those are out of use
         described["added_tokens"] = entries
         fast = FastTokenizer.from_str(json.dumps(described))
         fast.encode_special_tokens = True  # those marked as special are text
         return fast
-
-
-def open_pipeline(described: dict[str, Any], path: Path) -> FastTokenizer:
-    """Return the pipeline of `tokenizers` for the contents of a tokenizer.json.
-
-    Raises:
-        ConfigError: `tokenizers` cannot use them.
-    """
-    try:
-        fast = FastTokenizer.from_str(json.dumps(described))
-        fast.encode("a")
-    except (KeyboardInterrupt, SystemExit, MemoryError):
-        raise
-    except BaseException as reason:  # a panic of Rust is no Exception
-        raise ConfigError(
-            f"{path}: {' '.join(str(reason).split())}"[:300],
-            "a tokenizer.json that the library `tokenizers` reads",
-            "download it again, or write it with a newer version of tokenizers",
-        ) from None
-    return fast
-
-
-def _model_vocab(described: dict[str, Any], path: Path) -> dict[str, int]:
-    """Return the tokens of the model of a tokenizer.json, with their ids.
-
-    Raises:
-        ConfigError: there are none, too many, or ids that are none; or it draws random numbers.
-    """
-    model = described.get("model")
-    model = model if isinstance(model, dict) else {}
-    vocab = model.get("vocab")
-    if isinstance(vocab, list) and all(map(_is_piece, vocab)):
-        vocab = {piece: index for index, (piece, _) in enumerate(vocab)}
-    vocab = vocab if isinstance(vocab, dict) else {}
-    wrong = None
-    if not vocab:
-        wrong = "model.vocab is no table of tokens"
-    elif not all(type(i) is int and 0 <= i < MAX_TOKENS for i in vocab.values()):
-        wrong = f"model.vocab has ids that are not whole numbers below {MAX_TOKENS:,}"
-    elif model.get("dropout"):
-        wrong = f"model.dropout is {model['dropout']!r}: a text has other ids each time"
-    if wrong:
-        raise ConfigError(f"{path}: {wrong}"[:300], "a tokenizer.json", "restore the file")
-    check_size(len(vocab), path)
-    return vocab
-
-
-def _without_pieces(model: dict[str, Any], hidden: set[str]) -> dict[str, Any]:
-    """Return a model that does not find the `hidden` tokens as pieces: they have other names."""
-    vocab, hidden = model["vocab"], hidden - {model.get("unk_token")}
-
-    def name(token: str) -> str:
-        return f"\0{token}" if token in hidden else token
-
-    if isinstance(vocab, dict):
-        return model | {"vocab": {name(token): index for token, index in vocab.items()}}
-    return model | {"vocab": [[name(token), score] for token, score in vocab]}
-
-
-def _is_piece(entry: Any) -> bool:
-    """Return whether an entry of a Unigram vocabulary is a piece and its score."""
-    return isinstance(entry, list) and len(entry) == 2 and isinstance(entry[0], str)
-
-
-def _follow_config(described: dict[str, Any], config: dict[str, Any]) -> None:
-    """Take `add_prefix_space` from tokenizer_config.json, as the classes for byte-level BPE do."""
-    value, name = config.get("add_prefix_space"), config.get("tokenizer_class")
-    part = described.get("pre_tokenizer")
-    by_json = name in (None, "PreTrainedTokenizerFast", "TokenizersBackend")
-    part = part if isinstance(part, dict) else {}
-    if isinstance(value, bool) and part.get("type") == "ByteLevel" and not by_json:
-        described["pre_tokenizer"] = part | {"add_prefix_space": value}
 
 
 def _find_casing(fast: FastTokenizer) -> Casing:

@@ -1,12 +1,24 @@
 """Baselines of pretraining, and the warning of a loss that is no better than they are."""
 
+from dataclasses import replace
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from bert_jax.config import MaskingConfig
+from bert_jax.errors import ConfigError
+from bert_jax.nn.execution import DEFAULT_EXECUTION
 from bert_jax.tasks.losses import cross_entropy
-from bert_jax.tasks.pretraining import Baselines, hide_padding, mean_metrics
+from bert_jax.tasks.pretraining import (
+    Baselines,
+    hide_padding,
+    make_pretraining_objectives,
+    mean_metrics,
+)
+from bert_jax.tokenizer.tokenizer import Tokenizer
+from tests.nano import make_nano
 
 BASELINES = Baselines(unigram_loss=5.0, nsp_majority={32: 0.6, 64: 0.52})
 
@@ -94,3 +106,11 @@ def test_padding_of_the_vocabulary_has_no_probability_and_no_gradient():
     np.testing.assert_array_equal(gradient[..., :10], of_tokens)
     assert not gradient[..., 10:].any()
     assert hide_padding(logits, 12) is logits
+
+
+def test_whole_words_need_tokens_that_tell_where_words_start(tmp_path, vocab):
+    tokenizer = Tokenizer(vocab)
+    tokenizer.marks_words = False
+    config = replace(make_nano(tmp_path, tmp_path), masking=MaskingConfig(whole_word=True))
+    with pytest.raises(ConfigError, match="whole_word with a tokenizer of WordPiece, cased"):
+        make_pretraining_objectives(config, tokenizer, None, jax.random.key(0), DEFAULT_EXECUTION)
