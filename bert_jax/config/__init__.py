@@ -1,5 +1,6 @@
 """Configurations: frozen dataclasses, validated on construction, saved to and read from JSON."""
 
+from bert_jax.config.albert import AlbertConfig
 from bert_jax.config.decaying import decay_run
 from bert_jax.config.distilbert import DistilBertConfig
 from bert_jax.config.electra import ElectraConfig
@@ -30,6 +31,7 @@ from bert_jax.config.roberta import RobertaConfig, XLMRobertaConfig
 from bert_jax.config.training import LoopConfig, OptimizerConfig
 
 __all__ = [
+    "AlbertConfig",
     "BeamConfig",
     "BertConfig",
     "ColumnsConfig",

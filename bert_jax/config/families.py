@@ -13,6 +13,7 @@ The rest of the library asks a configuration for these, never for its family:
 - `kernel_stddev`, of the initial values, and `forward_flops`.
 """
 
+from bert_jax.config.albert import AlbertConfig
 from bert_jax.config.distilbert import DistilBertConfig
 from bert_jax.config.electra import ElectraConfig
 from bert_jax.config.model import BertConfig
@@ -26,5 +27,6 @@ EncoderConfig = (
     | RobertaConfig
     | XLMRobertaConfig
     | ElectraConfig
+    | AlbertConfig
 )
 """Configuration of an encoder. In JSON, `model_type` tells which; without it, BERT's."""

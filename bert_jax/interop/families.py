@@ -1,6 +1,7 @@
 """All families of models, by `model_type`."""
 
 from bert_jax.config import EncoderConfig
+from bert_jax.interop.albert import ALBERT
 from bert_jax.interop.bert import BERT
 from bert_jax.interop.distilbert import DISTILBERT
 from bert_jax.interop.electra import ELECTRA
@@ -10,7 +11,7 @@ from bert_jax.interop.roberta import ROBERTA, XLM_ROBERTA
 
 FAMILIES = {
     family.config.model_type: family
-    for family in (BERT, MODERNBERT, DISTILBERT, ROBERTA, XLM_ROBERTA, ELECTRA)
+    for family in (BERT, MODERNBERT, DISTILBERT, ROBERTA, XLM_ROBERTA, ELECTRA, ALBERT)
 }
 
 

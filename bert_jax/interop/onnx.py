@@ -117,7 +117,7 @@ def _pool(hidden: Any, attention_mask: Any, pooling: SentencePooling) -> Any:
 def _largest_difference(model: PretrainedModel, session: Any) -> float:
     infer, rng, worst = jax.jit(make_inference_function(model)), np.random.default_rng(0), 0.0
     longest, names = model.config.max_position_embeddings, input_names(model)
-    segments = getattr(model.config, "type_vocab_size", 1)
+    segments = getattr(model.config, "type_vocab_size", 1) if model.config.has_segments else 1
     for rows, length in ((1, min(5, longest)), (3, min(40, longest))):
         ids = rng.integers(0, model.config.vocab_size or 0, (rows, length))
         segment = rng.integers(0, segments, (rows, length))

@@ -58,7 +58,8 @@ def from_flat(
             not of floating point, or a number is NaN or Inf.
     """
     family = family_of(config)
-    _check_layers(flat, family, config.num_hidden_layers, source)
+    num_layers = getattr(config, "num_hidden_groups", config.num_hidden_layers)
+    _check_layers(flat, family, num_layers, source)
     flat_shapes = jax.eval_shape(lambda params: to_flat(params, config), shapes)
     _check_shapes(flat, flat_shapes, source)
     arrays = {name: _as_float32(flat[name], f"{source}: {name}") for name in flat_shapes}

@@ -14,6 +14,7 @@ from flax import nnx
 
 from bert_jax.config import EncoderConfig
 from bert_jax.errors import ConfigError
+from bert_jax.models.albert import ALBERT_MODELS
 from bert_jax.models.distilbert import DISTILBERT_MODELS
 from bert_jax.models.electra import ELECTRA_MODELS
 from bert_jax.models.functional import Params
@@ -37,6 +38,7 @@ ARCHITECTURES: dict[str, Callable[..., nnx.Module]] = {
     **ROBERTA_MODELS,
     **XLM_ROBERTA_MODELS,
     **ELECTRA_MODELS,
+    **ALBERT_MODELS,
 }
 
 

@@ -70,8 +70,13 @@ class Bert(nnx.Module):
         x = self.embeddings(tokens, layout, key=embed_key, execution=execution)
         attended = packed_mask(layout.sequence_ids, execution.attention) if mask is None else mask
         return apply_layers(
-            self.layers, x, attended, positions=positions, key=layers_key, execution=execution
+            self.stack, x, attended, positions=positions, key=layers_key, execution=execution
         )
+
+    @property
+    def stack(self) -> EncoderLayer:
+        """The layers in the order in which they are applied, stacked."""
+        return self.layers
 
     def trace(self, tokens: Int[Array, "B T"], layout: RowLayout) -> Trace:
         """Return what each layer computes."""
@@ -83,7 +88,7 @@ class Bert(nnx.Module):
             y = layer(x, mask, key=None, execution=DEFAULT_EXECUTION)
             return y, (y, attention_weights(q, k, mask))
 
-        _, (states, weights) = visit_layers(self.layers, x, visit)
+        _, (states, weights) = visit_layers(self.stack, x, visit)
         return Trace(jnp.concatenate([x[None], states]), weights)
 
     def pool(self, cls: Float[Array, "*B D"]) -> Float[Array, "*B D"]:

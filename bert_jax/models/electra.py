@@ -7,7 +7,6 @@ masked-LM head is the generator's.
 from typing import ClassVar
 
 from flax import nnx
-from jaxtyping import Array, Float, PRNGKeyArray
 
 from bert_jax.config import ElectraConfig
 from bert_jax.models.bert import Bert
@@ -17,37 +16,17 @@ from bert_jax.models.task_heads import (
     BertForTokenClassification,
     DenseSequenceClassifier,
 )
-from bert_jax.nn.embeddings import Embeddings
-from bert_jax.nn.execution import Execution
-from bert_jax.nn.initializers import truncated_normal
-from bert_jax.nn.layout import RowLayout
-from bert_jax.nn.linear import Linear
+from bert_jax.nn.embeddings import Embeddings, ProjectedEmbeddings
 
 
-class ElectraEmbeddings(Embeddings):
+class ElectraEmbeddings(ProjectedEmbeddings):
     """BERT's, projected onto the model width where theirs is another one."""
 
-    def __init__(self, config: ElectraConfig, rngs: nnx.Rngs):
-        super().__init__(config, rngs)
-        narrow, wide = config.embedding_size, config.hidden_size
-        init = truncated_normal(config.initializer_range)
-        self.project = Linear((narrow,), (wide,), init, rngs) if narrow != wide else None
-
-    def __call__(
-        self,
-        tokens: Array,
-        layout: RowLayout,
-        *,
-        key: PRNGKeyArray | None,
-        execution: Execution,
-    ) -> Float[Array, "B T D"]:
-        """Embed tokens [B, T]; the sum and its norm are float32."""
-        x = super().__call__(tokens, layout, key=key, execution=execution)
-        return x if self.project is None else self.project(x)
+    always_projects: ClassVar[bool] = False
 
 
 class Electra(Bert):
-    """BERT's encoder with ELECTRA's embeddings, and without a pooler."""
+    """BERT's encoder with projected embeddings, unless they are as wide, and without a pooler."""
 
     embeddings_type: ClassVar[type[Embeddings]] = ElectraEmbeddings
 

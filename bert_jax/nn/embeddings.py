@@ -1,5 +1,7 @@
 """BERT's input embeddings."""
 
+from typing import ClassVar
+
 import jax
 import jax.numpy as jnp
 from flax import nnx
@@ -10,7 +12,7 @@ from bert_jax.nn.dropout import dropout
 from bert_jax.nn.execution import Execution
 from bert_jax.nn.initializers import truncated_normal
 from bert_jax.nn.layout import RowLayout
-from bert_jax.nn.linear import LayerNorm
+from bert_jax.nn.linear import LayerNorm, Linear
 
 
 class Embeddings(nnx.Module):
@@ -46,3 +48,29 @@ class Embeddings(nnx.Module):
             one_hot = jax.nn.one_hot(layout.segment_ids, segment.shape[0])
             x = x + jnp.einsum("BTN,ND->BTD", one_hot, segment, precision="highest")
         return dropout(self.norm(x).astype(execution.dtype), key, self.dropout_rate)
+
+
+class ProjectedEmbeddings(Embeddings):
+    """BERT's embeddings of another width, projected onto the model width."""
+
+    always_projects: ClassVar[bool] = True
+    """False: not where the widths are equal."""
+
+    def __init__(self, config: BertConfig, rngs: nnx.Rngs):
+        super().__init__(config, rngs)
+        narrow, wide = config.embedding_size, config.hidden_size
+        init = truncated_normal(config.initializer_range)
+        projects = self.always_projects or narrow != wide
+        self.project = Linear((narrow,), (wide,), init, rngs) if projects else None
+
+    def __call__(
+        self,
+        tokens: Array,
+        layout: RowLayout,
+        *,
+        key: PRNGKeyArray | None,
+        execution: Execution,
+    ) -> Float[Array, "B T D"]:
+        """Embed tokens [B, T]."""
+        x = super().__call__(tokens, layout, key=key, execution=execution)
+        return x if self.project is None else self.project(x)

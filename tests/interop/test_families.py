@@ -33,6 +33,10 @@ CASES = {  # the first of each family has every head; the corners have those tha
     "distilbert": ("distilbert", {"num_hidden_layers": 2}, None),
     "roberta": ("roberta", {"num_hidden_layers": 2}, None),
     "electra": ("electra", {"num_hidden_layers": 2, "embedding_size": 8}, None),
+    "albert": ("albert", {"embedding_size": 8}, None),
+    "layers in groups, equal widths": (
+        "albert", {"embedding_size": 16, "num_hidden_groups": 2}, ("ForMaskedLM",),
+    ),
     "xlm-roberta": ("xlm-roberta", ONE, ("ForMaskedLM", "ForSequenceClassification")),
     "embeddings as wide as the model": ("electra", ONE | {"embedding_size": 16}, ("ForMaskedLM",)),
     "padding is token 0, two segments": (
@@ -66,7 +70,7 @@ def test_what_transformers_writes_comes_back_bit_equal(model_type, changes, name
     assert round_trip(name, configuration(model_type, **changes))
 
 
-@pytest.mark.parametrize("model_type", ["distilbert", "roberta", "electra"])
+@pytest.mark.parametrize("model_type", ["distilbert", "roberta", "electra", "albert"])
 def test_without_a_name_it_is_what_its_weights_are(tmp_path, model_type):
     config = configuration(model_type, num_hidden_layers=1)
     for name in models_of(config):
@@ -133,7 +137,9 @@ def test_positions_are_those_that_a_text_can_use(tmp_path):
     assert (bare.type_vocab_size, bare.layer_norm_eps) == (2, theirs.layer_norm_eps)
 
 
-@pytest.mark.parametrize("model_type", ["distilbert", "roberta", "electra", "xlm-roberta"])
+@pytest.mark.parametrize(
+    "model_type", ["distilbert", "roberta", "electra", "xlm-roberta", "albert"]
+)
 def test_config_json_is_read_as_it_was_written(tmp_path, model_type):
     assert parse(tmp_path, model_type) == configuration(model_type)
 
@@ -165,6 +171,9 @@ def test_distilbert_has_its_own_names_of_fields(tmp_path):
         ("xlm-roberta", {"hidden_act": "silu"}, "hidden_act = 'silu'"),
         ("electra", {"embedding_size": 0}, "embedding_size = 0 is invalid"),
         ("electra", {"position_embedding_type": "relative_key"}, "position_embedding_type"),
+        ("albert", {"inner_group_num": 2}, "inner_group_num = 2"),
+        ("albert", {"num_hidden_groups": 4}, "num_hidden_groups = 4 is invalid"),
+        ("albert", {"classifier_dropout_prob": 1.5}, "classifier_dropout = 1.5"),
         ("bert", {"model_type": "xlm-roberta-xl"}, "model_type = 'xlm-roberta-xl'"),
     ],
 )

@@ -17,7 +17,7 @@ from bert_jax.nn.layout import row_layout
 T = 16
 LENGTHS = np.array([[[5, 4], [3, 0]]], np.int32)
 TOKENS = np.random.default_rng(0).integers(5, 30, (1, T)).astype(np.int32)
-FAMILIES = ["distilbert", "roberta", "electra"]
+FAMILIES = ["distilbert", "roberta", "electra", "albert"]
 
 
 @functools.cache
