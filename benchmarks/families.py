@@ -1,6 +1,6 @@
 """Compare every family of encoders with transformers on small random models, and print a table.
 
-    python benchmarks/families.py
+    python benchmarks/families.py [FAMILY ...]
 
 For each model of a family and each shape: outputs, loss and gradients in float32; the weights of a
 directory that transformers wrote, read and written here, and read by its automatic class again.
@@ -8,8 +8,11 @@ Needs the [onnx] extra: torch and transformers.
 """
 
 import functools
+import json
+import sys
 import tempfile
 import warnings
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -169,8 +172,6 @@ def _compare_gradients(ours: Any, config: EncoderConfig, theirs: Any, name: str)
 
 def round_trip(name: str, config: EncoderConfig) -> bool:
     """Return True if what transformers wrote comes back from here as the same bits."""
-    import json
-
     import torch
     import transformers
 
@@ -213,19 +214,20 @@ def measure(model_type: str) -> tuple[Differences, bool]:
     return Differences(*(max(column) for column in zip(*found, strict=True))), same
 
 
-def main() -> None:
-    """Print the table."""
+def main(model_types: Sequence[str]) -> None:
+    """Print the table of these families."""
     print("| family | models | outputs | loss | gradients | import and export |")
     print("|---|---|---|---|---|---|")
-    for model_type, family in FAMILIES.items():
+    for model_type in model_types:
+        title = FAMILIES[model_type].config.title
         worst, same = measure(model_type)
         numbers = " | ".join(f"{x:.1e}" for x in worst)
         count = len(models_of(configuration(model_type)))
         kept = "same bits" if same else "DIFFERENT"
-        print(f"| {family.config.title} | {count} | {numbers} | {kept} |", flush=True)
+        print(f"| {title} | {count} | {numbers} | {kept} |", flush=True)
 
 
 if __name__ == "__main__":
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        main()
+        main(sys.argv[1:] or [*FAMILIES])
