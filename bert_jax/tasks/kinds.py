@@ -43,10 +43,11 @@ def restore_task(
             f"one of {', '.join(KINDS)}",
             "update bert_jax",
         )
-    if KINDS[kind].head != head_of(architecture):
+    head = head_of(architecture)
+    if KINDS[kind].head != head:
         raise ConfigError(
             f"the model was fine-tuned for {kind!r}, but is a {architecture}",
-            f"a model {KINDS[kind].head}",
+            f"a {architecture.removesuffix(head)}{KINDS[kind].head}",
             "restore the directory's files; they do not belong together",
         )
     if (kind == MultiLabel.kind) != (problem_type == MultiLabel.problem_type):

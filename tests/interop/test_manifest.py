@@ -105,12 +105,12 @@ def test_a_reader_never_mixes_two_models(tmp_path, monkeypatch, file, ends_as, c
     reader = {"config.json": "read_config", "model.safetensors": "read_weights"}[file]
     real = getattr(huggingface, reader)
 
-    def replace_and_read(path):
+    def replace_and_read(*arguments):
         if replaced:
-            return real(path)
+            return real(*arguments)
         replaced.append(True)
         write_directory(folder, new)
-        value = real(path)
+        value = real(*arguments)
         write_directory(folder, expected)
         return value
 
