@@ -9,6 +9,8 @@ from tokenizers import Tokenizer as FastTokenizer
 from bert_jax.errors import ConfigError
 from bert_jax.tokenizer.vocab_file import MAX_TOKENS, check_size
 
+_RARE = "a \u4dff \U00013080"  # characters that few vocabularies have
+
 
 def open_pipeline(described: dict[str, Any], path: Path) -> FastTokenizer:
     """Return the pipeline of `tokenizers` for the contents of a tokenizer.json.
@@ -18,7 +20,7 @@ def open_pipeline(described: dict[str, Any], path: Path) -> FastTokenizer:
     """
     try:
         fast = FastTokenizer.from_str(json.dumps(described))
-        fast.encode("a")
+        fast.encode(_RARE)  # fails without a token for what is unknown
     except (KeyboardInterrupt, SystemExit, MemoryError):
         raise
     except BaseException as reason:  # a panic of Rust is no Exception

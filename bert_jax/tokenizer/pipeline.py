@@ -201,16 +201,30 @@ class PipelineTokenizer(Tokenizer):
         return self._pipeline.decode(kept, skip_special_tokens=False).strip()
 
     def with_words(self, words: Iterable[str]) -> "PipelineTokenizer":
-        """Return a tokenizer that matches more words whole, with ids at the end."""
-        known = {*self.vocab, *(word for word in words if len(self.encode(word)) == 1)}
-        new = [word for word in dict.fromkeys(words) if word not in known]
+        """Return a tokenizer that matches more words whole, with ids at the end.
+
+        Raises:
+            ConfigError: the vocabulary has gaps, which `tokenizers` would fill.
+        """
+        words = list(dict.fromkeys(words))
+        encoded = zip(words, self.encode_batch(words), strict=True)
+        one = (word for word, ids in encoded if len(ids) == 1 and ids != [self.unk_id])
+        known = {*self.vocab, *one}
+        new = [word for word in words if word not in known]
         entries = [
             AddedToken(word, single_word=word.isalnum()).entry(index)
             for index, word in enumerate(new, self.vocab_size)
         ]
         added = [*self._described["added_tokens"], *entries]
         described = self._described | {"added_tokens": added}
-        return PipelineTokenizer(described, self._roles, self._path, self._names)
+        extended = PipelineTokenizer(described, self._roles, self._path, self._names)
+        if extended.vocab[self.vocab_size :] != new:
+            raise ConfigError(
+                f"{self._path}: new words take ids inside the vocabulary, which has gaps",
+                "a token for every id",
+                "give each id without a token one in model.vocab, such as [unused0]",
+            )
+        return extended
 
     def extends(self, old: Tokenizer) -> bool:
         """Return whether this is `old`, or `old` with more words that are matched whole."""
@@ -242,7 +256,7 @@ class PipelineTokenizer(Tokenizer):
         described["model"] = without_pieces(described["model"], hidden)
         entries.sort(key=lambda entry: entry["special"])  # the ids of those are out of use
         described["added_tokens"] = entries
-        fast = FastTokenizer.from_str(json.dumps(described))
+        fast = open_pipeline(described, self._path)
         fast.encode_special_tokens = True  # those marked as special are text
         return fast
 

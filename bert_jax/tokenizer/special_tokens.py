@@ -145,7 +145,7 @@ def read_between(fast: FastTokenizer, roles: dict[str, str], path: Path) -> list
     if not single and not pair:
         return []
     encoding = fast.encode("a", "a")
-    is_around = encoding.sequence_ids[0] is None and encoding.sequence_ids[-1] is None
+    is_around = encoding.sequence_ids[:1] == [None] == encoding.sequence_ids[-1:]
     if single != [cls, sep] or pair[:2] != single or {*pair[2:]} != {sep} or not is_around:
         raise ConfigError(
             f"{path}: the post_processor gives {' '.join(single)}; {' '.join(pair)}"[:300],
