@@ -63,7 +63,7 @@ def _choose_class(members: tuple[type, ...], value: dict[str, Any], where: str) 
     given = value.get(name)
     if given is None and name not in {field.name for field in dataclasses.fields(members[0])}:
         return members[0]
-    if given not in by_name:
+    if not isinstance(given, str) or given not in by_name:
         raise ConfigError(f"{where}: {name} = {given!r}", f"one of {tuple(by_name)}", f"fix {name}")
     return by_name[given]
 

@@ -33,12 +33,14 @@ def read_fields(raw: dict[str, Any]) -> dict[str, Any]:
             raise Unsupported(name, f"{theta}, as rope_parameters has it")
         fields[name] = theta
     types, period = raw.get("layer_types"), raw.get("global_attn_every_n_layers")
-    if types is not None and (period is None or types != _layer_types(period, len(types))):
-        fields["global_attn_every_n_layers"] = _read_period(types)
-        if period is not None:
+    if types is not None:
+        found = _read_period(types)
+        if period is None:
+            fields["global_attn_every_n_layers"] = found
+        elif types != _layer_types(period, len(types)):
             raise Unsupported("global_attn_every_n_layers", "what layer_types has")
-    if types is not None and len(types) != raw.get("num_hidden_layers"):
-        raise Unsupported("layer_types", "a type for each of num_hidden_layers")
+        if len(types) != raw.get("num_hidden_layers"):
+            raise Unsupported("layer_types", "a type for each of num_hidden_layers")
     return fields
 
 

@@ -58,8 +58,7 @@ def from_flat(
             not of floating point, or a number is NaN or Inf.
     """
     family = family_of(config)
-    num_layers = getattr(config, "num_hidden_groups", config.num_hidden_layers)
-    _check_layers(flat, family, num_layers, source)
+    _check_layers(flat, config, source)
     flat_shapes = jax.eval_shape(lambda params: to_flat(params, config), shapes)
     _check_shapes(flat, flat_shapes, source)
     arrays = {name: _as_float32(flat[name], f"{source}: {name}") for name in flat_shapes}
@@ -105,15 +104,14 @@ def _flat_shape(part: str, leaf: str, shape: tuple[int, ...]) -> tuple[int, ...]
     return shape if not leaf else (int(np.prod(shape)),)
 
 
-def _check_layers(
-    flat: Mapping[str, np.ndarray], family: Family, num_layers: int, source: str
-) -> None:
-    stem = next(name for name in family.all_names if "{}" in name).partition("{}")[0]
+def _check_layers(flat: Mapping[str, np.ndarray], config: EncoderConfig, source: str) -> None:
+    field = "num_hidden_groups" if hasattr(config, "num_hidden_groups") else "num_hidden_layers"
+    num_layers, names = getattr(config, field), family_of(config).all_names
+    stem = next(name for name in names if "{}" in name).partition("{}")[0]
     layers = {name.removeprefix(stem).partition(".")[0] for name in flat if name.startswith(stem)}
     if len(layers) != num_layers:
         raise ConfigError(
-            f"{source}: num_hidden_layers = {num_layers}, but the weights have"
-            f" {len(layers)} layers",
+            f"{source}: {field} = {num_layers}, but the weights have {len(layers)} layers",
             "as many layers in both",
             "use weights and config.json that belong together",
         )
