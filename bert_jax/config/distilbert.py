@@ -28,6 +28,9 @@ class DistilBertConfig(BertConfig):
     title: ClassVar[str] = "DistilBERT"
     has_segments: ClassVar[bool] = False
     has_nsp: ClassVar[bool] = False
+    fields_of_training: ClassVar[frozenset[str]] = BertConfig.fields_of_training | {
+        "seq_classif_dropout", "qa_dropout",
+    }  # fmt: skip
 
     def __post_init__(self):
         super().__post_init__()

@@ -113,7 +113,8 @@ class BertConfig:
     def forward_flops(self, attended: float, predicted: float) -> float:
         """Return the floating-point operations of one forward pass per token.
 
-        2(L - 1 + p)(4D² + 2DF) + 4(1 - p)D² + 4(L - 1 + p)DS + p(2D² + 2DV); see `training.flops`.
+        2(L - 1 + p)(4D² + 2DF) + 4(1 - p)D² + 4(L - 1 + p)DS + p(2DE + 2EV), and 2DE where
+        embeddings of another width E than D are projected; see `training.flops`.
 
         Args:
             attended: S, mean number of tokens in a token's sequence.
@@ -124,8 +125,10 @@ class BertConfig:
         assert self.vocab_size is not None
         linear = 2 * layers * (4 * width**2 + 2 * width * forward) + 4 * (1 - predicted) * width**2
         attention = 4 * layers * width * attended
-        head = predicted * (2 * width**2 + 2 * width * self.vocab_size)
-        return linear + attention + head
+        embedded = self.embedding_size
+        head = predicted * (2 * width * embedded + 2 * embedded * self.vocab_size)
+        projection = 2 * width * embedded if embedded != width else 0
+        return linear + attention + head + projection
 
 
 def require_shape(config: Any) -> None:
