@@ -152,7 +152,8 @@ def _find_answer(
             continue
         first = starts.index(span[0])
         last = len(ends) - 1 - ends[::-1].index(span[1])  # pieces of one syllable share its end
-        context = min(first - text.first_length, len(starts) - 2 - last)
+        begin = next(i for i, start in enumerate(starts) if start >= 0)  # of the passage
+        context = min(first - begin, len(starts) - 2 - last)
         if first <= last and (best is None or context > best[0]):
             best = context, text, Output(0, first, last)
     if best is None:

@@ -228,7 +228,8 @@ def nearest_in_vocabulary(
     mean = unit(table[list(tokens)].mean(axis=0)[None])[0]
     found = nearest(mean, unit(table), count + len(tokens))
     kept = [(i, cosine) for i, cosine in found if i not in tokens]
-    return [(model.tokenizer.vocab[i], cosine) for i, cosine in kept[:count]]
+    names = model.tokenizer.pieces([i for i, _ in kept[:count]])
+    return [(name, cosine) for name, (_, cosine) in zip(names, kept, strict=False)]
 
 
 def expected_instead(
@@ -251,7 +252,8 @@ def expected_instead(
     probabilities = np.exp(logits - logits.max())
     probabilities /= probabilities.sum()
     order = np.argsort(-probabilities, kind="stable")[:count]
-    return [(model.tokenizer.vocab[i], float(probabilities[i])) for i in order]
+    names = model.tokenizer.pieces(order.tolist())
+    return [(name, float(probabilities[i])) for name, i in zip(names, order, strict=True)]
 
 
 @functools.partial(jax.jit, static_argnums=0)
