@@ -38,7 +38,8 @@ def _vocabulary_warnings(
             f"{sample.hangul_share:.0%} of the letters are Hangul, which stripping accents takes "
             f"apart into jamo: pass{keep_hangul}, or leave --lowercase out"
         )
-    uppercase_tokens = sum(token != token.lower() for token in tokenizer.vocab[5:])
+    others = {*range(tokenizer.vocab_size)}.difference(tokenizer.special_ids)
+    uppercase_tokens = sum(token != token.lower() for token in tokenizer.pieces(others))
     if is_given and not casing.lowercase and sample.upper_share > 0.01 and not uppercase_tokens:
         yield (
             f"{sample.upper_share:.0%} of the letters are capitals, but {report['config']['vocab']}"
