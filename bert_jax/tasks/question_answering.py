@@ -102,7 +102,7 @@ class QuestionAnswering:
         encoded = []
         for index, (example, question) in enumerate(zip(examples, questions, strict=True)):
             ids, starts, ends = passages[example.context]
-            size = min(MAX_QUESTION, max_length // 2)
+            size = min(MAX_QUESTION, max_length // 2 - len(tokenizer.between))
             head = tokenizer.join(question[:size])
             before = [*head, *tokenizer.between]  # what precedes the passage
             is_cut = len(question) > size

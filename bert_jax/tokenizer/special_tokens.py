@@ -146,7 +146,8 @@ def read_between(fast: FastTokenizer, roles: dict[str, str], path: Path) -> list
         return []
     encoding = fast.encode("a", "a")
     is_around = encoding.sequence_ids[:1] == [None] == encoding.sequence_ids[-1:]
-    if single != [cls, sep] or pair[:2] != single or {*pair[2:]} != {sep} or not is_around:
+    is_known = single == [cls, sep] and pair in ([*single, sep], [*single, sep, sep])
+    if not is_known or not is_around:
         raise ConfigError(
             f"{path}: the post_processor gives {' '.join(single)}; {' '.join(pair)}"[:300],
             "[CLS] A [SEP] and [CLS] A [SEP] B [SEP], or RoBERTa's [CLS] A [SEP] [SEP] B [SEP]",
