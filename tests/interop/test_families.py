@@ -10,7 +10,15 @@ import numpy as np
 import pytest
 
 from benchmarks import families
-from benchmarks.families import VOCAB, compare, configuration, make_model, models_of, round_trip
+from benchmarks.families import (
+    LABELS,
+    VOCAB,
+    compare,
+    configuration,
+    make_model,
+    models_of,
+    round_trip,
+)
 from bert_jax.errors import ConfigError
 from bert_jax.interop.config_json import make_config_json, read_config
 from bert_jax.interop.families import FAMILIES
@@ -150,6 +158,15 @@ def test_distilbert_has_its_own_names_of_fields(tmp_path):
     assert (values["dim"], values["n_layers"], values["activation"]) == (16, 3, "gelu_new")
     assert values["dropout"] == 0.25
     assert not {"hidden_size", "hidden_act", "type_vocab_size"} & set(values)
+
+
+def test_an_albert_without_a_dropout_of_its_classifier_opens_again(tmp_path):
+    config = configuration("albert").with_dropout(0.2)  # as finetune.py --dropout 0.2
+    written = make_config_json(config, "AlbertForSequenceClassification", LABELS)
+    assert json.loads(written)["classifier_dropout_prob"] == 0.2
+    (tmp_path / "config.json").write_text(written)
+    assert read_config(tmp_path / "config.json").config.head_dropout_prob == 0.2
+    assert parse(tmp_path, "albert", classifier_dropout_prob=None).head_dropout_prob == 0.0
 
 
 @pytest.mark.parametrize(

@@ -89,3 +89,11 @@ def test_lower_casing_is_part_of_the_tokenizer(kind):
 def test_a_text_without_characters_is_refused(kind):
     with pytest.raises(DataError, match="no characters"):
         TRAINERS[kind](lambda: iter(["  ", "\n"]), 300, Casing())
+
+
+def test_words_that_were_unknown_can_be_added(trained):
+    kind, tokenizer = trained
+    more = tokenizer.with_words(["鰯", "the"])
+    assert more.vocab_size == tokenizer.vocab_size + 1  # "the" is one token already
+    assert more.encode("鰯") == [more.vocab.index("鰯")]
+    assert tokenizer.unk_id in tokenizer.encode("鰯") or kind == "bpe"  # bytes know every word
