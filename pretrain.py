@@ -152,12 +152,16 @@ def main(config: PretrainConfig) -> int:
         return report_preemption(outcome.step)
     if parallel.is_first_process:
         plot_loss(read_metrics(folder / "metrics.jsonl"), folder / LOSS_PLOT, baselines.panels)
-        took = describe_time(config, run.start_step, began)
-        publish(folder)
-        print(f"done: {outcome.step:,} steps{took}; curves in {address(folder / LOSS_PLOT)}")
-        print(f"to train for longer, start a new run: {extend_command(folder)}")
-        print(next_finetuning(address(folder)))
+        report_end(folder, f"{outcome.step:,} steps{describe_time(config, run.start_step, began)}")
     return 0
+
+
+def report_end(folder: Path, done: str) -> None:
+    """Store a finished run, and print what was done and what is next."""
+    publish(folder)
+    print(f"done: {done}; curves in {address(folder / LOSS_PLOT)}")
+    print(f"to train for longer, start a new run: {extend_command(folder)}")
+    print(next_finetuning(address(folder)))
 
 
 def report_plan(config: PretrainConfig, encoder_rows: int) -> int:
