@@ -59,7 +59,8 @@ def test_the_data_is_found_from_anywhere(prepared, tmp_path, monkeypatch):
     ],
 )
 def test_what_a_report_lacks_is_left_out(report):
-    json.dumps([describe_data(report), describe_evaluation(report)], allow_nan=False)
+    blocks = [describe_data(report), describe_evaluation(report)]
+    assert json.loads(json.dumps(blocks, allow_nan=False))
 
 
 def test_scores_confusion_and_warnings_of_an_evaluation():
